@@ -1,0 +1,282 @@
+"""The file: connections, pragmas, the write queue, backup.
+
+Features use three things of it: `db.read`, `db.write` and `db.token`. Everything that only SQLite has stays here and
+in the migrations.
+
+Reads happen at once on a connection that never writes. Writes wait in one queue for one thread, which joins those that
+wait into one transaction (`BEGIN IMMEDIATE`) and answers them only when the commit is on disk (`synchronous=FULL`).
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from sqlite_utils import Database as SqliteUtils
+from sqlite_utils import Migrations
+from sqlite_utils.utils import sqlite3
+
+Connection = sqlite3.Connection
+Row = sqlite3.Row
+Result = TypeVar("Result")
+
+FILE_NAME = "app.db"
+# How long a statement waits for a program outside to end its transaction.
+BUSY_SECONDS = 5
+# Writes that wait are joined into one commit, up to this many: more would delay the first of them.
+JOINED_WRITES = 64
+# A start checks the file for at most this many steps of SQLite's machine (about 0.1 s), so that a file of any size
+# opens at once; a small file is checked whole.
+CHECK_STEPS = 2_000_000
+CHECK_STRIDE = 10_000
+
+
+class UnusableDatabase(Exception):
+    """The file cannot be used and was not touched; the message says why and what to do."""
+
+
+class Database:
+    """One SQLite file, read on the calling thread and written by one thread of its own."""
+
+    def __init__(self) -> None:
+        self.path = Path()
+        self._reading = threading.local()
+        self._writes: SimpleQueue[_Write | None] = SimpleQueue()
+        self._writer: threading.Thread | None = None
+
+    def open(self, path: Path) -> None:
+        """Begin to serve the file at `path`, which `prepare` has made ready."""
+        self.path = path
+        self._writer = threading.Thread(target=self._write_all, name="writer", daemon=True)
+        self._writer.start()
+
+    def close(self) -> None:
+        """End when the writes that wait are on disk."""
+        if self._writer is not None:
+            self._writes.put(None)
+            self._writer.join()
+            self._writer = None
+        connection = self._reading.__dict__.pop("connection", None)
+        if connection is not None:
+            connection.close()
+
+    def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """All rows of a query, from the last commit."""
+        return self._reader().execute(sql, parameters).fetchall()
+
+    async def write(self, change: Callable[[Connection], Result]) -> Result:
+        """Run `change` in a transaction on the writer's thread; its result, once the commit is on disk.
+
+        An exception in `change` undoes what it did, and is raised here; writes joined with it are not affected.
+        """
+        write = _Write(change)
+        self._writes.put(write)
+        return await asyncio.wrap_future(write.done)
+
+    def token(self) -> int:
+        """The commit token: another value than before when any program has committed to the file.
+
+        `PRAGMA data_version` moves at every commit of another connection, and the reading connection never commits.
+        """
+        version: int = self._reader().execute("PRAGMA data_version").fetchone()[0]
+        return version
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Row]:
+        """The rows of a long query one by one, as of its begin, on a connection of their own."""
+        with closing(connect(self.path)) as connection:
+            yield from connection.execute(sql, parameters)
+
+    def backup(self, copy: Path) -> None:
+        """Copy the whole file to `copy` with SQLite's online backup, while it is used."""
+        backup(self.path, copy)
+
+    def _reader(self) -> Connection:
+        """This thread's reading connection."""
+        try:
+            connection: Connection = self._reading.connection
+        except AttributeError:
+            connection = self._reading.connection = connect(self.path)
+            connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    def _write_all(self) -> None:
+        """The writer's thread: take what waits, commit it together, answer."""
+        with closing(connect(self.path)) as connection:
+            while (write := self._writes.get()) is not None:
+                batch = [write]
+                ending = False
+                while len(batch) < JOINED_WRITES and not ending:
+                    try:
+                        following = self._writes.get_nowait()
+                    except Empty:
+                        break
+                    if following is None:
+                        ending = True
+                    else:
+                        batch.append(following)
+                _commit(connection, batch)
+                if ending:
+                    return
+
+
+class _Write:
+    """A change that waits for its commit."""
+
+    def __init__(self, change: Callable[[Connection], Any]) -> None:
+        self.change = change
+        self.done: Future[Any] = Future()
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def run(self, connection: Connection) -> None:
+        """Make the change inside the transaction under way; undo it alone where it fails."""
+        connection.execute("SAVEPOINT change")
+        try:
+            self.result = self.change(connection)
+        except Exception as error:
+            self.error = error
+            if connection.in_transaction:
+                connection.execute("ROLLBACK TO change")
+        if connection.in_transaction:
+            connection.execute("RELEASE change")
+
+    def answer(self) -> None:
+        """Tell who waits, unless they have gone."""
+        if not self.done.set_running_or_notify_cancel():
+            return
+        if self.error is not None:
+            self.done.set_exception(self.error)
+        else:
+            self.done.set_result(self.result)
+
+
+def _commit(connection: Connection, batch: list[_Write]) -> None:
+    """Make all changes of the batch in one transaction, then answer them."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for write in batch:
+            write.run(connection)
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        # A full disk ends the whole transaction: nothing of the batch is in the file, and each is told so.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        for write in batch:
+            write.error = write.error or error
+    for write in batch:
+        write.answer()
+
+
+def connect(path: Path) -> Connection:
+    """A connection with the pragmas of this app; transactions are begun and ended by hand."""
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def prepare(directory: Path, migrations: Migrations) -> Path:
+    """Make the directory and the file ready: private, checked, migrated, with a copy kept from before a migration.
+
+    Returns the path of the file. Raises UnusableDatabase, with the file as it was.
+    """
+    _make_private(directory)
+    path = directory / FILE_NAME
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+    os.chmod(path, 0o600)
+    try:
+        _check(path, migrations)
+        _migrate(path, migrations)
+    except sqlite3.Error as error:
+        raise UnusableDatabase(f"{path} cannot be opened: {error}.") from error
+    return path
+
+
+def backup(path: Path, copy: Path) -> None:
+    """Copy the SQLite file at `path` to `copy`, readable by its owner alone; both may be in use meanwhile."""
+    os.close(os.open(copy, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600))
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+
+
+def _make_private(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.chmod(directory, 0o700)
+        if not os.access(directory, os.W_OK):
+            raise PermissionError
+    except OSError as error:
+        raise UnusableDatabase(
+            f"The data directory {directory} cannot be written: {error.strerror or 'permission denied'}. "
+            "Give it to yourself, or choose another with --data."
+        ) from error
+
+
+def _check(path: Path, migrations: Migrations) -> None:
+    """Raises UnusableDatabase for a file that is corrupt, or newer than this code; reads only."""
+    if path.stat().st_size == 0:
+        return
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        try:
+            problem = _first_problem(connection)
+            known = {migration.name for migration in migrations.pending(SqliteUtils(memory=True))}
+            applied = {migration.name for migration in migrations.applied(SqliteUtils(connection))}
+        except sqlite3.DatabaseError as error:
+            problem = str(error)
+        if problem:
+            raise UnusableDatabase(
+                f"{path} is damaged ({problem}). It was not touched. Put a backup in its place "
+                f"(see {path.parent / 'backups'}), or save what can be read with: sqlite3 {path} .recover"
+            )
+        if applied - known:
+            raise UnusableDatabase(
+                f"{path} was written by a newer version of this app (it has “{min(applied - known)}”, which this "
+                "version does not know). It was not touched. Update the app, or choose another directory with --data."
+            )
+
+
+def _first_problem(connection: Connection) -> str | None:
+    """What SQLite's quick_check finds first, within CHECK_STEPS; None where it finds nothing."""
+    strides = iter(range(CHECK_STEPS // CHECK_STRIDE))
+    connection.set_progress_handler(lambda: 0 if next(strides, None) is not None else 1, CHECK_STRIDE)
+    try:
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.OperationalError as error:
+        if "interrupted" not in str(error):
+            raise
+        return None
+    finally:
+        connection.set_progress_handler(None, 0)
+    return None if found == "ok" else str(found).strip().splitlines()[-1]
+
+
+def _migrate(path: Path, migrations: Migrations) -> None:
+    """Apply what is pending in one transaction, after a backup of a file that holds anything."""
+    with closing(connect(path)) as connection:
+        tables = SqliteUtils(connection)
+        if not migrations.pending(tables):
+            return
+        if tables.table_names():
+            copies = path.parent / "backups"
+            _make_private(copies)
+            backup(path, copies / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-before-{migrations.pending(tables)[0].name}.db")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            # Another process may have come first: what is pending is read again inside the transaction.
+            migrations.apply(tables)
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+
+
+db = Database()

@@ -1,0 +1,80 @@
+"""Exports: every task as CSV or JSON, and the whole file. What goes out comes back unchanged through an import."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from tempfile import mkstemp
+
+from fasthtml.core import APIRouter
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response, StreamingResponse
+
+from app.columns import harmless
+from app.db import Row, db
+
+COLUMNS = ("id", "title", "notes", "due", "done", "created_at", "updated_at")
+QUERY = f"SELECT {', '.join(COLUMNS)} FROM tasks ORDER BY id"
+CHUNK_ROWS = 1000
+
+rt = APIRouter()
+
+
+@rt("/export.csv", methods=["get"])
+async def export_csv(request: Request) -> Response:
+    """All tasks as CSV (RFC 4180), with cells that a spreadsheet would run as formulas made harmless."""
+    return StreamingResponse(_csv(), media_type="text/csv; charset=utf-8", headers=_download("csv"))
+
+
+@rt("/export.json", methods=["get"])
+async def export_json(request: Request) -> Response:
+    """All tasks as a JSON list of objects."""
+    return StreamingResponse(_json(), media_type="application/json", headers=_download("json"))
+
+
+@rt("/export.db", methods=["get"])
+async def export_database(request: Request) -> Response:
+    """The whole file, copied by SQLite's online backup while it is used."""
+    _, name = mkstemp(suffix=".db", dir=db.path.parent)
+    copy = Path(name)
+    await run_in_threadpool(db.backup, copy)
+    return FileResponse(
+        copy, media_type="application/vnd.sqlite3", headers=_download("db"), background=BackgroundTask(copy.unlink)
+    )
+
+
+def _csv() -> Iterator[str]:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(COLUMNS)
+    for rows in _chunks():
+        writer.writerows([[harmless(str(cell)) if cell is not None else "" for cell in row] for row in rows])
+        yield text.getvalue()
+        text.seek(0)
+        text.truncate()
+    yield text.getvalue()
+
+
+def _json() -> Iterator[str]:
+    yield "["
+    separator = "\n"
+    for rows in _chunks():
+        yield separator + ",\n".join(
+            json.dumps(dict(zip(COLUMNS, row, strict=True)), ensure_ascii=False) for row in rows
+        )
+        separator = ",\n"
+    yield "\n]\n"
+
+
+def _chunks() -> Iterator[list[Row]]:
+    rows = db.rows(QUERY)
+    while chunk := list(islice(rows, CHUNK_ROWS)):
+        yield chunk
+
+
+def _download(ending: str) -> dict[str, str]:
+    return {"content-disposition": f'attachment; filename="tasks.{ending}"', "cache-control": "no-store"}

@@ -1,0 +1,228 @@
+"""The work of an import, in the background: reading in a process of its own, writing in batches, taking back.
+
+An import is all or nothing at its end: each 1,000 rows are one transaction, so that the list stays usable and the
+progress is true, and an import that is cancelled or fails takes its rows out again. The state in the file decides:
+every batch is written only while the state is still `writing`, so whoever moves it on has stopped the writing, from
+whichever worker.
+
+    checking → ready → writing → done → undoing → undone
+        ↓        ↓         ↓______________↑
+     failed   discarded
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from app.db import Connection, db
+
+ROOT = Path(__file__).resolve().parent.parent
+# A batch is one line of JSON; a row has at most 1 MiB, so this is far above what the reader sends.
+LINE_LIMIT = 2 * 1024**3 - 1
+# Progress is a committed row, written at most four times a second.
+PROGRESS_SECONDS = 0.25
+UNDO_ROWS = 1000
+INSERT = """
+    INSERT INTO tasks (id, title, notes, due, done, created_at, updated_at)
+    VALUES (
+        CASE WHEN EXISTS (SELECT 1 FROM tasks WHERE id = :id) OR EXISTS (SELECT 1 FROM deletions WHERE id = :id)
+        THEN NULL ELSE :id END,
+        :title, :notes, :due, :done,
+        coalesce(:created_at, strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+        coalesce(:updated_at, :created_at, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+    ) RETURNING id
+"""
+COLUMNS = ("title", "notes", "due", "done", "created_at", "updated_at", "id")
+
+_jobs: set[asyncio.Task[None]] = set()
+
+
+class Stopped(Exception):
+    """The state has moved on: there is nothing more to do here."""
+
+
+def begin(job: Coroutine[Any, Any, None]) -> None:
+    """Let a job run in the background; `end_all` waits for it."""
+    task = asyncio.create_task(job)
+    _jobs.add(task)
+    task.add_done_callback(_jobs.discard)
+
+
+async def end_all() -> None:
+    """Stop every job where it is; the next start takes it up."""
+    for task in _jobs:
+        task.cancel()
+    await asyncio.gather(*_jobs, return_exceptions=True)
+
+
+def upload_path(id: int) -> Path:
+    """Where the uploaded file of an import lies until it is done with."""
+    return db.path.parent / "uploads" / str(id)
+
+
+async def check(id: int) -> None:
+    """Read the whole file without writing a task: what it holds, how many rows, which cannot be used."""
+    understood: dict[str, Any] = {}
+    problems: list[Any] = []
+    written = 0.0
+    clock = asyncio.get_running_loop().time
+    try:
+        async for message in _read(id, "--check"):
+            if "understood" in message:
+                understood = message["understood"]
+            elif "rows" in message:
+                problems += message["problems"]
+                if clock() - written >= PROGRESS_SECONDS:
+                    written = clock()
+                    await db.write(move(id, "checking", bytes_read=message["bytes"]))
+            elif "end" in message:
+                await db.write(
+                    move(
+                        id,
+                        "checking",
+                        "ready",
+                        understood=json.dumps(understood),
+                        problems=json.dumps(problems),
+                        problem_count=message["end"]["problems"],
+                        rows_total=message["end"]["rows"],
+                    )
+                )
+            else:
+                await db.write(move(id, "checking", "failed", error=message["error"]))
+                upload_path(id).unlink(missing_ok=True)
+    except Stopped:
+        upload_path(id).unlink(missing_ok=True)
+
+
+async def write(id: int) -> None:
+    """Write the rows, batch by batch; take them back where that fails."""
+    error = ""
+    try:
+        async for message in _read(id):
+            if "rows" in message:
+                await db.write(_insert(id, message["rows"]))
+            elif "end" in message:
+                await db.write(move(id, "writing", "done"))
+                upload_path(id).unlink(missing_ok=True)
+            elif "error" in message:
+                error = message["error"]
+    except Stopped:
+        return
+    except Exception as failure:
+        await db.write(move(id, "writing", "undoing", error=f"The rows could not be written: {failure}."))
+        await undo(id)
+        raise
+    if error:
+        await db.write(move(id, "writing", "undoing", error=error))
+        await undo(id)
+
+
+async def undo(id: int) -> None:
+    """Take out every task that the import has made, batch by batch."""
+    while await db.write(lambda connection: _take_out(connection, id)):
+        pass
+    await db.write(move(id, "undoing", "undone"))
+    upload_path(id).unlink(missing_ok=True)
+
+
+async def recover() -> None:
+    """Take up what a stop has left: read again what was being read, take back what was half written."""
+    for row in db.read("SELECT id, state, process FROM imports WHERE state IN ('checking', 'writing', 'undoing')"):
+        if _lives(row["process"]) or not await db.write(_claim(row["id"], row["process"])):
+            continue
+        if row["state"] == "checking":
+            begin(check(row["id"]))
+            continue
+        if row["state"] == "writing":
+            message = "The server stopped in the middle of this import."
+            await db.write(move(row["id"], "writing", "undoing", error=message))
+        begin(undo(row["id"]))
+
+
+async def _read(id: int, *options: str) -> AsyncIterator[dict[str, Any]]:
+    """The messages of a process that reads the file; it ends with this iterator."""
+    row = db.read("SELECT filename, columns FROM imports WHERE id = ?", [id])[0]
+    reader = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "app.rows", str(upload_path(id).resolve()),
+        "--name", row["filename"], "--columns", row["columns"], *options,
+        cwd=ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, limit=LINE_LIMIT,
+        # Ctrl-C in the terminal is for the server; it ends its readers itself.
+        start_new_session=True,
+    )  # fmt: skip
+    assert reader.stdout is not None
+    last: dict[str, Any] = {}
+    try:
+        async for line in reader.stdout:
+            last = json.loads(line)
+            yield last
+        if "end" not in last and "error" not in last:
+            yield {"error": f"The reader of the file stopped (exit code {await reader.wait()}). See the log."}
+    finally:
+        if reader.returncode is None:
+            reader.kill()
+            await reader.wait()
+
+
+def move(id: int, state: str, next: str | None = None, **columns: Any) -> Callable[[Connection], None]:
+    """A change that moves an import on from `state` to `next`; nothing, and Stopped, where it is elsewhere."""
+    columns["state"] = next or state
+    settings = ", ".join(f"{name} = ?" for name in columns)
+
+    def change(connection: Connection) -> None:
+        values = [*columns.values(), id, state]
+        if not connection.execute(f"UPDATE imports SET {settings} WHERE id = ? AND state = ?", values).rowcount:
+            raise Stopped
+
+    return change
+
+
+def _insert(id: int, rows: list[list[Any]]) -> Callable[[Connection], None]:
+    """A change that writes one batch and the progress it makes."""
+
+    def change(connection: Connection) -> None:
+        move(id, "writing")(connection)
+        made = [connection.execute(INSERT, dict(zip(COLUMNS, row, strict=True))).fetchone()[0] for row in rows]
+        connection.executemany("INSERT INTO imported_tasks VALUES (?, ?)", [(id, task) for task in made])
+        connection.execute("UPDATE imports SET rows_done = rows_done + ? WHERE id = ?", [len(made), id])
+
+    return change
+
+
+def _take_out(connection: Connection, id: int) -> int:
+    """Take one batch out; how many tasks it held."""
+    tasks = connection.execute(
+        "SELECT task_id FROM imported_tasks WHERE import_id = ? LIMIT ?", [id, UNDO_ROWS]
+    ).fetchall()
+    ids = [(row["task_id"],) for row in tasks]
+    connection.executemany("DELETE FROM tasks WHERE id = ?", ids)
+    connection.executemany(
+        "DELETE FROM imported_tasks WHERE import_id = ? AND task_id = ?", [(id, *each) for each in ids]
+    )
+    connection.execute("UPDATE imports SET rows_done = rows_done - ? WHERE id = ?", [len(ids), id])
+    return len(ids)
+
+
+def _claim(id: int, process: int) -> Callable[[Connection], bool]:
+    """A change that makes this process the one that works on an import; whether no other was faster."""
+
+    def change(connection: Connection) -> bool:
+        values = [os.getpid(), id, process]
+        return bool(connection.execute("UPDATE imports SET process = ? WHERE id = ? AND process = ?", values).rowcount)
+
+    return change
+
+
+def _lives(process: int) -> bool:
+    if process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

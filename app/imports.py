@@ -1,0 +1,133 @@
+"""Imports: their queries and their routes. The work itself is in `app/import_job.py`."""
+
+import asyncio
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from fasthtml.core import APIRouter
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from app import import_job
+from app.db import Connection, Row, db
+from app.pages import answer, form_again, page
+from server.fragments import fragment
+from templates import imports as show
+from templates.imports import FIELDS, Import
+from templates.tags import Safe
+
+AREA = "/imports"
+SHOWN_IMPORTS = 20
+
+rt = APIRouter()
+recover = import_job.recover
+end_all = import_job.end_all
+
+
+@rt("/imports", methods=["get"])
+@fragment
+async def list_imports(request: Request) -> Safe:
+    """The way in and out."""
+    rows = db.read("SELECT * FROM imports ORDER BY id DESC LIMIT ?", [SHOWN_IMPORTS])
+    return page("Import & export", show.imports_page([_import(row) for row in rows]), AREA)
+
+
+@rt("/imports", methods=["post"])
+async def add_import(request: Request) -> Any:
+    """Take a file in and begin to read it."""
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise HTTPException(415, "Send the file as multipart/form-data, in a field called “file”.")
+    form = await request.form()
+    file = form.get("file")
+    if not isinstance(file, UploadFile) or not file.filename:
+        form_with_error = show.upload_form("Choose a file first.")
+        return form_again(request, "Import & export", form_with_error, "#upload", 422)
+    id = await db.write(lambda connection: _insert(connection, Path(file.filename or "").name[:200], file.size or 0))
+    await asyncio.to_thread(_save, file.file, import_job.upload_path(id))
+    import_job.begin(import_job.check(id))
+    return RedirectResponse(f"{AREA}/{id}", 303)
+
+
+@rt("/imports/{id}", methods=["get"])
+async def show_import(request: Request, id: int) -> Any:
+    """How far an import has come."""
+    each = import_of(id)
+    if "application/json" in request.headers.get("accept", ""):
+        return JSONResponse(each._asdict())
+    return answer(request, each.filename, show.import_card(each), AREA)
+
+
+@rt("/imports/{id}/columns", methods=["post"])
+async def change_columns(request: Request, id: int) -> Response:
+    """Read the file again with other columns."""
+    form = await request.form()
+    columns = json.dumps({field: form.get(field) or None for field in FIELDS})
+    await _move(id, "ready", "checking", columns=columns, problems="[]", problem_count=0, bytes_read=0)
+    import_job.begin(import_job.check(id))
+    return RedirectResponse(f"{AREA}/{id}", 303)
+
+
+@rt("/imports/{id}/start", methods=["post"])
+async def start_import(request: Request, id: int) -> Response:
+    """Write what was read."""
+    await _move(id, "ready", "writing", rows_done=0)
+    import_job.begin(import_job.write(id))
+    return RedirectResponse(f"{AREA}/{id}", 303)
+
+
+@rt("/imports/{id}/cancel", methods=["post"])
+async def cancel_import(request: Request, id: int) -> Response:
+    """Leave it: nothing was written yet, or what was written is taken out again."""
+    if import_of(id).state in ("checking", "ready"):
+        await _move(id, import_of(id).state, "discarded")
+        import_job.upload_path(id).unlink(missing_ok=True)
+    else:
+        await _move(id, import_of(id).state, "undoing", allowed=("writing", "done"))
+        import_job.begin(import_job.undo(id))
+    return RedirectResponse(f"{AREA}/{id}", 303)
+
+
+def import_of(id: int) -> Import:
+    """An import; 404 where there is none."""
+    rows = db.read("SELECT * FROM imports WHERE id = ?", [id])
+    if not rows:
+        raise HTTPException(404, "There is no such import.")
+    return _import(rows[0])
+
+
+async def _move(id: int, state: str, next: str, allowed: tuple[str, ...] = (), **columns: Any) -> None:
+    """Move an import on, and make this process the one that works on it; 409 where it is elsewhere by now."""
+    try:
+        if allowed and state not in allowed:
+            raise import_job.Stopped
+        await db.write(import_job.move(id, state, next, process=os.getpid(), **columns))
+    except import_job.Stopped:
+        raise HTTPException(
+            409, f"This import is already further: {show.STATES[import_of(id).state].lower()}."
+        ) from None
+
+
+def _import(row: Row) -> Import:
+    values = {name: row[name] for name in Import._fields}
+    return Import(**values | {name: json.loads(values[name]) for name in ("understood", "problems")})
+
+
+def _insert(connection: Connection, filename: str, size: int) -> int:
+    cursor = connection.execute(
+        "INSERT INTO imports (filename, state, process, bytes_total) VALUES (?, 'checking', ?, ?)",
+        [filename, os.getpid(), size],
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def _save(upload: BinaryIO, path: Path) -> None:
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    upload.seek(0)
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
+        shutil.copyfileobj(upload, file, 1024 * 1024)

@@ -1,0 +1,130 @@
+"""Schema changes, in order; each runs once in a file, at start.
+
+A new change is a new function at the end. One that has been released is never edited: files out there have it.
+Counters and completions are kept by triggers, so that they are right whichever program writes.
+"""
+
+from sqlite_utils import Migrations
+from sqlite_utils.db import Database
+
+migrations = Migrations("kindling")
+
+NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
+
+
+@migrations()
+def create_tasks(db: Database) -> None:
+    """Tasks, the order they are listed in, and the search over them."""
+    db.execute(f"""
+        CREATE TABLE tasks (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            title TEXT NOT NULL CHECK (trim(title) <> ''),
+            notes TEXT NOT NULL DEFAULT '',
+            due TEXT CHECK (due IS NULL OR due IS date(due)),
+            done INTEGER NOT NULL DEFAULT 0 CHECK (done IN (0, 1)),
+            created_at TEXT NOT NULL DEFAULT ({NOW}),
+            updated_at TEXT NOT NULL DEFAULT ({NOW})
+        )
+    """)
+    db.execute("CREATE INDEX tasks_by_done ON tasks (done)")
+    db.execute("CREATE INDEX tasks_by_due ON tasks (due IS NULL, due)")
+    db.execute("CREATE INDEX tasks_by_done_and_due ON tasks (done, due IS NULL, due)")
+    db.execute("CREATE INDEX tasks_by_title ON tasks (title COLLATE NOCASE)")
+    db.execute("CREATE INDEX tasks_by_done_and_title ON tasks (done, title COLLATE NOCASE)")
+    db.table("tasks").enable_fts(["title", "notes"], create_triggers=True, tokenize="unicode61 remove_diacritics 2")
+
+
+@migrations()
+def count_tasks(db: Database) -> None:
+    """How many tasks are open and done, without counting a million rows for each page."""
+    db.execute("CREATE TABLE task_counts (done INTEGER PRIMARY KEY, tasks INTEGER NOT NULL)")
+    db.execute("INSERT INTO task_counts SELECT 0, count(*) FROM tasks WHERE done = 0")
+    db.execute("INSERT INTO task_counts SELECT 1, count(*) FROM tasks WHERE done = 1")
+    db.execute("""
+        CREATE TRIGGER task_counts_insert AFTER INSERT ON tasks BEGIN
+            UPDATE task_counts SET tasks = tasks + 1 WHERE done = new.done;
+        END
+    """)
+    db.execute("""
+        CREATE TRIGGER task_counts_delete AFTER DELETE ON tasks BEGIN
+            UPDATE task_counts SET tasks = tasks - 1 WHERE done = old.done;
+        END
+    """)
+    db.execute("""
+        CREATE TRIGGER task_counts_update AFTER UPDATE OF done ON tasks WHEN old.done <> new.done BEGIN
+            UPDATE task_counts SET tasks = tasks - 1 WHERE done = old.done;
+            UPDATE task_counts SET tasks = tasks + 1 WHERE done = new.done;
+        END
+    """)
+
+
+@migrations()
+def create_completions(db: Database) -> None:
+    """When each done task was done, for the chart."""
+    db.execute("CREATE TABLE completions (task_id INTEGER PRIMARY KEY, completed_at TEXT NOT NULL)")
+    db.execute("CREATE INDEX completions_by_time ON completions (completed_at)")
+    db.execute("INSERT INTO completions SELECT id, updated_at FROM tasks WHERE done = 1")
+    db.execute("""
+        CREATE TRIGGER completions_insert AFTER INSERT ON tasks WHEN new.done = 1 BEGIN
+            INSERT OR REPLACE INTO completions VALUES (new.id, new.updated_at);
+        END
+    """)
+    db.execute(f"""
+        CREATE TRIGGER completions_update AFTER UPDATE OF done ON tasks WHEN old.done <> new.done BEGIN
+            DELETE FROM completions WHERE task_id = new.id;
+            INSERT INTO completions SELECT new.id, {NOW} WHERE new.done = 1;
+        END
+    """)
+    db.execute("""
+        CREATE TRIGGER completions_delete AFTER DELETE ON tasks BEGIN
+            DELETE FROM completions WHERE task_id = old.id;
+        END
+    """)
+
+
+@migrations()
+def create_deletions(db: Database) -> None:
+    """Deleted tasks, kept whole for a while so that a deletion can be undone."""
+    db.execute(f"""
+        CREATE TABLE deletions (
+            id INTEGER PRIMARY KEY,
+            title TEXT NOT NULL,
+            notes TEXT NOT NULL,
+            due TEXT,
+            done INTEGER NOT NULL,
+            created_at TEXT NOT NULL,
+            updated_at TEXT NOT NULL,
+            completed_at TEXT,
+            deleted_at TEXT NOT NULL DEFAULT ({NOW})
+        )
+    """)
+
+
+@migrations()
+def create_imports(db: Database) -> None:
+    """Imports and their progress, and which tasks each one made."""
+    db.execute(f"""
+        CREATE TABLE imports (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            filename TEXT NOT NULL,
+            state TEXT NOT NULL,
+            process INTEGER NOT NULL,
+            columns TEXT NOT NULL DEFAULT '{{}}',
+            understood TEXT NOT NULL DEFAULT '{{}}',
+            problems TEXT NOT NULL DEFAULT '[]',
+            problem_count INTEGER NOT NULL DEFAULT 0,
+            error TEXT NOT NULL DEFAULT '',
+            bytes_read INTEGER NOT NULL DEFAULT 0,
+            bytes_total INTEGER NOT NULL DEFAULT 0,
+            rows_done INTEGER NOT NULL DEFAULT 0,
+            rows_total INTEGER NOT NULL DEFAULT 0,
+            created_at TEXT NOT NULL DEFAULT ({NOW})
+        )
+    """)
+    db.execute("""
+        CREATE TABLE imported_tasks (
+            import_id INTEGER NOT NULL,
+            task_id INTEGER NOT NULL,
+            PRIMARY KEY (import_id, task_id)
+        ) WITHOUT ROWID
+    """)

@@ -1,0 +1,96 @@
+"""How a route answers: the fragment alone for htmx, the same fragment in the shell for everyone else.
+
+Errors are answered here too, each as a page, a fragment or JSON, whichever was asked for.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils.utils import sqlite3
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from server.assets import Assets
+from templates import errors, layout
+from templates.tags import Safe
+
+ROOT = Path(__file__).resolve().parent.parent
+assets = Assets(ROOT / "static")
+logger = logging.getLogger("uvicorn.error")
+
+
+def wants_fragment(request: Request) -> bool:
+    """Whether htmx asks, for a part of a page that it has; when it restores a page it asks for the whole."""
+    return "hx-request" in request.headers and "hx-history-restore-request" not in request.headers
+
+
+def page(title: str, content: object, area: str = "") -> Safe:
+    """A whole page of this app."""
+    return layout.page(title, content, asset=assets.url, area=area)
+
+
+def answer(request: Request, title: str, fragment: Safe, area: str = "") -> Safe:
+    """`fragment` alone where htmx asks, else in a whole page."""
+    return fragment if wants_fragment(request) else page(title, fragment, area)
+
+
+def form_again(request: Request, title: str, form: Safe, target: str, status: int) -> Response:
+    """A form with what was typed and what was wrong with it, put where the form was."""
+    headers = {"HX-Retarget": target, "HX-Reswap": "outerHTML"}
+    return HTMLResponse(answer(request, title, form), status, headers)
+
+
+def back(request: Request, otherwise: str) -> str:
+    """The page of this app that the person came from, for the way back after a plain form."""
+    referer = request.headers.get("referer", "")
+    own = str(request.base_url)
+    return "/" + referer.removeprefix(own) if referer.startswith(own) else otherwise
+
+
+def error_answer(request: Request, status: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    """What went wrong, as JSON, as a toast or as a page, whichever was asked for."""
+    headers = {**(headers or {}), "cache-control": "no-store"}
+    if "application/json" in request.headers.get("accept", ""):
+        return JSONResponse({"status": status, "error": errors.title(status), "message": message}, status, headers)
+    if wants_fragment(request):
+        headers |= {"HX-Retarget": "#toasts", "HX-Reswap": "beforeend"}
+        return HTMLResponse(errors.error_toast(status, message), status, headers)
+    return HTMLResponse(page(errors.title(status), errors.error_page(status, message)), status, headers)
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    """The answer to an HTTPException."""
+    assert isinstance(error, HTTPException)
+    message = error.detail
+    if error.status_code == 404 and message == "Not Found":
+        message = "The address is wrong, or what was here is gone."
+    elif error.status_code == 405:
+        message = f"{request.method} is not something this address does."
+    return error_answer(request, error.status_code, message, dict(error.headers or {}))
+
+
+async def failed(request: Request, error: Exception) -> Response:
+    """The answer to an exception that no one expected; the trace is in the log."""
+    return error_answer(request, 500, "It has been written to the log. Your data is as it was. Try again.")
+
+
+async def database_failed(request: Request, error: Exception) -> Response:
+    """The answer where SQLite could not do it: the disk is full, or another program holds the file."""
+    logger.error("%s %s: SQLite says: %s", request.method, request.url.path, error)
+    if "full" in str(error):
+        return error_answer(request, 507, "Nothing was changed. Make room on the disk, then try again.")
+    if "locked" in str(error):
+        return error_answer(
+            request, 503, "Another program is writing to the file. Try again in a moment.", {"retry-after": "2"}
+        )
+    raise error
+
+
+HANDLERS: dict[Any, Any] = {
+    HTTPException: refused,
+    404: refused,
+    sqlite3.OperationalError: database_failed,
+    Exception: failed,
+}

@@ -1,0 +1,293 @@
+"""The fragment cache: the bytes of a fragment are kept until the next commit.
+
+The rule: a fragment is a pure function of its URL, the person, the committed data and the code. A route says that it
+keeps to this with `@fragment`; only its answers are kept. What else a view depends on becomes one of the four: the
+day, which a view asks for with `today()`, is then part of its key, in the person's time zone.
+
+Nothing here knows the database. The change token, any value that differs after a commit, is handed in as a function.
+"""
+
+import logging
+import zoneinfo
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import date, datetime, tzinfo
+from functools import lru_cache, wraps
+from hashlib import blake2b
+from inspect import iscoroutinefunction
+from typing import Any, NamedTuple, TypeVar
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+logger = logging.getLogger("uvicorn.error")
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+Key = tuple[Hashable, ...]
+
+# What an entry costs beside its body: its key, headers and place in the table, measured with tracemalloc.
+ENTRY_BYTES = 1024
+# In development every so many hits one answer is rendered again and compared.
+CHECK_EVERY = 32
+VARY = b"HX-Request, HX-History-Restore-Request, Cookie"
+
+
+@dataclass
+class _View:
+    """What a route has said, while it renders, about the view that is being made."""
+
+    zone: tzinfo | None = None
+    is_fragment: bool = False
+    by_day: bool = False
+
+
+class _Entry(NamedTuple):
+    token: Hashable
+    etag: bytes
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+_view: ContextVar[_View | None] = ContextVar("view", default=None)
+
+
+def fragment(handler: Handler) -> Handler:
+    """Promise that a route's answer is a pure function of (URL, person, committed data, code), so it may be kept."""
+
+    def promise() -> None:
+        view = _view.get()
+        if view is not None:
+            view.is_fragment = True
+
+    if iscoroutinefunction(handler):
+
+        @wraps(handler)
+        async def asynchronous(*args: Any, **named: Any) -> Any:
+            promise()
+            return await handler(*args, **named)
+
+        return asynchronous  # type: ignore[return-value]
+
+    @wraps(handler)
+    def synchronous(*args: Any, **named: Any) -> Any:
+        promise()
+        return handler(*args, **named)
+
+    return synchronous  # type: ignore[return-value]
+
+
+def today() -> date:
+    """The day in the person's time zone; a view that asks for it is made anew when the day turns."""
+    view = _view.get()
+    if view is None:
+        return _day(None)
+    view.by_day = True
+    return _day(view.zone)
+
+
+def zone() -> tzinfo | None:
+    """The person's time zone, None for the machine's own; it is part of the person, so any view may ask for it."""
+    view = _view.get()
+    return view.zone if view else None
+
+
+class FragmentCache:
+    """ASGI middleware that answers a kept fragment without reaching the app.
+
+    `token` gives the commit token, `session_cookie` and `zone_cookie` name the cookies that say who the person is,
+    `limit` bounds what is kept, in bytes, the least recently used going first. With `check` set, an answer is now and
+    then rendered again, and a difference is reported in the log.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        token: Callable[[], Hashable],
+        *,
+        session_cookie: str,
+        zone_cookie: str = "timezone",
+        limit: int = 64 * 1024 * 1024,
+        check: bool = False,
+    ) -> None:
+        self.app = app
+        self.token = token
+        self.limit = limit
+        self.check = check
+        self.size = 0
+        self._session = session_cookie.encode() + b"="
+        self._zone = zone_cookie.encode() + b"="
+        self._entries: OrderedDict[Key, _Entry] = OrderedDict()
+        # The keys whose views depend on the day; they stand in the table once more, with the day.
+        self._by_day: dict[Key, None] = {}
+        self._hits = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
+            await self._pass_on(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        cookies = headers.get(b"cookie")
+        person = (_value(cookies, self._session), _value(cookies, self._zone)) if cookies else None
+        key: Key = (
+            scope["raw_path"],
+            scope["query_string"],
+            b"hx-request" in headers and b"hx-history-restore-request" not in headers,
+            person,
+            headers.get(b"host"),
+        )
+        # The token is read before the data is: an entry may hold newer data than its token says, never older.
+        token = self.token()
+        place = (*key, _day(_zone_of(person))) if key in self._by_day else key
+        entry = self._entries.get(place)
+        if entry is None or entry.token != token:
+            await self._render(scope, receive, send, key, person, token, headers.get(b"if-none-match"))
+            return
+        self._entries.move_to_end(place)
+        if self.check:
+            await self._compare(scope, receive, entry, person)
+        await _answer(entry, headers.get(b"if-none-match"), send)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the app answer, knowing the person's time zone."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        cookies = dict(scope["headers"]).get(b"cookie")
+        _view.set(_View(zone=_zone_named(_value(cookies, self._zone)) if cookies else None))
+        await self.app(scope, receive, send)
+
+    async def _render(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        key: Key,
+        person: tuple[bytes, bytes] | None,
+        token: Hashable,
+        if_none_match: bytes | None,
+    ) -> None:
+        """Let the app answer; keep the answer if the route is a fragment and all went well."""
+        view = _View(zone=_zone_of(person))
+        _view.set(view)
+        start: Message | None = None
+        chunks: list[bytes] = []
+
+        async def collect(message: Message) -> None:
+            nonlocal start
+            if message["type"] == "http.response.start" and view.is_fragment and message["status"] == 200:
+                start = message
+            elif start is None:
+                await send(message)
+            else:
+                chunks.append(message.get("body", b""))
+                if not message.get("more_body"):
+                    entry = _entry(token, start, b"".join(chunks))
+                    if entry is not None:
+                        self._keep(key, person, view, entry)
+                        await _answer(entry, if_none_match, send)
+                    else:
+                        await send(start)
+                        await send({"type": "http.response.body", "body": b"".join(chunks)})
+
+        await self.app(scope, receive, collect)
+
+    def _keep(self, key: Key, person: tuple[bytes, bytes] | None, view: _View, entry: _Entry) -> None:
+        if view.by_day:
+            self._by_day[key] = None
+            key = (*key, _day(_zone_of(person)))
+        old = self._entries.pop(key, None)
+        if old is not None:
+            self.size -= len(old.body) + ENTRY_BYTES
+        self._entries[key] = entry
+        self.size += len(entry.body) + ENTRY_BYTES
+        while self.size > self.limit:
+            gone, dropped = self._entries.popitem(last=False)
+            self._by_day.pop(gone[:-1], None)
+            self.size -= len(dropped.body) + ENTRY_BYTES
+
+    async def _compare(self, scope: Scope, receive: Receive, entry: _Entry, person: tuple[bytes, bytes] | None) -> None:
+        """Now and then render a kept answer again; a difference means that the route breaks its promise."""
+        self._hits += 1
+        if self._hits % CHECK_EVERY:
+            return
+        _view.set(_View(zone=_zone_of(person)))
+        chunks: list[bytes] = []
+
+        async def collect(message: Message) -> None:
+            chunks.append(message.get("body", b""))
+
+        await self.app(dict(scope), receive, collect)
+        body = b"".join(chunks)
+        if body != entry.body and self.token() == entry.token:
+            logger.warning(
+                "%s is not a pure fragment: the same URL, person and data gave another answer. %s "
+                "Take the other input out of it, or take @fragment off the route.",
+                scope["path"],
+                _first_difference(entry.body, body),
+            )
+
+
+def _entry(token: Hashable, start: Message, body: bytes) -> _Entry | None:
+    """What is kept of an answer; None for one that sets a cookie, which is no function of its URL."""
+    headers = [(name, value) for name, value in start["headers"] if name not in (b"vary", b"etag", b"cache-control")]
+    if any(name == b"set-cookie" for name, _ in headers):
+        return None
+    etag = b'"' + blake2b(body, digest_size=16).hexdigest().encode() + b'"'
+    headers += [(b"etag", etag), (b"vary", VARY), (b"cache-control", b"private, no-cache")]
+    return _Entry(token, etag, headers, body)
+
+
+async def _answer(entry: _Entry, if_none_match: bytes | None, send: Send) -> None:
+    if if_none_match is not None and _matches(if_none_match, entry.etag):
+        unchanged = [header for header in entry.headers if header[0] not in (b"content-length", b"content-type")]
+        await send({"type": "http.response.start", "status": 304, "headers": unchanged})
+        await send({"type": "http.response.body", "body": b""})
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": entry.headers})
+    await send({"type": "http.response.body", "body": entry.body})
+
+
+def _matches(if_none_match: bytes, etag: bytes) -> bool:
+    """Weak comparison, as RFC 9110 section 13.1.2 asks of If-None-Match."""
+    tags = [tag.strip().removeprefix(b"W/") for tag in if_none_match.split(b",")]
+    return etag in tags or tags == [b"*"]
+
+
+def _value(cookies: bytes, name: bytes) -> bytes:
+    """The value of the cookie whose `name=` is given; empty where there is none."""
+    if name not in cookies:
+        return b""
+    for cookie in cookies.split(b";"):
+        cookie = cookie.strip()
+        if cookie.startswith(name):
+            return cookie[len(name) :]
+    return b""
+
+
+def _zone_of(person: tuple[bytes, bytes] | None) -> tzinfo | None:
+    return _zone_named(person[1]) if person else None
+
+
+@lru_cache(maxsize=1024)
+def _zone_named(name: bytes) -> tzinfo | None:
+    """The time zone of an IANA name as a browser gives it; None, the machine's own, for anything else."""
+    try:
+        return zoneinfo.ZoneInfo(name.decode("ascii").replace("%2F", "/")) if name else None
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        return None
+
+
+def _day(zone: tzinfo | None) -> date:
+    return datetime.now(zone).date()
+
+
+def _first_difference(kept: bytes, rendered: bytes) -> str:
+    """Where two answers part, for a person to find the cause."""
+    before, after = kept.decode(errors="replace"), rendered.decode(errors="replace")
+    for number, (old, new) in enumerate(zip(before.split("\n"), after.split("\n"), strict=False), 1):
+        if old != new:
+            at = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+            window = slice(max(0, at - 40), at + 60)
+            return f"Line {number}: kept “{old[window]}”, now “{new[window]}”."
+    return f"One has {len(before)} characters, the other {len(after)}."

@@ -1,0 +1,123 @@
+"""Who may talk to the app, and what every answer carries: the outermost layer, for HTTP and WebSocket alike.
+
+Host must be a name of this machine, a change must come from the app's own pages or from no browser at all, and a body
+has a limit. The checks read headers only; nothing here knows a route.
+"""
+
+from collections.abc import Iterable
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
+FORM_LIMIT = 1024 * 1024
+UPLOAD_LIMIT = 1024 * 1024 * 1024
+
+SECURITY_HEADERS: list[tuple[bytes, bytes]] = [
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        b"manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+]
+
+
+class Refused(Exception):
+    """A request that the guard does not let through: its status, and a sentence for a person."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class Guard:
+    """ASGI middleware around the whole app.
+
+    `hosts` are the names that the Host header may carry, without port; `uploads` are the paths whose bodies may be as
+    large as UPLOAD_LIMIT, in bytes, where all others end at FORM_LIMIT.
+    """
+
+    def __init__(self, app: ASGIApp, *, hosts: Iterable[str], uploads: Iterable[str] = ()) -> None:
+        self.app = app
+        self.hosts = frozenset(host.lower().encode() for host in hosts)
+        self.uploads = frozenset(uploads)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                message["headers"] = [*message["headers"], *SECURITY_HEADERS]
+            await send(message)
+
+        try:
+            self._check(scope)
+        except Refused as refusal:
+            await _refuse(scope, send_guarded, refusal)
+            return
+        if scope["type"] == "http" and scope["method"] not in SAFE_METHODS:
+            receive = self._bounded(scope, receive)
+        await self.app(scope, receive, send_guarded)
+
+    def _check(self, scope: Scope) -> None:
+        """Raises Refused for a request that must not reach the app."""
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        hosts = [value for name, value in headers if name == b"host"]
+        if len(hosts) != 1:
+            raise Refused(400, "A request names one host, in one Host header.")
+        if _without_port(hosts[0]).lower() not in self.hosts:
+            raise Refused(403, "This server answers to the names of this machine only; open it as http://localhost.")
+        if scope["type"] == "http" and scope["method"] in SAFE_METHODS:
+            return
+        named = dict(headers)
+        site = named.get(b"sec-fetch-site")
+        origin = named.get(b"origin")
+        scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
+        if site is not None:
+            allowed = site in (b"same-origin", b"none")
+        else:
+            # With neither header it is no browser: a script, curl.
+            allowed = origin is None or origin == f"{scheme}://".encode() + hosts[0]
+        if not allowed:
+            raise Refused(403, "A change can only come from this app's own pages. Open the page here and try again.")
+
+    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
+        """The same body, ending in 413 where it grows beyond its limit."""
+        limit = UPLOAD_LIMIT if scope["path"] in self.uploads else FORM_LIMIT
+        seen = 0
+
+        async def receive_bounded() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > limit:
+                raise HTTPException(413, f"That is larger than the {limit // 1024 // 1024} MiB that fit here.")
+            return message
+
+        return receive_bounded
+
+
+def _without_port(host: bytes) -> bytes:
+    name, colon, port = host.rpartition(b":")
+    return name if colon and (port.isdigit() or not port) else host
+
+
+async def _refuse(scope: Scope, send: Send, refusal: Refused) -> None:
+    body = refusal.message.encode()
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+    kind = "http.response"
+    if scope["type"] == "websocket":
+        if "websocket.http.response" not in scope.get("extensions", {}):
+            await send({"type": "websocket.close", "code": 1008, "reason": refusal.message})
+            return
+        kind = "websocket.http.response"
+    await send({"type": f"{kind}.start", "status": refusal.status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": body})

@@ -1,0 +1,34 @@
+// What HTML and htmx leave: the person's time zone, keys, closing a toast, and a word when the server cannot be reached.
+(() => {
+  "use strict";
+
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone && !document.cookie.split("; ").includes(`timezone=${zone}`)) {
+    document.cookie = `timezone=${zone}; path=/; max-age=31536000; samesite=lax`;
+  }
+
+  // An element with data-key is reached with that key: a field gets the cursor, a link or button is pressed.
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    const typing = event.target.closest("input, textarea, select");
+    if (typing && event.key !== "Escape") return;
+    const scope = typing?.closest("form") ?? document;
+    const element = scope.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
+    if (!element) return;
+    event.preventDefault();
+    if (element.matches("input")) element.focus();
+    else element.click();
+  });
+
+  document.addEventListener("click", (event) => {
+    event.target.closest("[data-close]")?.closest(".toast")?.remove();
+  });
+
+  document.addEventListener("htmx-error", (event) => {
+    if (event.detail.error?.name !== "TypeError") return;
+    const toast = document.createElement("div");
+    toast.className = "toast error";
+    toast.textContent = "The server cannot be reached. Nothing was changed; try again when it is back.";
+    document.getElementById("toasts").replaceChildren(toast);
+  });
+})();

@@ -1,0 +1,360 @@
+"""How an import looks: the upload, what was understood of the file, its progress, and its end."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from templates.tags import (
+    H1,
+    H2,
+    A,
+    Button,
+    Code,
+    Details,
+    Div,
+    Form,
+    Input,
+    Label,
+    Li,
+    Option,
+    P,
+    Progress,
+    Safe,
+    Section,
+    Select,
+    Span,
+    Strong,
+    Summary,
+    Table,
+    Tbody,
+    Td,
+    Th,
+    Thead,
+    Tr,
+    Ul,
+)
+
+FIELDS = {"title": "Title", "done": "Done", "due": "Due", "notes": "Notes"}
+STATES = {
+    "checking": "Reading",
+    "ready": "Waiting for you",
+    "writing": "Importing",
+    "done": "Imported",
+    "undoing": "Taking back",
+    "undone": "Taken back",
+    "failed": "Could not be read",
+    "discarded": "Discarded",
+}
+RUNNING = ("checking", "writing", "undoing")
+SHOWN_PROBLEMS = 50
+
+
+class Import(NamedTuple):
+    """One import, as far as it has come."""
+
+    id: int
+    filename: str
+    state: str
+    understood: Mapping[str, Any]
+    problems: Sequence[Mapping[str, Any]]
+    problem_count: int
+    error: str
+    bytes_read: int
+    bytes_total: int
+    rows_done: int
+    rows_total: int
+    created_at: str
+
+
+def imports_page(imports: Sequence[Import]) -> tuple[Safe | None, ...]:
+    """The page of imports and exports."""
+    return (
+        Div(
+            H1("Import & export"),
+            upload_form(),
+            _history(imports) if imports else None,
+            cls="column",
+        ),
+        _exports(),
+    )
+
+
+def upload_form(error: str = "") -> Safe:
+    """Where a file comes in."""
+    return Form(
+        H2("Bring your tasks"),
+        P(
+            "An export from Todoist, Trello, GitHub, Google Tasks, Asana, a spreadsheet, or from here: "
+            "CSV, TSV or JSON, also gzipped. You see what was understood before anything is written."
+        ),
+        P(error, cls="form-error", role="alert") if error else None,
+        Label("File to import", Input(type="file", name="file", required=True), cls="file"),
+        Button("Read the file", cls="button primary"),
+        id="upload",
+        cls="card upload",
+        method="post",
+        action="/imports",
+        enctype="multipart/form-data",
+    )
+
+
+def import_card(each: Import) -> Safe:
+    """One import: the fragment of `GET /imports/{id}`. While it runs it asks for itself again."""
+    running = each.state in RUNNING
+    return Section(
+        P(A("All imports", href="/imports"), cls="back"),
+        H1(each.filename),
+        P(STATES[each.state], cls=f"state {each.state}"),
+        _BODIES[each.state](each),
+        id="import",
+        cls="card import",
+        hx_get=f"/imports/{each.id}" if running else None,
+        hx_trigger="load delay:400ms" if running else None,
+        hx_swap="outerHTML" if running else None,
+    )
+
+
+def _checking(each: Import) -> Safe:
+    return Div(
+        _bar(each.bytes_read, each.bytes_total, "Reading the file"),
+        P(f"{_megabytes(each.bytes_read)} of {_megabytes(each.bytes_total)} read. Nothing is written yet."),
+        _cancel(each, "Cancel"),
+    )
+
+
+def _ready(each: Import) -> Safe:
+    understood = each.understood
+    columns = understood["columns"]
+    return Div(
+        P(
+            Strong(_count(each.rows_total, "task")),
+            " found in ",
+            understood["format"],
+            f", {understood['encoding']}" if understood.get("encoding") else None,
+            (", separated by ", Code(_visible(understood["delimiter"]))) if understood.get("delimiter") else None,
+            ", gzipped" if understood.get("compressed") else None,
+            ".",
+        ),
+        P(
+            "It has several lists; this is ",
+            Strong(understood["list"]),
+            ". Left out: ",
+            ", ".join(f"{name} ({count:,})" for name, count in understood["other_lists"].items()),
+            ".",
+        )
+        if understood.get("other_lists")
+        else None,
+        P("This is an export of this app: every column comes back as it was.")
+        if understood.get("own_export")
+        else None,
+        H2("The first tasks"),
+        _sample(understood["sample"]),
+        None if understood.get("own_export") else _mapping(each, columns),
+        _problems(each),
+        Div(
+            Form(
+                Button(f"Import {_count(each.rows_total, 'task')}", cls="button primary", autofocus=True),
+                method="post",
+                action=f"/imports/{each.id}/start",
+            )
+            if each.rows_total
+            else P("There is nothing to import."),
+            _cancel(each, "Discard"),
+            cls="actions",
+        ),
+    )
+
+
+def _writing(each: Import) -> Safe:
+    return Div(
+        _bar(each.rows_done, each.rows_total, "Importing"),
+        P(f"{each.rows_done:,} of {_count(each.rows_total, 'task')}. You can go on working meanwhile."),
+        _cancel(each, "Cancel and take back"),
+    )
+
+
+def _done(each: Import) -> Safe:
+    return Div(
+        P(Strong(_count(each.rows_done, "task")), " imported."),
+        _problems(each),
+        Div(A("See them", href="/tasks", cls="button primary"), _cancel(each, "Take this import back"), cls="actions"),
+    )
+
+
+def _undoing(each: Import) -> Safe:
+    return Div(
+        _bar(each.rows_total - each.rows_done, each.rows_total, "Taking back"),
+        P(f"{_count(each.rows_done, 'task')} still to take out."),
+    )
+
+
+def _undone(each: Import) -> Safe:
+    return Div(
+        P(each.error, cls="form-error") if each.error else None,
+        P("Every task that this import had made is out again; the rest is as it was."),
+        _again(),
+    )
+
+
+def _failed(each: Import) -> Safe:
+    return Div(P(each.error, cls="form-error", role="alert"), P("Nothing was written."), _again())
+
+
+def _discarded(each: Import) -> Safe:
+    return Div(P("Nothing was written."), _again())
+
+
+_BODIES = {
+    "checking": _checking,
+    "ready": _ready,
+    "writing": _writing,
+    "done": _done,
+    "undoing": _undoing,
+    "undone": _undone,
+    "failed": _failed,
+    "discarded": _discarded,
+}
+
+
+def _sample(tasks: Sequence[Mapping[str, Any]]) -> Safe:
+    return Div(
+        Table(
+            Thead(Tr([Th(name, scope="col") for name in FIELDS.values()])),
+            Tbody(
+                [
+                    Tr(
+                        Td(task["title"]),
+                        Td("Done" if task["done"] else "Open"),
+                        Td(task["due"] or "–"),
+                        Td(_shortened(task["notes"])),
+                    )
+                    for task in tasks
+                ]
+            ),
+        ),
+        cls="scroll",
+        tabindex="0",
+        role="region",
+        aria_label="The first tasks",
+    )
+
+
+def _mapping(each: Import, columns: Sequence[Mapping[str, Any]]) -> Safe:
+    """Which column becomes what, to be corrected."""
+    taken = {column["field"]: column["name"] for column in columns if column["field"]}
+    spare = [column for column in columns if not column["field"]]
+    return Details(
+        Summary("Columns: ", ", ".join(f"{FIELDS[field]} from “{taken[field]}”" for field in FIELDS if field in taken)),
+        Form(
+            [
+                Label(
+                    name,
+                    Select(
+                        Option("– none –", value="", selected=field not in taken) if field != "title" else None,
+                        [
+                            Option(column["name"], value=column["name"], selected=taken.get(field) == column["name"])
+                            for column in columns
+                        ],
+                        name=field,
+                    ),
+                )
+                for field, name in FIELDS.items()
+            ],
+            Button("Read again with these", cls="button"),
+            cls="mapping",
+            method="post",
+            action=f"/imports/{each.id}/columns",
+        ),
+        (
+            P("What has no place of its own is kept at the end of the notes:"),
+            Ul([Li(Code(column["name"]), _examples(column)) for column in spare]),
+        )
+        if spare
+        else None,
+        open=not taken.get("title"),
+    )
+
+
+def _examples(column: Mapping[str, Any]) -> Safe | None:
+    examples = ", ".join(str(example) for example in column["examples"])
+    return Span(f" such as {_shortened(examples)}", cls="quiet") if examples else None
+
+
+def _problems(each: Import) -> Safe | None:
+    if not each.problem_count:
+        return None
+    shown = each.problems[:SHOWN_PROBLEMS]
+    rest = each.problem_count - len(shown)
+    return Details(
+        Summary(f"{_count(each.problem_count, 'row')} cannot be used"),
+        Ul(
+            [Li(f"Line {problem['line']:,}: {problem['reason']}") for problem in shown],
+            Li(f"and {rest:,} more") if rest > 0 else None,
+        ),
+        cls="problems",
+    )
+
+
+def _history(imports: Sequence[Import]) -> Safe:
+    return Section(
+        H2("Imports so far"),
+        Ul(
+            [
+                Li(
+                    A(each.filename, href=f"/imports/{each.id}"),
+                    Span(STATES[each.state], cls=f"state {each.state}"),
+                    Span(_count(each.rows_total, "task"), cls="quiet") if each.rows_total else None,
+                )
+                for each in imports
+            ],
+            cls="history",
+        ),
+        cls="card",
+    )
+
+
+def _exports() -> Safe:
+    return Section(
+        H2("Take your tasks out"),
+        P("All of them, at any time."),
+        Ul(
+            Li(A("CSV", href="/export.csv", download=True), Span(" for spreadsheets and other apps", cls="quiet")),
+            Li(A("JSON", href="/export.json", download=True), Span(" for programs", cls="quiet")),
+            Li(A("SQLite", href="/export.db", download=True), Span(" the whole file, as a backup", cls="quiet")),
+            cls="downloads",
+        ),
+        cls="card summary",
+    )
+
+
+def _bar(value: int, most: int, label: str) -> Safe:
+    percent = 100 * value // most if most else 0
+    return Div(
+        Progress(f"{percent} %", value=value, max=max(most, 1), aria_label=label),
+        Span(f"{percent} %", cls="percent"),
+        cls="progress",
+    )
+
+
+def _cancel(each: Import, words: str) -> Safe:
+    return Form(Button(words, cls="button"), method="post", action=f"/imports/{each.id}/cancel")
+
+
+def _again() -> Safe:
+    return P(A("Import another file", href="/imports", cls="button"))
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1_000_000:,.1f} MB" if size >= 100_000 else f"{size / 1000:,.1f} kB"
+
+
+def _visible(delimiter: str) -> str:
+    return {"\t": "tab", " ": "space"}.get(delimiter, delimiter)
+
+
+def _shortened(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= 80 else f"{flat[:79]}…"

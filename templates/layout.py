@@ -1,0 +1,67 @@
+"""The page shell: what stands around the fragments of every page."""
+
+from collections.abc import Callable
+
+from templates.tags import (
+    A,
+    Body,
+    Div,
+    Head,
+    Header,
+    Html,
+    Link,
+    Main,
+    Meta,
+    Nav,
+    Safe,
+    Script,
+    Span,
+    Title,
+)
+
+NAME = "Kindling"
+AREAS = {"/tasks": "Tasks", "/imports": "Import & export"}
+# htmx reads the first of these only. No eval, no style of its own: the page's policy forbids both.
+HTMX = '{"metaCharacter":"-","includeIndicatorCSS":false,"extensions":"ws"}'
+
+Asset = Callable[[str], str]
+
+
+def page(title: str, content: object, *, asset: Asset, area: str = "") -> Safe:
+    """A whole page: `content` in the shell; `asset` gives the address of a static file, `area` is where we are."""
+    return Html(
+        Head(*head(asset), Title(f"{title} · {NAME}")),
+        Body(*shell(content, area)),
+        lang="en",
+    )
+
+
+def head(asset: Asset) -> tuple[Safe, ...]:
+    """What the head of every page holds, beside its title."""
+    return (
+        Meta(charset="utf-8"),
+        Meta(name="viewport", content="width=device-width, initial-scale=1"),
+        Meta(name="color-scheme", content="light dark"),
+        Meta(name="htmx-config", content=HTMX),
+        Link(rel="icon", href=asset("icon.svg"), type="image/svg+xml"),
+        Link(rel="stylesheet", href=asset("app.css")),
+        Script(src=asset("vendor/htmx.min.js"), defer=True),
+        Script(src=asset("app.js"), defer=True),
+    )
+
+
+def shell(content: object, area: str = "") -> tuple[Safe, ...]:
+    """Header, main part and the place for toasts."""
+    return (
+        A("Skip to the content", href="#main", cls="skip"),
+        Header(
+            A(Span(cls="flame", aria_hidden="true"), NAME, href="/tasks", cls="brand"),
+            Nav(
+                [A(name, href=path, aria_current="page" if path == area else None) for path, name in AREAS.items()],
+                aria_label="Main",
+            ),
+            cls="top",
+        ),
+        Main(content, id="main", tabindex="-1"),
+        Div(id="toasts", role="status", aria_live="polite"),
+    )

@@ -1,0 +1,502 @@
+"""How tasks look: the records a page is made from, and pure functions from them to tags."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+from markdown_it import MarkdownIt
+
+from templates.chart import done_per_day
+from templates.errors import toast
+from templates.tags import (
+    H1,
+    H2,
+    A,
+    Article,
+    Aside,
+    Button,
+    Dd,
+    Div,
+    Dl,
+    Dt,
+    Form,
+    HxPartial,
+    Input,
+    Label,
+    Li,
+    Nav,
+    Ol,
+    Option,
+    P,
+    Safe,
+    Section,
+    Select,
+    Span,
+    Textarea,
+    Time,
+    raw,
+)
+
+SORTS = {"newest": "Newest first", "oldest": "Oldest first", "due": "Due date", "title": "Title"}
+STATUSES = {"all": "All", "open": "Open", "done": "Done"}
+TITLE_LENGTH = 1000
+# Raw HTML is shown as text. A picture could come from another server, which the page's policy forbids: it stays text.
+_markdown = (
+    MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"]).disable("image")
+)
+
+
+class Task(NamedTuple):
+    """A whole task."""
+
+    id: int
+    title: str
+    notes: str
+    due: str | None
+    done: int
+    created_at: str
+    updated_at: str
+
+
+class TaskRow(NamedTuple):
+    """What a row of the list shows of a task."""
+
+    id: int
+    title: str
+    due: str | None
+    done: int
+    has_notes: int
+
+
+class TaskQuery(NamedTuple):
+    """Which tasks a list shows."""
+
+    q: str = ""
+    status: str = "all"
+    sort: str = "newest"
+    page: int = 1
+
+    def url(self, **changes: object) -> str:
+        """The address of this list, with `changes`; from its first page where anything but the page changes."""
+        query = self._replace(**({"page": 1} | changes))  # type: ignore[arg-type]
+        given = {name: value for name, value in query._asdict().items() if value != TaskQuery._field_defaults[name]}
+        return f"/tasks?{urlencode(given)}" if given else "/tasks"
+
+
+class TaskList(NamedTuple):
+    """One page of a list: its rows, whether more follow, how many there are of each status, how many were found."""
+
+    query: TaskQuery
+    rows: Sequence[TaskRow]
+    more: bool
+    counts: dict[str, int]
+    found: str
+    today: date
+
+
+class Summary(NamedTuple):
+    """The figures beside the list."""
+
+    open: int
+    done: int
+    overdue: str
+    days: Sequence[tuple[date, int]]
+
+
+class TaskInput(NamedTuple):
+    """What a person has typed into a form, as typed, and what is wrong with it."""
+
+    title: str = ""
+    due: str = ""
+    notes: str = ""
+    updated_at: str = ""
+    error: str = ""
+
+
+def tasks_page(tasks: TaskList, summary: Summary, deleted: Task | None = None) -> tuple[Safe | None, ...]:
+    """The main page: add, find, list, and the figures beside it."""
+    return (
+        Div(
+            H1("Tasks", cls="visually-hidden"),
+            add_form(),
+            filter_form(tasks.query),
+            task_list(tasks),
+            cls="column",
+        ),
+        summary_card(summary),
+        undo_toast(deleted, fixed=True) if deleted else None,
+    )
+
+
+def add_form(given: TaskInput = TaskInput(), *, again: bool = False) -> Safe:  # noqa: B008
+    """The form for a new task; `again` puts the cursor back into it."""
+    return Form(
+        _error(given.error),
+        Input(
+            name="title",
+            id="new-title",
+            value=given.title,
+            placeholder="What needs doing?",
+            aria_label="New task",
+            required=True,
+            maxlength=TITLE_LENGTH,
+            autocomplete="off",
+            autofocus=again,
+            data_key="n",
+        ),
+        Input(type="date", name="due", value=given.due, aria_label="Due date"),
+        Button("Add", cls="button primary"),
+        id="add-task",
+        cls="card add",
+        method="post",
+        action="/tasks",
+        hx_post="/tasks",
+        hx_target="#tasks",
+        hx_swap="outerHTML",
+        hx_disable="find button",
+    )
+
+
+def filter_form(query: TaskQuery) -> Safe:
+    """Search and order. The status belongs to it too: the list holds it, as it changes with the list."""
+    return Form(
+        Span(cls="icon search", aria_hidden="true"),
+        Input(
+            type="search",
+            name="q",
+            id="search",
+            value=query.q,
+            placeholder="Search",
+            aria_label="Search tasks",
+            autocomplete="off",
+            maxlength=200,
+            data_key="/",
+        ),
+        Select(
+            [Option(name, value=sort, selected=sort == query.sort) for sort, name in SORTS.items()],
+            name="sort",
+            aria_label="Order",
+        ),
+        Button("Search", cls="button no-script"),
+        id="filter",
+        cls="filter",
+        role="search",
+        method="get",
+        action="/tasks",
+        hx_get="/tasks",
+        hx_trigger="input delay:120ms from:#search, change from:find select, submit",
+        hx_target="#tasks",
+        hx_swap="outerMorph",
+        hx_replace_url="true",
+        hx_sync="this:replace",
+    )
+
+
+def task_list(tasks: TaskList) -> Safe:
+    """The list itself: the fragment of `GET /tasks`."""
+    query = tasks.query
+    return Section(
+        Div(
+            Nav(
+                [_status_link(query, status, tasks.counts[status]) for status in STATUSES],
+                aria_label="Status",
+                cls="tabs",
+            ),
+            P(tasks.found, cls="found", role="status") if query.q else None,
+            cls="list-head",
+        ),
+        Input(type="hidden", name="status", value=query.status, form="filter"),
+        P(A("Earlier tasks", href=query.url(page=query.page - 1), rel="prev"), cls="more") if query.page > 1 else None,
+        Ol([task_row(row, tasks.today) for row in tasks.rows], id=f"tasks-page-{query.page}", cls="rows")
+        if tasks.rows
+        else _empty(tasks),
+        _more(query) if tasks.more else None,
+        id="tasks",
+        cls="card list",
+        aria_label="Tasks",
+    )
+
+
+@lru_cache(maxsize=4096)
+def task_row(task: TaskRow, today: date) -> Safe:
+    """One row of the list. The same record on the same day is drawn once."""
+    id, title, due, done, has_notes = task
+    address = f"/tasks/{id}"
+    target = f"#task-{id}"
+    return Li(
+        _tick(id, title, done, "list"),
+        A(title, href=address, cls="title"),
+        Span(cls="icon note", role="img", aria_label="Has notes") if has_notes else None,
+        due_label(due, done, today),
+        A(
+            id=f"edit-{id}",
+            cls="icon-button edit",
+            href=f"{address}/edit",
+            hx_get=f"{address}/edit?in=list",
+            hx_target=target,
+            hx_swap="outerHTML",
+            aria_label=f"Edit {title}",
+        ),
+        Form(
+            Button(name="_method", value="delete", cls="icon-button delete", aria_label=f"Delete {title}"),
+            method="post",
+            action=address,
+            hx_delete=f"{address}?in=list",
+            hx_target=target,
+            hx_swap="outerHTML",
+        ),
+        id=f"task-{id}",
+        cls="task done" if done else "task",
+    )
+
+
+def due_label(due: str | None, done: int, today: date) -> Safe | None:
+    """When a task is due, in words near today; an open task that is late is marked."""
+    if due is None:
+        return None
+    day = date.fromisoformat(due)
+    days = (day - today).days
+    late = days < 0 and not done
+    words = {-1: "Yesterday", 0: "Today", 1: "Tomorrow"}.get(days) or _day(day, today)
+    return Time(
+        Span("Overdue: ", cls="visually-hidden") if late else None,
+        words,
+        datetime=due,
+        title=f"{day:%A} {day.day} {day:%B} {day.year}",
+        cls="due overdue" if late else "due today" if days == 0 and not done else "due",
+    )
+
+
+def deleted_row(id: int) -> Safe:
+    """Holds the place of a deleted task, for its return."""
+    return Li(id=f"task-{id}", hidden=True)
+
+
+def undo_toast(task: Task, *, fixed: bool = False) -> Safe:
+    """Says that a task is deleted and brings it back; `fixed` where the page was asked for without a fragment."""
+    message = toast(
+        P("Deleted ", Span(f"“{task.title}”", cls="toast-name")),
+        Form(
+            Button("Undo", cls="button", autofocus=not fixed),
+            method="post",
+            action=f"/tasks/{task.id}/restore",
+            hx_post=None if fixed else f"/tasks/{task.id}/restore",
+            hx_swap=None if fixed else "none",
+        ),
+        id=f"deleted-{task.id}",
+        kind="note",
+    )
+    return Div(message, cls="toasts") if fixed else message
+
+
+def added_toast(task: Task) -> Safe:
+    """Says that a task was added where the list at hand does not show it."""
+    return toast(
+        P("Added ", A(f"“{task.title}”", href=f"/tasks/{task.id}", cls="toast-name"), ". This list does not show it.")
+    )
+
+
+def partial(target: str, swap: str, *content: object) -> Safe:
+    """A part of an answer that goes to a place of its own."""
+    return HxPartial(content, hx_target=target, hx_swap=swap)
+
+
+def task_detail(task: Task, today: date, zone: tzinfo | None) -> Safe:
+    """One task, whole: the fragment of `GET /tasks/{id}`."""
+    address = f"/tasks/{task.id}"
+    return Article(
+        P(A("All tasks", href="/tasks"), cls="back"),
+        Div(_tick(task.id, task.title, task.done, "detail"), H1(task.title), cls="detail-head"),
+        Dl(
+            _pair("Due", due_label(task.due, task.done, today) or "No date"),
+            _pair("Added", _moment(task.created_at, zone)),
+            _pair("Changed", _moment(task.updated_at, zone)),
+            cls="facts",
+        ),
+        Div(raw(_markdown.render(task.notes)), cls="notes") if task.notes.strip() else P("No notes yet.", cls="quiet"),
+        Div(
+            A(
+                "Edit",
+                href=f"{address}/edit",
+                cls="button primary",
+                hx_get=f"{address}/edit?in=detail",
+                hx_target=f"#task-{task.id}",
+                hx_swap="outerHTML",
+            ),
+            Form(
+                Button("Delete", name="_method", value="delete", cls="button danger"),
+                method="post",
+                action=address,
+            ),
+            cls="actions",
+        ),
+        id=f"task-{task.id}",
+        cls="card detail done" if task.done else "card detail",
+    )
+
+
+def edit_form(id: int, given: TaskInput, place: str) -> Safe:
+    """The form for a task, in its row (`place` list) or on its page (`place` detail)."""
+    address = f"/tasks/{id}"
+    target = f"#task-{id}"
+    form = Form(
+        _error(given.error),
+        Input(type="hidden", name="in", value=place),
+        Input(type="hidden", name="updated_at", value=given.updated_at),
+        Label(
+            "Title",
+            Input(
+                name="title",
+                value=given.title,
+                required=True,
+                maxlength=TITLE_LENGTH,
+                autocomplete="off",
+                autofocus=True,
+            ),
+        ),
+        Label("Due", Input(type="date", name="due", value=given.due)),
+        Label(
+            "Notes ", Span("Markdown works here", cls="quiet"), Textarea(given.notes, name="notes", rows=6), cls="wide"
+        ),
+        Div(
+            Button("Save", cls="button primary"),
+            A(
+                "Cancel",
+                href=address,
+                cls="button",
+                hx_get=f"{address}?in={place}",
+                hx_target=target,
+                hx_swap="outerHTML",
+                data_key="Escape",
+            ),
+            cls="actions",
+        ),
+        cls="edit",
+        method="post",
+        action=address,
+        hx_patch=address,
+        hx_target=target,
+        hx_swap="outerHTML",
+        hx_disable="find button",
+    )
+    if place == "list":
+        return Li(form, id=f"task-{id}", cls="task editing")
+    return Article(H1("Edit task"), form, id=f"task-{id}", cls="card detail")
+
+
+def summary_card(summary: Summary) -> Safe:
+    """The figures and the chart: the fragment of `GET /summary`."""
+    return Aside(
+        H2("At a glance", cls="visually-hidden"),
+        Dl(
+            _pair("Open", f"{summary.open:,}"),
+            _pair("Overdue", summary.overdue, cls="overdue" if summary.overdue != "0" else None),
+            _pair("Done", f"{summary.done:,}"),
+            cls="figures",
+        ),
+        done_per_day(summary.days),
+        id="summary",
+        cls="card summary",
+        aria_label="At a glance",
+        hx_get="/summary",
+        hx_trigger="tasks-changed from:body",
+        hx_swap="outerMorph",
+    )
+
+
+def _status_link(query: TaskQuery, status: str, count: int) -> Safe:
+    return A(
+        STATUSES[status],
+        " ",
+        Span(f"{count:,}", cls="count"),
+        href=query.url(status=status),
+        hx_get=query.url(status=status),
+        hx_target="#tasks",
+        hx_swap="outerMorph",
+        hx_push_url="true",
+        aria_current="true" if status == query.status else None,
+    )
+
+
+def _tick(id: int, title: str, done: int, place: str) -> Safe:
+    address = f"/tasks/{id}"
+    return Form(
+        Input(type="hidden", name="in", value=place),
+        Button(
+            name="done",
+            value=0 if done else 1,
+            id=f"tick-{id}",
+            cls="check",
+            role="checkbox",
+            aria_checked="true" if done else "false",
+            aria_label=f"Done: {title}",
+        ),
+        method="post",
+        action=address,
+        hx_patch=address,
+        hx_target=f"#task-{id}",
+        hx_swap="outerHTML",
+    )
+
+
+def _more(query: TaskQuery) -> Safe:
+    """What fetches the next page when it comes into sight; a link where there is no script."""
+    following = query.url(page=query.page + 1)
+    return P(
+        A("More tasks", href=following, rel="next"),
+        id="more",
+        cls="more",
+        hx_get=following,
+        hx_trigger="revealed",
+        hx_select=f"#tasks-page-{query.page + 1}, #more",
+        hx_swap="outerHTML",
+    )
+
+
+def _empty(tasks: TaskList) -> Safe:
+    query = tasks.query
+    if query.q:
+        words = (
+            P("Nothing matches.", cls="empty-title"),
+            P("Try fewer or shorter words, or ", A("show all tasks", href="/tasks"), "."),
+        )
+    elif query.page > 1:
+        words = (
+            P("The list ends before this page.", cls="empty-title"),
+            P(A("Go to its start", href=query.url()), "."),
+        )
+    elif query.status == "done" and tasks.counts["all"]:
+        words = (P("Nothing done yet.", cls="empty-title"), P("Tick a task and it will stand here."))
+    elif query.status == "open" and tasks.counts["all"]:
+        words = (P("All done.", cls="empty-title"), P("Enjoy the quiet."))
+    else:
+        words = (
+            P("No tasks yet.", cls="empty-title"),
+            P("Add the first one above, or ", A("bring them from another app", href="/imports"), "."),
+        )
+    return Div(Span(cls="flame", aria_hidden="true"), words, cls="empty")
+
+
+def _pair(name: str, value: object, cls: str | None = None) -> Safe:
+    return Div(Dt(name), Dd(value), cls=cls)
+
+
+def _error(message: str) -> Safe | None:
+    return P(message, cls="form-error", role="alert") if message else None
+
+
+def _moment(text: str, zone: tzinfo | None) -> Safe:
+    """A UTC moment in the person's own time; one that another program wrote in its own way is shown as it is."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return Time(text)
+    moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(zone)
+    return Time(f"{moment.day} {moment:%b %Y, %H:%M}", datetime=text)
+
+
+def _day(day: date, today: date) -> str:
+    near = abs(day - today) < timedelta(days=180) or day.year == today.year
+    return f"{day.day} {day:%b}" if near else f"{day.day} {day:%b} {day.year}"

@@ -1,0 +1,161 @@
+"""What the tests share: the real server as a process with a data directory of its own, and a real Chromium."""
+
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+class Server:
+    """`python server.py run` on a free port of loopback."""
+
+    def __init__(self, data: Path, *options: str, environment: dict[str, str] | None = None) -> None:
+        self.data = data
+        self.log = data.parent / f"{data.name}.log"
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, ROOT / "server.py", "run", "--no-open", "--port", "0", "--data", data, *options],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={**os.environ, **(environment or {})},
+                cwd=ROOT,
+            )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        found = re.search(r"http://\S+", line)
+        assert found, f"no address in {line!r}; {self.log.read_text()}"
+        self.url = found[0]
+        with httpx.Client(transport=httpx.HTTPTransport(retries=3)) as client:
+            assert client.get(f"{self.url}/healthz", timeout=20).status_code == 200, self.log.read_text()
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """End the process; its exit code."""
+        self.process.send_signal(how)
+        code = self.process.wait(timeout=10)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
+    def sql(self, statement: str, parameters: Any = ()) -> list[sqlite3.Row]:
+        """Run SQL on the file as another program would."""
+        with closing(sqlite3.connect(self.data / "app.db", timeout=10)) as connection:
+            connection.row_factory = sqlite3.Row
+            rows = connection.execute(statement, parameters).fetchall()
+            connection.commit()
+            return rows
+
+    def add(self, count: int, **columns: Any) -> None:
+        """Add tasks called “Task 1” and so on, as another program would."""
+        values = {"notes": "", "due": None, "done": 0} | columns
+        with closing(sqlite3.connect(self.data / "app.db", timeout=10)) as connection:
+            connection.executemany(
+                "INSERT INTO tasks (title, notes, due, done) VALUES (:title, :notes, :due, :done)",
+                [{"title": f"Task {number}", **values} for number in range(1, count + 1)],
+            )
+            connection.commit()
+
+    def empty(self) -> None:
+        """Take every row out again, as another program would."""
+        for table in ("tasks", "deletions", "imports", "imported_tasks"):
+            self.sql(f"DELETE FROM {table}")
+
+
+@pytest.fixture(scope="session")
+def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server") / "data")
+    yield server
+    assert server.stop() == 0
+    log = server.log.read_text()
+    assert "Traceback" not in log, log
+
+
+@pytest.fixture
+def server(_server: Server) -> Server:
+    """The running server, with an empty file."""
+    _server.empty()
+    return _server
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[httpx.Client]:
+    """A client that asks for whole pages and does not follow redirects."""
+    with httpx.Client(base_url=server.url, timeout=20) as client:
+        yield client
+
+
+@pytest.fixture
+def htmx(server: Server) -> Iterator[httpx.Client]:
+    """A client that asks for fragments, as htmx does."""
+    with httpx.Client(base_url=server.url, timeout=20, headers={"HX-Request": "true"}) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A real Chromium, the system's own."""
+    from playwright.sync_api import sync_playwright
+
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        reason = "no Chromium on this machine: install the system's package `chromium` to run the browser tests"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=program,
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--disable-background-networking",
+                "--disable-sync",
+            ],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(chromium: Any, server: Server) -> Iterator[Any]:
+    """A person's browser: nothing it asks for is on another origin, and its console stays silent."""
+    context = chromium.new_context(base_url=server.url, timezone_id="Europe/Berlin", locale="en-GB")
+    context.set_default_timeout(5000)
+    complaints: list[str] = []
+    context.on("request", lambda request: _note_foreign(request.url, server.url, complaints))
+    context.on("console", lambda message: _note_console(message, complaints))
+    context.on("weberror", lambda error: complaints.append(f"exception: {error.error}"))
+    context.complaints = complaints
+    yield context
+    context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def page(context: Any) -> Any:
+    """A page of that browser."""
+    return context.new_page()
+
+
+def _note_foreign(url: str, own: str, complaints: list[str]) -> None:
+    if not url.startswith((own, "data:", "blob:")):
+        complaints.append(f"request to {url}")
+
+
+def _note_console(message: Any, complaints: list[str]) -> None:
+    if message.type in ("error", "warning"):
+        complaints.append(f"console: {message.text}")
