@@ -1,0 +1,136 @@
+"""The rows of a CSV file: where its header is, which sign separates its columns, and each row by the header's names.
+
+Files differ in more than the delimiter: lines before the header, columns without a name or of the same name, rows
+shorter or longer than the header. All of that is read, and nothing of it is lost; only a header of a thousand columns
+and a quotation mark that never closes are refused.
+
+The parser is Python's own. sqlite-utils' `rows_from_file` wraps the same one, but tells no line numbers, keeps only
+the last of columns with the same name, and reads a line of any length.
+"""
+
+import csv
+import io
+from collections.abc import Collection, Iterator, Sequence
+from itertools import chain, count, islice
+from typing import NamedTuple
+
+from app.columns import OWN_COLUMNS, matched, restored
+from app.lines import LONGEST_RECORD, Lines
+from app.text import TextFile, UnreadableFile
+
+DELIMITERS = ",;\t|"
+# A file with a single column has no delimiter: a sign that no text holds.
+NO_DELIMITER = "\x1f"
+# Enough to see which delimiter it is.
+SAMPLE_LETTERS = 64 * 1024
+SAMPLE_ROWS = 100
+# TickTick writes three rows before the header, Excel one, Asana's sheets four.
+ROWS_BEFORE_HEADER = 20
+# A table of more columns is no list of tasks, and each would be shown to the person.
+MOST_COLUMNS = 1000
+
+
+class CsvFile:
+    """A text that is CSV. Raises UnreadableFile."""
+
+    def __init__(self, text: TextFile) -> None:
+        self._text = text
+        self._delimiter = _delimiter(text)
+        first = [cells for _, cells in islice(self._rows(), ROWS_BEFORE_HEADER + 1)]
+        self._header = _header_at(first)
+        self.columns = _names(first[self._header]) if first else ()
+        self.is_own = self.columns == OWN_COLUMNS
+        if len(first) < self._header + 2:
+            raise UnreadableFile(
+                "The file has no row of values: at most a line with the names of the columns. Export the tasks again, "
+                "and import that file."
+            )
+
+    @property
+    def delimiter(self) -> str | None:
+        """The sign between the columns; None where there is only one column."""
+        return None if self._delimiter == NO_DELIMITER else self._delimiter
+
+    def records(self) -> Iterator[tuple[int, dict[str, str]]]:
+        """Each row by the names of the columns, with the line on which it begins."""
+        for line, cells in islice(self._rows(), self._header + 1, None):
+            if self.is_own:
+                cells = [restored(cell) for cell in cells]
+            record = dict(zip(self.columns, cells, strict=False))
+            for number in range(len(self.columns), len(cells)):
+                record[_unused(f"Column {number + 1}", record)] = cells[number]
+            yield line, record
+
+    def _rows(self) -> Iterator[tuple[int, list[str]]]:
+        """The rows that are not blank, each with the line on which it begins."""
+        csv.field_size_limit(LONGEST_RECORD)
+        with self._text.open() as stream:
+            lines = Lines(stream)
+            # The blank line at the end is ours: it comes back inside a row if a quotation mark was never closed.
+            for cells in csv.reader(chain(lines, ["\n"]), delimiter=self._delimiter):
+                line = lines.first
+                if lines.ended and line:
+                    raise UnreadableFile(
+                        f"A quotation mark that is opened in the row on line {line:,} is never closed. Mend that line "
+                        "in a text editor, or export the file again."
+                    )
+                lines.next_record()
+                if any(map(str.strip, cells)):
+                    yield line, cells
+
+
+def _delimiter(text: TextFile) -> str:
+    with text.open() as stream:
+        sample = stream.read(SAMPLE_LETTERS)
+    if len(sample) == SAMPLE_LETTERS and "\n" in sample:
+        sample = sample[: sample.rindex("\n")]
+    fitness = {delimiter: _fitness(_sample_rows(sample, delimiter)) for delimiter in DELIMITERS}
+    best = max(DELIMITERS, key=lambda delimiter: fitness[delimiter])
+    return NO_DELIMITER if fitness[best].columns == 1 else best
+
+
+def _sample_rows(sample: str, delimiter: str) -> list[list[str]]:
+    rows = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
+    return [cells for cells in islice(rows, SAMPLE_ROWS) if any(map(str.strip, cells))]
+
+
+class _Fitness(NamedTuple):
+    """How well a delimiter fits, the weightiest first."""
+
+    known_names: int
+    splits: bool
+    rows_alike: float
+    columns: int
+
+
+def _fitness(rows: list[list[str]]) -> _Fitness:
+    if not rows:
+        return _Fitness(0, False, 0, 0)
+    header, *others = rows[_header_at(rows) :]
+    alike = sum(len(cells) == len(header) for cells in others)
+    return _Fitness(len(matched(header)), len(header) > 1, alike / max(1, len(others)), len(header))
+
+
+def _header_at(rows: Sequence[list[str]]) -> int:
+    """Which row is the header: the first that names a title or has two cells filled. Rows before it are remarks."""
+    for number, cells in enumerate(rows[: ROWS_BEFORE_HEADER + 1]):
+        if sum(map(bool, map(str.strip, cells))) > 1 or "title" in matched(cells).values():
+            return number
+    return 0
+
+
+def _names(header: list[str]) -> tuple[str, ...]:
+    """A name for each column, no two the same."""
+    if len(header) > MOST_COLUMNS:
+        raise UnreadableFile(
+            f"The file has {len(header):,} columns, and a list of tasks has at most {MOST_COLUMNS:,}. Leave out the "
+            "columns that do not belong to the tasks, and import it again."
+        )
+    names: dict[str, None] = {}
+    for number, cell in enumerate(header, 1):
+        names[_unused(" ".join(cell.split()) or f"Column {number}", names)] = None
+    return tuple(names)
+
+
+def _unused(name: str, names: Collection[str]) -> str:
+    return next(each for each in chain([name], (f"{name} ({n})" for n in count(2))) if each not in names)

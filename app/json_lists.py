@@ -1,0 +1,211 @@
+"""The lists of objects within a JSON text, wherever they lie in it: which one holds the tasks, and its objects in turn.
+
+The text is read twice in pieces, once to find the lists and once for the objects of one of them, so that its size does
+not matter. The first reading takes everything in that could fail or grow: what it has passed, the second may rely on.
+"""
+
+import io
+import re
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import ijson
+
+from app.columns import matched
+from app.lines import LONGEST_RECORD
+from app.text import UnreadableFile
+
+# Exports nest five or six deep; deeper is a mistake or an attack, and each level costs memory.
+DEEPEST = 100
+# A board has a dozen lists. An object that is used as a dictionary may have a list for each of a million keys.
+MOST_LISTS = 1000
+# Each is a column that is shown to the person.
+MOST_COLUMNS = 1000
+LONGEST_NAME = 1000
+PIECE = 64 * 1024
+
+# A quotation mark with an even number of backslashes before it: where a text begins or ends.
+QUOTATION_MARK = re.compile(rb'(?<!\\)(?:\\\\)*"')
+BEGINNINGS = frozenset(("start_map", "start_array"))
+ENDS = frozenset(("end_map", "end_array"))
+
+Opener = Callable[[], io.TextIOBase]
+
+
+@dataclass
+class ObjectList:
+    """A list of objects; an object that is in no list counts as a list of one."""
+
+    path: str
+    depth: int
+    rows: int = 0
+    names: dict[str, None] = field(default_factory=dict)
+    largest: int = 0
+    began: int = 0
+
+    @property
+    def name(self) -> str | None:
+        """The path as people write it: `cards`, or `items.items`; None for what is not named at all."""
+        return re.sub(r"(^|\.)item(?=\.|$)", "", self.path).strip(".") or None
+
+    def add(self, name: str) -> None:
+        """One more name of a value in the objects of this list, until it is clear that there are too many."""
+        if len(self.names) <= MOST_COLUMNS:
+            self.names[name[:LONGEST_NAME]] = None
+
+
+def lists_in(opened: Opener) -> list[ObjectList]:
+    """The list that most likely holds the tasks, then the lists outside it. Raises UnreadableFile."""
+    with opened() as text:
+        stream = _JsonBytes(text)
+        try:
+            found = _lists(stream)
+        except (ijson.JSONError, ValueError) as error:
+            raise _invalid(opened, stream) from error
+    if not any(each.names for each in found):
+        raise UnreadableFile(
+            "The file is JSON, but there is no list of objects in it. Expected a list of tasks such as "
+            '[{"title": "Buy milk"}].'
+        )
+    best = max(found, key=_likelihood)
+    if best.largest > LONGEST_RECORD + PIECE or len(best.names) > MOST_COLUMNS:
+        raise UnreadableFile(
+            f"The objects of the list {f'“{best.name}”' if best.name else 'in the file'} are too large for tasks: one "
+            f"has more than 1 MB, or all together more than {MOST_COLUMNS:,} different names. Expected a list of tasks, "
+            "each with a few named values."
+        )
+    inside = best.path + "." if best.path else ""
+    return [best, *(each for each in found if each.path and not each.path.startswith(inside) and each is not best)]
+
+
+def objects_of(opened: Opener, path: str) -> Iterator[Any]:
+    """The objects of one list, in turn."""
+    with opened() as text:
+        yield from ijson.items(_JsonBytes(text), path, multiple_values=True)
+
+
+class _JsonBytes:
+    """The text as the parser reads it, in UTF-8. The parser holds each value whole, so one without end is refused."""
+
+    def __init__(self, text: io.TextIOBase, letters_from: int | None = None) -> None:
+        self._text = text
+        self._letters_from = letters_from
+        self._quiet = 0
+        self._escaped = False
+        # What was read last, how much in all, and the place where that ends.
+        self.last = ""
+        self.given = 0
+        self.line = 1
+        self.column = 0
+
+    def read(self, size: int) -> bytes:
+        if size == 0:
+            return b""
+        self.last = self._text.read(self._size())
+        self.given += len(self.last)
+        self._count_lines()
+        piece = self.last.encode()
+        self._listen(piece)
+        return piece
+
+    def _size(self) -> int:
+        if self._letters_from is None:
+            return PIECE
+        return min(PIECE, max(1, self._letters_from - self.given))
+
+    def _count_lines(self) -> None:
+        if lines := self.last.count("\n"):
+            self.line += lines
+            self.column = 0
+        self.column += len(self.last) - self.last.rfind("\n") - 1
+
+    def _listen(self, piece: bytes) -> None:
+        """Count how much has come since a text last began or ended."""
+        rest = piece[self._escaped :]
+        self._escaped = (len(rest) - len(rest.rstrip(b"\\"))) % 2 == 1
+        self._quiet = 0 if QUOTATION_MARK.search(rest) else self._quiet + len(piece)
+        if self._quiet > LONGEST_RECORD:
+            raise UnreadableFile(
+                "The file has a single value of more than 1 MB, which is no task. Expected a list of tasks, each with "
+                "a few named values."
+            )
+
+
+def _lists(stream: _JsonBytes) -> list[ObjectList]:
+    """Every list of objects in the text, by its path as ijson writes it, and the object at the top."""
+    found: dict[str, ObjectList] = {}
+    # The containers around the present place: path, whether it is a list, and which list it is an object of.
+    around: list[tuple[str, bool, ObjectList | None]] = []
+    name = ""
+    present: ObjectList | None = None
+    for event, value in ijson.basic_parse(stream, multiple_values=True):
+        if event == "map_key":
+            name = value
+            if present is not None and name not in present.names:
+                present.add(name)
+        elif event in BEGINNINGS:
+            path, in_list = _inner_path(around, name)
+            present = None
+            if event == "start_map" and (in_list or not around):
+                present = _another(found, path, len(around), stream.given)
+            around.append((path, event == "start_array", present))
+            if len(around) > DEEPEST:
+                raise UnreadableFile(
+                    f"The JSON is nested more than {DEEPEST} deep. Expected a list of tasks, each with a few named "
+                    "values."
+                )
+        elif event in ENDS:
+            _, _, ended = around.pop()
+            if ended is not None:
+                ended.largest = max(ended.largest, stream.given - ended.began)
+            present = around[-1][2] if around else None
+    return list(found.values())
+
+
+def _inner_path(around: list[tuple[str, bool, ObjectList | None]], name: str) -> tuple[str, bool]:
+    """The path of the container that begins here, and whether it stands in a list."""
+    if not around:
+        return "", False
+    path, in_list, _ = around[-1]
+    step = "item" if in_list else name
+    return f"{path}.{step}" if path else step, in_list
+
+
+def _another(found: dict[str, ObjectList], path: str, depth: int, given: int) -> ObjectList | None:
+    """The list in which one more object begins."""
+    if path not in found:
+        if len(found) == MOST_LISTS:
+            return None
+        found[path] = ObjectList(path, depth)
+    found[path].rows += 1
+    found[path].began = given
+    return found[path]
+
+
+def _likelihood(each: ObjectList) -> tuple[int, bool, int, bool, int]:
+    """How well a list fits: by its fields, then the outer before the inner, then by its notes and its rows."""
+    fields = set(matched(each.names).values())
+    score = len(fields & {"title", "done", "due"}) if "title" in fields else 0
+    if not each.path and score < 2:
+        score = 0
+    return score, bool(each.path), -each.depth, "notes" in fields, each.rows
+
+
+def _invalid(opened: Opener, failed: _JsonBytes) -> UnreadableFile:
+    """What is wrong, and where. The parser does not say, so the last piece is read once more, letter by letter."""
+    if not failed.last:
+        return UnreadableFile(
+            f"The JSON ends too early, after line {failed.line:,}: the file is cut off. Download or export it again."
+        )
+    with opened() as text:
+        stream = _JsonBytes(text, letters_from=failed.given - len(failed.last))
+        with suppress(ijson.JSONError, ValueError):
+            deque(ijson.basic_parse(stream, multiple_values=True), maxlen=0)
+        found = (stream.last + text.read(20)).splitlines()[0]
+    return UnreadableFile(
+        f"The file is not valid JSON: at line {stream.line:,}, column {stream.column:,} there is “{found}”, which JSON "
+        "does not allow there. Export the file again, or mend that place in a text editor."
+    )

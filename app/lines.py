@@ -1,0 +1,45 @@
+"""The lines of a text, each with its number, and never one too long: a record may span lines, but not without end."""
+
+import io
+
+from app.text import UnreadableFile
+
+# A megabyte of notes is a book. Whatever is longer is a quotation mark that never closes, or no list of tasks at all;
+# and a record must be held whole.
+LONGEST_RECORD = 1024**2
+
+
+class Lines:
+    """An iterator over the lines of a text, counted as an editor counts them. Raises UnreadableFile."""
+
+    def __init__(self, text: io.TextIOBase) -> None:
+        self._text = text
+        self._length = 0
+        self._number = 0
+        # The line on which the present record begins; 0 while there is none.
+        self.first = 0
+        self.ended = False
+
+    def __iter__(self) -> "Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(LONGEST_RECORD + 1)
+        if not line:
+            self.ended = True
+            raise StopIteration
+        self._number += 1
+        self.first = self.first or self._number
+        self._length += len(line)
+        if self._length > LONGEST_RECORD:
+            raise UnreadableFile(
+                f"What begins on line {self.first:,} goes on for more than 1 MB, which is no task: perhaps a quotation "
+                "mark is opened there and never closed, or the file is no list of tasks. Mend that line in a text "
+                "editor, or export the file again."
+            )
+        return line
+
+    def next_record(self) -> None:
+        """The next line begins a record."""
+        self.first = 0
+        self._length = 0

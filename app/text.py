@@ -1,0 +1,249 @@
+"""From an uploaded file to its text: unpacked, of known encoding, refused when it is no text at all.
+
+Nothing is held whole: the file is read in pieces, from its beginning, as often as needed. It is decoded to its end once
+before anything else, so a file that is cut off, too large or wrongly encoded is known before its first line is used.
+Nothing here knows of rows or tasks.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import re
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+# Enough to know a file by; small enough to be held.
+SAMPLE_BYTES = 256 * 1024
+PIECE_BYTES = 128 * 1024
+# charset-normalizer's answer gets no better with more.
+GUESS_BYTES = 64 * 1024
+# This is about ten million rows; a list of tasks is far smaller.
+UNPACKED_LIMIT = 4 * 1024**3
+# Text packs to a tenth, the same row again and again to a hundredth. What packs still better was made to fill a disk;
+# that is looked at only after a size that does no harm.
+PACKING_LIMIT = 200
+HARMLESS_BYTES = 128 * 1024**2
+
+MAGIC_OF_GZIP = b"\x1f\x8b"
+BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+# How files begin that are no list of tasks, what they are, and what mends it.
+ASK_THE_PROGRAM = "Export the tasks as CSV or JSON in the program that made it."
+NOT_SIGNED_IN = "Perhaps you were not signed in when you downloaded it: open the link in the browser."
+OTHER_KINDS = {
+    b"PK\x03\x04": ("a ZIP or Excel file", "Save the sheet as CSV in the spreadsheet program, or unpack the archive."),
+    b"\xd0\xcf\x11\xe0": ("an Excel or other Office file", "Save the sheet as CSV in the spreadsheet program."),
+    b"SQLite format 3\0": ("a SQLite database", "Export its tasks as CSV or JSON."),
+    b"%PDF": ("a PDF document", ASK_THE_PROGRAM),
+    b"\x89PNG": ("a picture", ASK_THE_PROGRAM),
+    b"\xff\xd8\xff": ("a picture", ASK_THE_PROGRAM),
+    b"GIF8": ("a picture", ASK_THE_PROGRAM),
+    MAGIC_OF_GZIP: ("a gzip file inside a gzip file", "Unpack it once, and import what comes out."),
+    b"BZh": ("a bzip2 archive", "Unpack it, and import what comes out."),
+    b"\xfd7zXZ": ("an xz archive", "Unpack it, and import what comes out."),
+    b"7z\xbc\xaf": ("a 7z archive", "Unpack it, and import what comes out."),
+    b"Rar!": ("a RAR archive", "Unpack it, and import what comes out."),
+    b"\x28\xb5\x2f\xfd": ("a zstd archive", "Unpack it, and import what comes out."),
+    b"{\\rtf": ("a rich text document", "Save it as plain CSV text."),
+    b"<!DOCTYPE": (
+        "a web page",
+        NOT_SIGNED_IN,
+    ),
+    b"<!doctype": (
+        "a web page",
+        NOT_SIGNED_IN,
+    ),
+    b"<html": ("a web page", NOT_SIGNED_IN),
+    b"<?xml": ("an XML file", ASK_THE_PROGRAM),
+    b"BEGIN:VCALENDAR": ("a calendar file", ASK_THE_PROGRAM),
+}
+# The encodings that old exports of a language are really in. charset-normalizer chooses among them: asked without a
+# list, it takes short Western texts for encodings that nobody has used for thirty years.
+OLD_ENCODINGS = ["cp1250", "cp1251", "cp1253", "cp1254", "cp932", "gb18030", "big5", "cp949", "mac_roman"]
+# In Windows-1252 a sign or a capital inside a word means that the bytes stood for letters of another encoding.
+UNLIKELY_IN_A_WORD = re.compile(r"[a-zà-ÿ](?:[^\w\s!-~’‘´·–—…]|[²³¹ºª]|[À-ÞŠŒŽŸ])[a-zà-ÿ]")
+
+
+class UnreadableFile(Exception):
+    """What was expected, what was found and what to do: whole sentences for the person who chose the file."""
+
+
+class TextFile:
+    """A text on the disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._bytes = _Bytes(path)
+        self.compressed = self._bytes.compressed
+        with io.BufferedReader(self._bytes) as data:
+            sample = data.read(SAMPLE_BYTES)
+        _refuse_other_kinds(sample)
+        self._codec = _encoding(path, sample)
+        self.size = path.stat().st_size
+
+    @property
+    def encoding(self) -> str:
+        """The name of the encoding as people write it."""
+        return _named(self._codec)
+
+    @property
+    def position(self) -> int:
+        """How far the file on the disk has been read since it was last opened."""
+        return self._bytes.position
+
+    def open(self) -> io.TextIOWrapper:
+        """The text from its beginning, its line ends as they are in the file."""
+        self._bytes = _Bytes(self._path)
+        return io.TextIOWrapper(io.BufferedReader(self._bytes, PIECE_BYTES), encoding=self._codec, newline="")
+
+
+class _Bytes(io.RawIOBase):
+    """The bytes of the file, unpacked, but never more than the limit."""
+
+    def __init__(self, path: Path) -> None:
+        self._disk = path.open("rb")
+        self.compressed = self._disk.read(2) == MAGIC_OF_GZIP
+        self._disk.seek(0)
+        self._source = gzip.GzipFile(fileobj=self._disk) if self.compressed else self._disk
+        self.given = 0
+        self.position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        try:
+            count = self._source.readinto(buffer)
+        except EOFError:
+            raise UnreadableFile(
+                "The file is cut off: its gzip compression ends too early. Download or export it again."
+            ) from None
+        except (gzip.BadGzipFile, zlib.error):
+            raise UnreadableFile("The gzip compression of the file is damaged. Download or export it again.") from None
+        self.given += count
+        self.position = self._disk.tell()
+        if self.given > UNPACKED_LIMIT:
+            raise UnreadableFile(
+                f"The file holds more than {UNPACKED_LIMIT // 1024**3} GB of text, which is no list of tasks. "
+                "Split it, and import the parts one by one."
+            )
+        if self.given > max(HARMLESS_BYTES, PACKING_LIMIT * self.position):
+            raise UnreadableFile(
+                f"The file unpacks to more than {PACKING_LIMIT} times its size, which no list of tasks does. "
+                "Unpack it yourself, look at it, and import what comes out."
+            )
+        return count
+
+    def close(self) -> None:
+        self._source.close()
+        self._disk.close()
+        super().close()
+
+
+class _Failure(NamedTuple):
+    """Where a file is not in an encoding."""
+
+    line: int
+    near: bytes
+    ascii_before: bool
+
+
+def _refuse_other_kinds(sample: bytes) -> None:
+    beginning = sample.removeprefix(b"\xef\xbb\xbf").lstrip()
+    for magic, (kind, advice) in OTHER_KINDS.items():
+        if beginning.startswith(magic):
+            raise UnreadableFile(f"This is {kind}, not a list of tasks as CSV or JSON. {advice}")
+    if not beginning.strip(b"\xff\xfe\0 \t\r\n") and b"\0\0" not in sample:
+        raise UnreadableFile("The file is empty. Export the tasks again, and import that file.")
+
+
+def _encoding(path: Path, sample: bytes) -> str:
+    codec = _marked(sample) or _unmarked_utf16(sample) or "utf-8"
+    if codec == "utf-8" and b"\0" in sample:
+        raise _no_text()
+    failure = _failure(path, codec)
+    if failure and codec == "utf-8" and failure.ascii_before:
+        codec = _guess(failure.near)
+        failure = _failure(path, codec)
+    if failure:
+        raise UnreadableFile(
+            f"Line {failure.line:,} is not written in the encoding of the lines before it, {_named(codec)}. "
+            "Open the file in a text editor, save it as UTF-8, and import it again."
+        )
+    return codec
+
+
+def _named(codec: str) -> str:
+    if codec.startswith("cp125"):
+        return codec.replace("cp", "Windows-")
+    return codec.removesuffix("-sig").upper()
+
+
+def _marked(sample: bytes) -> str | None:
+    return next((codec for mark, codec in BYTE_ORDER_MARKS.items() if sample.startswith(mark)), None)
+
+
+def _unmarked_utf16(sample: bytes) -> str | None:
+    """The encoding of texts in which every second byte is mostly zero, on one side only."""
+    pairs = len(sample) // 2
+    first, second = sample[0::2].count(0), sample[1::2].count(0)
+    if second > pairs / 20 and first < second / 10:
+        return "utf-16-le"
+    if first > pairs / 20 and second < first / 10:
+        return "utf-16-be"
+    return None
+
+
+def _failure(path: Path, codec: str) -> _Failure | None:
+    """The first place in the whole file that the codec cannot read."""
+    decoder = codecs.getincrementaldecoder(codec)()
+    line = 1
+    ascii_only = True
+    with _Bytes(path) as data:
+        while True:
+            piece = data.read(PIECE_BYTES)
+            try:
+                text = decoder.decode(piece, final=not piece)
+            except UnicodeDecodeError as error:
+                good = error.object[: error.start]
+                near = error.object[max(0, error.start - GUESS_BYTES // 2) :][:GUESS_BYTES]
+                return _Failure(line + good.count(b"\n"), near, ascii_only and good.isascii())
+            if not piece:
+                return None
+            line += text.count("\n")
+            ascii_only = ascii_only and text.isascii()
+
+
+def _guess(near: bytes) -> str:
+    if _reads_as_western(near):
+        return "cp1252"
+    # Imported here because nearly every file is UTF-8, and the import alone costs a fifth of the process's memory.
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(near, cp_isolation=OLD_ENCODINGS).best()
+    if best is None:
+        raise _no_text()
+    return best.encoding
+
+
+def _reads_as_western(near: bytes) -> bool:
+    """Whether the bytes are plausible Windows-1252: mostly ASCII letters, and no strange sign inside a word."""
+    try:
+        text = near.decode("cp1252")
+    except UnicodeDecodeError:
+        return False
+    letters = [letter for letter in text if letter.isalpha()]
+    ascii_letters = sum(letter.isascii() for letter in letters)
+    return ascii_letters * 2 > len(letters) and not UNLIKELY_IN_A_WORD.search(text)
+
+
+def _no_text() -> UnreadableFile:
+    return UnreadableFile(
+        "This is a binary file, not a text. Export the tasks as CSV or JSON in the program that made it, "
+        "and import that file."
+    )

@@ -1,0 +1,110 @@
+"""What a value of another program means for a field of ours, and whether that is all that it says.
+
+Each reader gives what it has understood, and False where the value says more than that, or something else: then the
+value is kept in the notes as well. Nothing is guessed.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+from app import dates
+
+# Longer titles are cut, and kept whole in the notes.
+LONGEST_TITLE = 1000
+NOT_OF_A_TITLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+# Half of a character: JSON can write it, but no database holds it.
+HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+
+# Words that mean done or open, compared without case, spaces, hyphens and underscores.
+DONE = {"1", "1.0", "100", "100%", "true", "yes", "y", "x", "[x]", "✓", "✔", "✔️", "☑", "✅"} | {
+    "done", "closed", "complete", "completed", "finished", "resolved"
+}  # fmt: skip
+OPEN = {"0", "0.0", "0%", "false", "no", "n", "[]", "☐", "open", "opened", "reopened", "todo", "doing"} | {
+    "notstarted", "needsaction", "incomplete", "uncompleted", "pending"
+}  # fmt: skip
+# Nobody will do these any more. That they were not done is kept in the notes.
+CANCELLED = {"cancelled", "canceled", "abandoned", "wontdo", "won'tdo", "dropped"}
+
+
+def title(value: Any, day_first: bool) -> tuple[str, bool]:
+    """One line of text."""
+    text = text_of(value)
+    if not text.isprintable():
+        text = storable(NOT_OF_A_TITLE.sub(" ", text))
+    text = text.strip()
+    if len(text) > LONGEST_TITLE:
+        return text[: LONGEST_TITLE - 1] + "…", False
+    return text, True
+
+
+def notes(value: Any, day_first: bool) -> tuple[str, bool]:
+    """Text as it is."""
+    return text_of(value), True
+
+
+def done(value: Any, day_first: bool) -> tuple[int, bool]:
+    """1 or 0."""
+    return _done(text_of(value))
+
+
+def due(value: Any, day_first: bool) -> tuple[str | None, bool]:
+    """An ISO date."""
+    day, says_all = dates.day(text_of(value), day_first)
+    return day, says_all and day is not None
+
+
+def moment(value: Any, day_first: bool) -> tuple[str | None, bool]:
+    """A moment in UTC."""
+    moment = dates.moment(text_of(value))
+    return moment, moment is not None
+
+
+def id(value: Any, day_first: bool) -> tuple[int | None, bool]:
+    """A number that SQLite takes for a key."""
+    text = text_of(value)
+    return (int(text), True) if re.fullmatch(r"[1-9]\d{0,17}", text, re.ASCII) else (None, False)
+
+
+READERS: dict[str, Callable[[Any, bool], tuple[Any, bool]]] = {
+    "title": title,
+    "notes": notes,
+    "done": done,
+    "due": due,
+    "created_at": moment,
+    "updated_at": moment,
+    "id": id,
+}
+
+
+def text_of(value: Any) -> str:
+    """A value of a file as text; what is nested as compact JSON."""
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, Decimal) else _COMPACT.encode(value)
+
+
+def is_empty(value: Any) -> bool:
+    """Whether a value says nothing."""
+    return not value.strip() if isinstance(value, str) else value is None or value == [] or value == {}
+
+
+def storable(text: str) -> str:
+    """A text without what SQLite and UTF-8 have no place for."""
+    return text if text.isprintable() else HALF_CHARACTER.sub("\ufffd", text.replace("\0", ""))
+
+
+@lru_cache(dates.REMEMBERED_DATES)
+def _done(text: str) -> tuple[int, bool]:
+    """Whether a text means done. The day on which a task was completed means it too, and says more."""
+    word = "".join(text.casefold().translate({ord("_"): " ", ord("-"): " "}).split())
+    if word in DONE or word in OPEN:
+        return int(word in DONE), True
+    return int(word in CANCELLED or dates.day(text, False)[0] is not None), False
+
+
+# The default is asked for numbers with a point only, which ijson reads as Decimal.
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=float)
