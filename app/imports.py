@@ -53,7 +53,7 @@ async def add_import(request: Request) -> Any:
     return RedirectResponse(f"{AREA}/{id}", 303)
 
 
-@rt("/imports/{id}", methods=["get"])
+@rt("/imports/{id:id}", methods=["get"])
 async def show_import(request: Request, id: int) -> Any:
     """How far an import has come."""
     each = import_of(id)
@@ -62,7 +62,7 @@ async def show_import(request: Request, id: int) -> Any:
     return answer(request, each.filename, show.import_card(each), AREA)
 
 
-@rt("/imports/{id}/columns", methods=["post"])
+@rt("/imports/{id:id}/columns", methods=["post"])
 async def change_columns(request: Request, id: int) -> Response:
     """Read the file again with other columns."""
     form = await request.form()
@@ -72,7 +72,7 @@ async def change_columns(request: Request, id: int) -> Response:
     return RedirectResponse(f"{AREA}/{id}", 303)
 
 
-@rt("/imports/{id}/start", methods=["post"])
+@rt("/imports/{id:id}/start", methods=["post"])
 async def start_import(request: Request, id: int) -> Response:
     """Write what was read."""
     await _move(id, "ready", "writing", rows_done=0)
@@ -80,7 +80,7 @@ async def start_import(request: Request, id: int) -> Response:
     return RedirectResponse(f"{AREA}/{id}", 303)
 
 
-@rt("/imports/{id}/cancel", methods=["post"])
+@rt("/imports/{id:id}/cancel", methods=["post"])
 async def cancel_import(request: Request, id: int) -> Response:
     """Leave it: nothing was written yet, or what was written is taken out again."""
     if import_of(id).state in ("checking", "ready"):

@@ -20,7 +20,7 @@ def create_tasks(db: Database) -> None:
             id INTEGER PRIMARY KEY AUTOINCREMENT,
             title TEXT NOT NULL CHECK (trim(title) <> ''),
             notes TEXT NOT NULL DEFAULT '',
-            due TEXT CHECK (due IS NULL OR due IS date(due)),
+            due TEXT CHECK (due IS NULL OR due IS date(due, '+0 days')),
             done INTEGER NOT NULL DEFAULT 0 CHECK (done IN (0, 1)),
             created_at TEXT NOT NULL DEFAULT ({NOW}),
             updated_at TEXT NOT NULL DEFAULT ({NOW})

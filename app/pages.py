@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from fasthtml.core import reg_re_param
 from sqlite_utils.utils import sqlite3
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,6 +19,8 @@ from templates.tags import Safe
 
 ROOT = Path(__file__).resolve().parent.parent
 assets = Assets(ROOT / "static")
+# What stands for an id in an address: a number that SQLite can hold. Anything else is no address of this app.
+reg_re_param("id", "[0-9]{1,18}")
 logger = logging.getLogger("uvicorn.error")
 
 

@@ -86,7 +86,7 @@ async def add_task(request: Request) -> Any:
     return HTMLResponse("".join(parts), 201, CHANGED)
 
 
-@rt("/tasks/{id}", methods=["get"])
+@rt("/tasks/{id:id}", methods=["get"])
 @fragment
 async def show_task(request: Request, id: int) -> Safe:
     """One task; in its row where `in=list` says so."""
@@ -96,7 +96,7 @@ async def show_task(request: Request, id: int) -> Safe:
     return answer(request, task.title, show.task_detail(task, today(), zone()), AREA)
 
 
-@rt("/tasks/{id}/edit", methods=["get"])
+@rt("/tasks/{id:id}/edit", methods=["get"])
 @fragment
 async def edit_task(request: Request, id: int) -> Safe:
     """The form for a task."""
@@ -106,7 +106,7 @@ async def edit_task(request: Request, id: int) -> Safe:
     return answer(request, f"Edit {task.title}", show.edit_form(id, given, place), AREA)
 
 
-@rt("/tasks/{id}", methods=["post", "patch"])
+@rt("/tasks/{id:id}", methods=["post", "patch"])
 async def change_task(request: Request, id: int) -> Any:
     """Change what the form names; a plain form can also delete, with `_method=delete`."""
     form = await form_of(request)
@@ -139,7 +139,7 @@ async def change_task(request: Request, id: int) -> Any:
     return HTMLResponse(row(task) if place == "list" else show.task_detail(task, today(), zone()), headers=CHANGED)
 
 
-@rt("/tasks/{id}", methods=["delete"])
+@rt("/tasks/{id:id}", methods=["delete"])
 async def delete_task(request: Request, id: int) -> Any:
     """Delete a task, and offer it back."""
     task = task_of(id)
@@ -150,7 +150,7 @@ async def delete_task(request: Request, id: int) -> Any:
     return HTMLResponse(show.deleted_row(id) + offer, headers=CHANGED)
 
 
-@rt("/tasks/{id}/restore", methods=["post"])
+@rt("/tasks/{id:id}/restore", methods=["post"])
 async def restore_task(request: Request, id: int) -> Any:
     """Undo a deletion: the task comes back whole."""
     if not await db.write(lambda connection: restore(connection, id)):

@@ -6,6 +6,7 @@ What the app does is not known here; it is named by its import path.
 import errno
 import importlib.util
 import os
+import signal
 import socket
 import sys
 import threading
@@ -61,6 +62,8 @@ def serve(settings: Settings) -> int:
     Raises AddressTaken before anything else is started.
     """
     configuration = config(settings)
+    # Uvicorn ends gracefully at SIGTERM, then raises it again for whoever was there before: that is a clean end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with _listen(settings) as listening:
         address = f"http://{_bracketed(settings.host)}:{listening.getsockname()[1]}"
         print(f"Kindling is at {address}", flush=True)

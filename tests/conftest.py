@@ -72,6 +72,7 @@ class Server:
         """Take every row out again, as another program would."""
         for table in ("tasks", "deletions", "imports", "imported_tasks"):
             self.sql(f"DELETE FROM {table}")
+        shutil.rmtree(self.data / "uploads", ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,58 @@
+"""Exports over HTTP: what goes out is all there is, harmless to a spreadsheet, and a database that opens."""
+
+import csv
+import io
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+
+from tests.conftest import Server
+
+HEADER = ["id", "title", "notes", "due", "done", "created_at", "updated_at"]
+
+
+def test_csv_holds_every_row_and_no_formula(client: httpx.Client, server: Server) -> None:
+    server.add(2500)
+    for title in ("=1+1", "+1", "-1", "@SUM(A1)"):
+        server.sql("INSERT INTO tasks (title, notes) VALUES (?, ?)", [title, '\tindented, "quoted"\nand more'])
+    answer = client.get("/export.csv")
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert answer.headers["content-disposition"] == 'attachment; filename="tasks.csv"'
+    header, *rows = csv.reader(io.StringIO(answer.text, newline=""))
+    assert header == HEADER
+    assert len(rows) == 2504
+    assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert rows[-1][1:3] == ["'@SUM(A1)", '\'\tindented, "quoted"\nand more']
+
+
+def test_json_is_a_list_of_rows(client: httpx.Client, server: Server) -> None:
+    assert client.get("/export.json").json() == []
+    server.add(2500, notes="ünï\n", due="2030-01-01")
+    rows = client.get("/export.json").json()
+    assert len(rows) == 2500
+    assert list(rows[0]) == HEADER
+    assert rows == [dict(row) for row in server.sql(f"SELECT {', '.join(HEADER)} FROM tasks ORDER BY id")]
+
+
+def test_an_export_is_of_one_moment(client: httpx.Client, server: Server) -> None:
+    server.add(3000)
+    with client.stream("GET", "/export.json") as answer:
+        chunks = answer.iter_text()
+        text = next(chunks)
+        server.sql("DELETE FROM tasks")
+        text += "".join(chunks)
+    assert len(json.loads(text)) == 3000
+
+
+def test_the_database_is_whole_and_leaves_nothing_behind(client: httpx.Client, server: Server, tmp_path: Path) -> None:
+    server.add(100)
+    before = set(server.data.iterdir())
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(client.get("/export.db").content)
+    with closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        assert connection.execute("SELECT count(*) FROM tasks").fetchone()[0] == 100
+    assert set(server.data.iterdir()) == before

@@ -1,0 +1,140 @@
+"""The work of an import when things go wrong: a stop in the middle, a cancel, a file of a million rows."""
+
+import signal
+import statistics
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.app.test_imports import JSON, settled, until, upload
+from tests.conftest import Server
+
+ROWS = b"title,notes\n" + b"".join(b"Row %d,some notes\n" % number for number in range(30_000))
+
+
+def _start(client: httpx.Client, content: bytes = ROWS) -> str:
+    address = upload(client, "rows.csv", content)
+    assert until(client, address, settled)["state"] == "ready"
+    client.post(f"{address}/start")
+    until(client, address, lambda each: each["rows_done"] > 0)
+    return address
+
+
+def test_a_cancel_takes_every_row_out_again(client: httpx.Client, server: Server) -> None:
+    server.add(3)
+    address = _start(client)
+    assert client.post(f"{address}/cancel").status_code == 303
+    assert until(client, address, settled)["state"] == "undone"
+    assert [row["title"] for row in server.sql("SELECT title FROM tasks")] == ["Task 1", "Task 2", "Task 3"]
+    assert server.sql("SELECT * FROM imported_tasks") == []
+
+
+def test_rows_of_an_import_that_were_edited_or_deleted_do_not_hinder_the_undo(
+    client: httpx.Client, server: Server
+) -> None:
+    address = upload(client, "x.csv", b"title\nOne\nTwo\nThree\n")
+    until(client, address, settled)
+    client.post(f"{address}/start")
+    until(client, address, settled)
+    ids = [row["id"] for row in server.sql("SELECT id FROM tasks ORDER BY id")]
+    client.delete(f"/tasks/{ids[0]}")
+    client.patch(f"/tasks/{ids[1]}", data={"title": "Changed"})
+    client.post(f"{address}/cancel")
+    assert until(client, address, settled)["state"] == "undone"
+    assert server.sql("SELECT * FROM tasks") == []
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_stop_in_the_middle_takes_the_rows_back_at_the_next_start(tmp_path: Path, how: signal.Signals) -> None:
+    server = Server(tmp_path / "data")
+    with httpx.Client(base_url=server.url, timeout=20) as client:
+        client.post("/tasks", data={"title": "Mine"})
+        address = _start(client)
+        readers = psutil.Process(server.process.pid).children(recursive=True)
+    server.stop(how)
+    psutil.wait_procs(readers, timeout=10)
+    assert not [reader for reader in readers if reader.is_running()]
+    again = Server(tmp_path / "data")
+    with httpx.Client(base_url=again.url, timeout=20) as client:
+        each = until(client, address, settled)
+        assert each["state"] == "undone"
+        assert each["error"] == "The server stopped in the middle of this import."
+        assert [row["title"] for row in again.sql("SELECT title FROM tasks")] == ["Mine"]
+    again.stop()
+
+
+def test_a_stop_while_reading_reads_again(tmp_path: Path) -> None:
+    server = Server(tmp_path / "data")
+    with httpx.Client(base_url=server.url, timeout=20) as client:
+        address = upload(client, "rows.csv", ROWS * 6)
+        assert client.get(address, headers=JSON).json()["state"] == "checking"
+    server.stop(signal.SIGKILL)
+    again = Server(tmp_path / "data")
+    with httpx.Client(base_url=again.url, timeout=20) as client:
+        assert until(client, address, settled)["state"] == "ready"
+    again.stop()
+
+
+def test_the_list_is_usable_while_rows_come_in(client: httpx.Client, htmx: httpx.Client, server: Server) -> None:
+    address = _start(client)
+    answers = 0
+    while not settled(client.get(address, headers=JSON).json()):
+        assert htmx.get("/tasks").status_code == 200
+        assert htmx.post("/tasks", data={"title": "Meanwhile"}).status_code == 201
+        answers += 1
+    assert answers > 3
+    assert len(server.sql("SELECT id FROM tasks WHERE title = 'Meanwhile'")) == answers
+
+
+@pytest.mark.slow
+def test_a_million_rows_cost_little_memory_and_leave_the_list_usable(
+    client: httpx.Client, htmx: httpx.Client, server: Server, tmp_path: Path
+) -> None:
+    file = tmp_path / "million.csv"
+    with file.open("w") as out:
+        out.write("title,notes,due,done\n")
+        out.writelines(
+            f"Row {number} of many,some notes about it,2030-01-{number % 28 + 1:02},{number % 2}\n"
+            for number in range(1_000_000)
+        )
+    process = psutil.Process(server.process.pid)
+    for _ in range(50):
+        htmx.get("/tasks")
+
+    def memory() -> int:
+        return sum(each.memory_info().rss for each in [process, *process.children(recursive=True)])
+
+    before = peak = memory()
+    began = time.monotonic()
+    with file.open("rb") as content:
+        answer = client.post("/imports", files={"file": ("million.csv", content)}, timeout=120)
+    address = answer.headers["location"]
+    times: list[float] = []
+
+    def wait() -> str:
+        nonlocal peak
+        while True:
+            each = client.get(address, headers=JSON).json()
+            peak = max(peak, memory())
+            if settled(each):
+                return str(each["state"])
+            asked = time.perf_counter()
+            assert htmx.get("/tasks").status_code == 200
+            times.append(time.perf_counter() - asked)
+            time.sleep(0.05)
+
+    assert wait() == "ready"
+    read = time.monotonic() - began
+    client.post(f"{address}/start")
+    assert wait() == "done"
+    times.sort()
+    print(
+        f"\n1,000,000 rows: read in {read:.0f} s, in all {time.monotonic() - began:.0f} s; memory grew by "
+        f"{(peak - before) / 1e6:.0f} MB; {len(times)} fragments: median {statistics.median(times) * 1000:.1f} ms, "
+        f"p99 {times[int(len(times) * 0.99)] * 1000:.1f} ms, slowest {times[-1] * 1000:.1f} ms"
+    )
+    assert server.sql("SELECT sum(tasks) AS tasks FROM task_counts")[0]["tasks"] == 1_000_000
+    assert peak - before < 100_000_000

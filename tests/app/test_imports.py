@@ -1,0 +1,184 @@
+"""Imports over HTTP: take a file in, look, start, cancel, and what is refused."""
+
+import gzip
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import ROOT, Server
+
+EXPORTS = ROOT / "tests/exports"
+JSON = {"accept": "application/json"}
+
+
+def upload(client: httpx.Client, name: str, content: bytes) -> str:
+    """Send a file in; the address of its import."""
+    answer = client.post("/imports", files={"file": (name, content)})
+    assert answer.status_code == 303, answer.text
+    return str(answer.headers["location"])
+
+
+def until(
+    client: httpx.Client, address: str, ready: Callable[[dict[str, Any]], bool], seconds: float = 30
+) -> dict[str, Any]:
+    """The import, asked for until it is as wanted."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        each: dict[str, Any] = client.get(address, headers=JSON).json()
+        if ready(each):
+            return each
+    raise AssertionError(each)
+
+
+def settled(each: dict[str, Any]) -> bool:
+    """Whether nothing is under way."""
+    return each["state"] not in ("checking", "writing", "undoing")
+
+
+def bring(client: httpx.Client, name: str, content: bytes) -> dict[str, Any]:
+    """Take a file all the way in."""
+    address = upload(client, name, content)
+    assert until(client, address, settled)["state"] == "ready"
+    assert client.post(f"{address}/start").status_code == 303
+    return until(client, address, settled)
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in EXPORTS.iterdir()))
+def test_exports_of_other_programs_come_in_whole(client: httpx.Client, server: Server, name: str) -> None:
+    content = (EXPORTS / name).read_bytes()
+    done = bring(client, name, content)
+    assert done["state"] == "done"
+    assert done["rows_done"] == done["rows_total"] > 0
+    rows = [tuple(row)[1:5] for row in server.sql("SELECT * FROM tasks ORDER BY id")]
+    assert len(rows) == done["rows_total"]
+    server.sql("DELETE FROM tasks")
+    assert bring(client, f"{name}.gz", gzip.compress(content))["state"] == "done"
+    assert [tuple(row)[1:5] for row in server.sql("SELECT * FROM tasks ORDER BY id")] == rows
+
+
+def test_the_file_is_looked_at_before_anything_is_written(client: httpx.Client, server: Server) -> None:
+    address = upload(client, "x.csv", b"Task,Due\nOne,2030-01-01\n,\nTwo,\n")
+    each = until(client, address, settled)
+    assert (each["state"], each["rows_total"], each["rows_done"]) == ("ready", 2, 0)
+    assert server.sql("SELECT * FROM tasks") == []
+    page = client.get(address)
+    assert "Import 2 tasks" in page.text
+    assert "2030-01-01" in page.text
+
+
+def test_a_rejected_row_is_reported_with_its_line(client: httpx.Client) -> None:
+    each = until(client, upload(client, "x.csv", b"title,notes\nOne,\n,orphan\nTwo,\n"), settled)
+    assert each["problem_count"] == 1
+    assert each["problems"][0]["line"] == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("empty.csv", b""),
+        ("picture.png", b"\x89PNG\r\n\x1a\n" + bytes(range(256))),
+        ("header.csv", b"title,notes\n"),
+        ("cut.json", b'[{"title": "a"}, {"title":'),
+        ("cut.csv.gz", gzip.compress(b"title\n" + b"row\n" * 5000)[:-20]),
+        ("line.csv", b"title\n" + b"x" * 50_000_000),
+        ("columns.csv", ",".join(f"c{number}" for number in range(100_000)).encode() + b"\n1\n"),
+        ("zeros.gz", gzip.compress(bytes(100_000_000), 1) * 100),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_bad_input_is_a_clear_sentence_and_the_data_is_as_before(
+    client: httpx.Client, server: Server, name: str, content: bytes
+) -> None:
+    server.add(1)
+    address = upload(client, name, content)
+    each = until(client, address, settled)
+    assert each["state"] == "failed", each
+    assert len(each["error"]) > 20
+    assert "Traceback" not in each["error"]
+    assert each["error"].rstrip().endswith((".", ")"))
+    assert client.post(f"{address}/start").status_code == 409
+    assert [row["title"] for row in server.sql("SELECT title FROM tasks")] == ["Task 1"]
+    until(client, address, lambda _: not list((server.data / "uploads").iterdir()))
+
+
+def test_what_is_no_upload_is_refused(client: httpx.Client) -> None:
+    assert client.post("/imports", data={"file": "x"}).status_code == 415
+    missing = client.post("/imports", files={"other": ("x.csv", b"title\na\n")})
+    assert missing.status_code == 422
+    assert "Choose a file first." in missing.text
+    assert client.get("/imports/999").status_code == 404
+
+
+def test_an_import_goes_only_where_it_can(client: httpx.Client, server: Server) -> None:
+    address = upload(client, "x.csv", b"title\nOne\n")
+    until(client, address, settled)
+    assert client.post(f"{address}/cancel").status_code == 303
+    assert until(client, address, settled)["state"] == "discarded"
+    for act in ("start", "cancel", "columns"):
+        answer = client.post(f"{address}/{act}")
+        assert answer.status_code == 409
+        assert "already further: discarded" in answer.text
+    assert server.sql("SELECT * FROM tasks") == []
+
+
+def test_two_starts_import_once(client: httpx.Client, server: Server) -> None:
+    address = upload(client, "x.csv", b"title\n" + b"row\n" * 3000)
+    until(client, address, settled)
+    assert {client.post(f"{address}/start").status_code for _ in range(3)} == {303, 409}
+    until(client, address, settled)
+    assert len(server.sql("SELECT id FROM tasks")) == 3000
+
+
+def test_an_export_comes_back_as_the_same_rows(client: httpx.Client, server: Server) -> None:
+    server.add(1500, notes="=1+1\r\nnext ' line", due="2030-01-01", done=1)
+    server.sql("DELETE FROM tasks WHERE id % 7 = 0")
+    before = [tuple(row) for row in server.sql("SELECT * FROM tasks ORDER BY id")]
+    for name in ("export.csv", "export.json"):
+        content = client.get(f"/{name}").content
+        server.sql("DELETE FROM tasks")
+        assert bring(client, name, content)["state"] == "done"
+        assert [tuple(row) for row in server.sql("SELECT * FROM tasks ORDER BY id")] == before, name
+
+
+def test_an_export_beside_other_rows_overwrites_none(client: httpx.Client, server: Server) -> None:
+    server.add(3)
+    content = client.get("/export.json").content
+    id = server.sql("SELECT min(id) AS id FROM tasks")[0]["id"]
+    client.delete(f"/tasks/{id}")
+    assert bring(client, "tasks.json", content)["rows_done"] == 3
+    assert len(server.sql("SELECT * FROM tasks")) == 5
+    assert client.post(f"/tasks/{id}/restore").status_code == 303
+    assert len(server.sql("SELECT * FROM tasks")) == 6
+
+
+def test_progress_is_what_is_in_the_file(client: httpx.Client, server: Server) -> None:
+    content = json.dumps([{"title": f"Row {number}"} for number in range(20_000)]).encode()
+    address = upload(client, "rows.json", content)
+    until(client, address, settled)
+    client.post(f"{address}/start")
+    seen = []
+    while True:
+        each = client.get(address, headers=JSON).json()
+        written = server.sql("SELECT count(*) AS tasks FROM tasks")[0]["tasks"]
+        assert each["rows_done"] <= written
+        seen.append(each["rows_done"])
+        if settled(each):
+            break
+    assert seen == sorted(seen)
+    assert len(set(seen)) > 2
+    assert all(rows % 1000 == 0 for rows in seen)
+    assert seen[-1] == 20_000
+
+
+def test_the_upload_is_private_and_goes_when_it_is_done_with(client: httpx.Client, server: Server) -> None:
+    address = upload(client, "../../odd name.csv", b"title\nOne\n")
+    each = until(client, address, settled)
+    assert each["filename"] == "odd name.csv"
+    (file,) = (server.data / "uploads").iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+    client.post(f"{address}/start")
+    until(client, address, lambda each: settled(each) and not file.exists())

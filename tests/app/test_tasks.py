@@ -1,0 +1,245 @@
+"""Tasks over HTTP: pages, fragments and plain forms, on the real server."""
+
+import re
+import sqlite3
+from datetime import date
+
+import html5lib
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import Server
+
+
+def titles(answer: httpx.Response) -> list[str]:
+    """The titles of the rows in an answer, in order."""
+    assert answer.status_code == 200, answer.text
+    document = html5lib.parse(answer.text, namespaceHTMLElements=False)
+    return ["".join(link.itertext()) for link in document.iterfind(".//li/a[@class='title']")]
+
+
+def only(server: Server) -> sqlite3.Row:
+    """The one task there is."""
+    (row,) = server.sql("SELECT * FROM tasks")
+    return row
+
+
+def test_the_root_leads_to_the_tasks(client: httpx.Client) -> None:
+    answer = client.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/tasks")
+
+
+def test_one_address_answers_page_and_fragment(client: httpx.Client, htmx: httpx.Client) -> None:
+    page, fragment = client.get("/tasks"), htmx.get("/tasks")
+    assert page.text.startswith("<!doctype html>")
+    assert re.fullmatch(r'<section [^>]*id="tasks".*</section>', fragment.text, re.S)
+    assert fragment.text in page.text
+    restored = htmx.get("/tasks", headers={"HX-History-Restore-Request": "true"})
+    assert restored.text == page.text
+
+
+def test_a_form_makes_a_task(client: httpx.Client, server: Server) -> None:
+    answer = client.post("/tasks", data={"title": "  Buy \n milk ", "due": "2030-01-02", "notes": "a\r\nb"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/tasks")
+    row = only(server)
+    assert (row["title"], row["due"], row["notes"], row["done"]) == ("Buy milk", "2030-01-02", "a\nb", 0)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", row["created_at"])
+    assert row["created_at"] == row["updated_at"]
+
+
+def test_json_makes_and_changes_a_task(htmx: httpx.Client, server: Server) -> None:
+    assert htmx.post("/tasks", json={"title": "From a script", "due": None}).status_code == 201
+    id = only(server)["id"]
+    assert htmx.patch(f"/tasks/{id}", json={"done": True}).status_code == 200
+    assert only(server)["done"] == 1
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        ({"title": " \t "}, "A task needs a title."),
+        ({}, "A task needs a title."),
+        ({"title": "x" * 1001}, "at most 1000 characters"),
+        ({"title": "x", "due": "tomorrow"}, "“tomorrow” is not a date"),
+        ({"title": "x", "due": "2030-02-30"}, "“2030-02-30” is not a date"),
+        ({"title": "x", "done": "maybe"}, "“done” is 1 or 0."),
+    ],
+)
+def test_a_bad_form_is_refused_with_what_was_typed(
+    client: httpx.Client, htmx: httpx.Client, server: Server, form: dict[str, str], message: str
+) -> None:
+    for way in (client, htmx):
+        answer = way.post("/tasks", data=form)
+        assert answer.status_code == 422
+        assert message in answer.text
+        assert f'value="{form.get("title", "")}"' in answer.text
+    assert htmx.post("/tasks", data=form).headers["hx-retarget"] == "#add-task"
+    assert server.sql("SELECT * FROM tasks") == []
+
+
+def test_a_body_of_another_kind_is_refused(client: httpx.Client) -> None:
+    answer = client.post("/tasks", content=b"title", headers={"content-type": "text/plain"})
+    assert answer.status_code == 415
+    assert client.post("/tasks", content=b"{", headers={"content-type": "application/json"}).status_code == 400
+    assert client.post("/tasks", json={"title": ["a"]}).status_code == 422
+
+
+def test_a_cookie_header_or_address_does_not_stand_in_for_a_field(client: httpx.Client, server: Server) -> None:
+    client.post("/tasks?title=query&due=2030-01-01", data={"title": "form"}, headers={"title": "header"})
+    assert (only(server)["title"], only(server)["due"]) == ("form", None)
+    for name in ("q", "status", "page", "sort"):
+        client.cookies.set(name, "zzz")
+    assert titles(client.get("/tasks", headers={"q": "zzz", "status": "zzz", "page": "zzz", "sort": "zzz"})) == ["form"]
+
+
+def test_a_change_touches_what_the_form_names(htmx: httpx.Client, server: Server) -> None:
+    server.add(1, notes="kept", due="2030-01-01")
+    before = only(server)
+    answer = htmx.patch(f"/tasks/{before['id']}", data={"title": "New", "in": "list"})
+    assert answer.text.startswith("<li")
+    assert answer.headers["hx-trigger"] == "tasks-changed"
+    after = only(server)
+    assert (after["title"], after["notes"], after["due"]) == ("New", "kept", "2030-01-01")
+    assert after["updated_at"] > before["updated_at"]
+    assert after["created_at"] == before["created_at"]
+    htmx.patch(f"/tasks/{before['id']}", data={"due": ""})
+    assert only(server)["due"] is None
+
+
+def test_a_change_of_what_was_changed_meanwhile_is_refused_once(htmx: httpx.Client, server: Server) -> None:
+    server.add(1)
+    row = only(server)
+    form = {"title": "Mine", "updated_at": row["updated_at"], "in": "list"}
+    assert htmx.patch(f"/tasks/{row['id']}", data=form).status_code == 200
+    refused = htmx.patch(f"/tasks/{row['id']}", data=form | {"title": "Yours"})
+    assert refused.status_code == 409
+    assert 'value="Yours"' in refused.text
+    assert only(server)["title"] == "Mine"
+    assert f'name="updated_at" value="{only(server)["updated_at"]}"' in refused.text.replace('type="hidden" ', "")
+
+
+def test_deleting_and_restoring_gives_the_same_row(client: httpx.Client, server: Server) -> None:
+    server.add(2, notes="all", due="2030-01-01", done=1)
+    before = [tuple(row) for row in server.sql("SELECT * FROM tasks ORDER BY id")]
+    completions = [tuple(row) for row in server.sql("SELECT * FROM completions ORDER BY 1")]
+    id = before[0][0]
+    answer = client.post(f"/tasks/{id}", data={"_method": "delete"})
+    assert answer.headers["location"] == f"/tasks?deleted={id}"
+    assert "Undo" in client.get(answer.headers["location"]).text
+    assert len(server.sql("SELECT * FROM tasks")) == 1
+    assert client.post(f"/tasks/{id}/restore").status_code == 303
+    assert [tuple(row) for row in server.sql("SELECT * FROM tasks ORDER BY id")] == before
+    assert [tuple(row) for row in server.sql("SELECT * FROM completions ORDER BY 1")] == completions
+    assert client.post(f"/tasks/{id}/restore").status_code == 404
+
+
+def test_an_id_is_never_given_twice(client: httpx.Client, server: Server) -> None:
+    server.add(1)
+    id = only(server)["id"]
+    client.delete(f"/tasks/{id}")
+    client.post("/tasks", data={"title": "Next"})
+    assert only(server)["id"] > id
+    assert client.post(f"/tasks/{id}/restore").status_code == 303
+
+
+def test_what_is_gone_is_404(client: httpx.Client, htmx: httpx.Client, server: Server) -> None:
+    for path in ("/tasks/9", "/tasks/9/edit", "/tasks/x", f"/tasks/{2**70}", "/tasks/-1"):
+        assert client.get(path).status_code == 404, path
+    assert client.patch("/tasks/9", data={"title": "x"}).status_code == 404
+    assert client.delete("/tasks/9").status_code == 404
+    gone = htmx.delete("/tasks/9")
+    assert gone.headers["hx-retarget"] == "#toasts"
+    assert "This task is gone" in gone.text
+
+
+def test_a_wrong_address_of_a_list_is_said(client: httpx.Client) -> None:
+    pages = ["page=0", "page=-1", "page=x", "page=²", f"page={'9' * 30}"]
+    for query in ["status=some", "sort=colour", *pages, "q=" + "x" * 1001]:
+        assert client.get(f"/tasks?{query}").status_code == 400, query
+    assert client.get("/tasks?page=999999999").status_code == 200
+    assert client.get("/tasks?q=&status=&sort=&page=").status_code == 200
+
+
+def test_lists_are_filtered_ordered_and_paged(client: httpx.Client, server: Server) -> None:
+    server.sql(
+        "INSERT INTO tasks (title, due, done) VALUES ('b', '2030-01-02', 0), ('C', NULL, 1), ('a', '2030-01-01', 0)"
+    )
+    assert titles(client.get("/tasks")) == ["a", "C", "b"]
+    assert titles(client.get("/tasks?sort=oldest")) == ["b", "C", "a"]
+    assert titles(client.get("/tasks?sort=title")) == ["a", "b", "C"]
+    assert titles(client.get("/tasks?sort=due")) == ["a", "b", "C"]
+    assert titles(client.get("/tasks?status=open")) == ["a", "b"]
+    assert titles(client.get("/tasks?status=done")) == ["C"]
+    server.add(50)
+    every = [title for page in (1, 2, 3) for title in titles(client.get(f"/tasks?page={page}&sort=oldest"))]
+    assert every == ["b", "C", "a", *[f"Task {number}" for number in range(1, 51)]]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "title": st.text("abAB ", min_size=1).filter(str.strip),
+                "due": st.none() | st.dates(date(2030, 1, 1), date(2030, 1, 9)).map(str),
+                "done": st.integers(0, 1),
+            }
+        ),
+        max_size=30,
+    ),
+    st.sampled_from(["newest", "oldest", "due", "title"]),
+    st.sampled_from(["all", "open", "done"]),
+)
+def test_pages_together_are_the_whole_list_in_order(
+    htmx: httpx.Client, server: Server, tasks: list[dict[str, object]], sort: str, status: str
+) -> None:
+    server.empty()
+    for task in tasks:
+        server.sql("INSERT INTO tasks (title, due, done) VALUES (:title, :due, :done)", task)
+    shown: list[str] = []
+    for page in range(1, 4):
+        text = htmx.get(f"/tasks?sort={sort}&status={status}&page={page}").text
+        shown += re.findall(r'<li [^>]*?id="task-(\d+)"', text)
+    rows = [row for row in server.sql("SELECT * FROM tasks") if status == "all" or row["done"] == (status == "done")]
+    orders = {
+        "newest": lambda row: -row["id"],
+        "oldest": lambda row: row["id"],
+        "due": lambda row: (row["due"] is None, row["due"] or "", row["id"]),
+        "title": lambda row: (row["title"].lower(), row["id"]),
+    }
+    assert shown == [str(row["id"]) for row in sorted(rows, key=orders[sort])]
+
+
+def test_the_counts_are_right_whoever_writes(client: httpx.Client, server: Server) -> None:
+    server.add(3)
+    server.sql("UPDATE tasks SET done = 1 WHERE title = 'Task 1'")
+    client.post("/tasks", data={"title": "x"})
+    server.sql("DELETE FROM tasks WHERE title = 'Task 2'")
+    text = re.sub("<[^>]+>", "", client.get("/tasks").text)
+    assert "All 3Open 2Done 1" in text
+    server.sql("UPDATE tasks SET done = 1 - done")
+    assert "All 3Open 1Done 2" in re.sub("<[^>]+>", "", client.get("/tasks").text)
+
+
+def test_the_chart_counts_days_of_the_persons_zone(client: httpx.Client, server: Server) -> None:
+    server.add(1, done=1)
+    server.sql("UPDATE completions SET completed_at = strftime('%Y-%m-%dT10:30:00.000Z', 'now')")
+    for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago", "nonsense", "../../etc/passwd"):
+        client.cookies.set("timezone", zone)
+        answer = client.get("/summary")
+        assert answer.status_code == 200
+        assert "1 done in the last 14 days" in answer.text
+
+
+def test_foreign_writes_show_at_the_next_request(htmx: httpx.Client, server: Server) -> None:
+    assert titles(htmx.get("/tasks")) == []
+    server.sql("INSERT INTO tasks (title) VALUES ('From outside')")
+    assert titles(htmx.get("/tasks")) == ["From outside"]
+
+
+def test_foreign_writes_cannot_break_the_page(server: Server) -> None:
+    for values in ("('', NULL, 0)", "('x', 'soon', 0)", "('x', '2030-02-31', 0)", "('x', NULL, 2)"):
+        with pytest.raises(sqlite3.IntegrityError):
+            server.sql(f"INSERT INTO tasks (title, due, done) VALUES {values}")

@@ -1,0 +1,64 @@
+"""How an import looks in each of its states."""
+
+import pytest
+
+from templates.imports import RUNNING, STATES, Import, import_card, imports_page
+
+UNDERSTOOD = {
+    "format": "CSV",
+    "encoding": "UTF-8",
+    "delimiter": "\t",
+    "compressed": True,
+    "list": "cards",
+    "other_lists": {"lists": 3},
+    "columns": [
+        {"name": "Name", "field": "title", "examples": ["One"]},
+        {"name": "<b>", "field": None, "examples": ["<i>"]},
+    ],
+    "sample": [{"title": "<u>", "notes": "n" * 200, "due": None, "done": 1}],
+    "own_export": False,
+}
+
+
+def each(state: str, **changes: object) -> Import:
+    """An import in a state."""
+    values = Import(
+        7, "a<b>.csv", state, UNDERSTOOD, [{"line": 3, "reason": "No <title>."}], 2, "", 50, 200, 250, 1000, ""
+    )
+    return values._replace(**changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_every_state_is_shown_and_only_a_running_one_asks_again(state: str) -> None:
+    card = import_card(each(state, error="It broke."))
+    assert STATES[state] in card
+    assert ('hx-get="/imports/7"' in card) == (state in RUNNING)
+    for hostile in ("<b>", "<i>", "<u>", "<title>"):
+        assert hostile not in card
+
+
+def test_the_bars_are_right() -> None:
+    assert '<progress value="50" max="200"' in import_card(each("checking"))
+    assert "25 %" in import_card(each("checking"))
+    assert '<progress value="250" max="1000"' in import_card(each("writing"))
+    assert '<progress value="750" max="1000"' in import_card(each("undoing"))
+
+
+def test_what_was_understood_is_said() -> None:
+    card = import_card(each("ready"))
+    for words in ("1,000 tasks", "CSV", "UTF-8", "<code>tab</code>", "gzipped", "<strong>cards</strong>", "lists (3)"):
+        assert words in card
+    assert "2 rows cannot be used" in card
+    assert "Line 3: No &lt;title&gt;." in card
+    assert "and 1 more" in card
+
+
+def test_an_import_without_rows_offers_nothing_to_start() -> None:
+    card = import_card(each("ready", rows_total=0))
+    assert "There is nothing to import." in card
+    assert "/start" not in card
+
+
+def test_the_page_lists_the_imports() -> None:
+    assert "Imports so far" not in "".join(map(str, imports_page([])))
+    assert 'href="/imports/7"' in "".join(map(str, imports_page([each("done")])))

@@ -1,0 +1,28 @@
+"""The shell: whole, on its own origin, without inline script or style."""
+
+import html5lib
+
+from templates.layout import page
+from templates.tags import P
+
+
+def test_a_page_is_a_whole_document_in_the_shell() -> None:
+    text = page("Title <b>", P("content"), asset=lambda name: f"/static/{name}", area="/tasks")
+    document = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(text)
+    assert document.get("lang") == "en"
+    assert document.findtext("head/title") == "Title <b> · Kindling"
+    assert document.findtext("body/main/p") == "content"
+    current = [link.get("href") for link in document.iterfind("body/header/nav/a[@aria-current]")]
+    assert current == ["/tasks"]
+
+
+def test_a_page_needs_nothing_from_elsewhere_and_nothing_inline() -> None:
+    text = page("Title", P("content"), asset=lambda name: f"/static/{name}")
+    document = html5lib.parse(text, namespaceHTMLElements=False)
+    assert list(document.iter("style")) == []
+    for element in document.iter():
+        assert "style" not in element.attrib
+        assert not [name for name in element.attrib if name.startswith("on")]
+        for name in ("src", "href"):
+            assert element.get(name, "/").startswith(("/", "#"))
+    assert all(script.text is None for script in document.iter("script"))
