@@ -44,6 +44,7 @@ STATES = {
     "failed": "Could not be read",
     "discarded": "Discarded",
 }
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 RUNNING = ("checking", "writing", "undoing")
 SHOWN_PROBLEMS = 50
 
@@ -130,7 +131,7 @@ def _ready(each: Import) -> Safe:
             " found in ",
             understood["format"],
             f", {understood['encoding']}" if understood.get("encoding") else None,
-            (", separated by ", Code(_visible(understood["delimiter"]))) if understood.get("delimiter") else None,
+            f", separated by {DELIMITERS[understood['delimiter']]}" if understood.get("delimiter") else None,
             ", gzipped" if understood.get("compressed") else None,
             ".",
         ),
@@ -349,10 +350,6 @@ def _count(count: int, noun: str) -> str:
 
 def _megabytes(size: int) -> str:
     return f"{size / 1_000_000:,.1f} MB" if size >= 100_000 else f"{size / 1000:,.1f} kB"
-
-
-def _visible(delimiter: str) -> str:
-    return {"\t": "tab", " ": "space"}.get(delimiter, delimiter)
 
 
 def _shortened(text: str) -> str:

@@ -19,7 +19,7 @@ def test_a_real_export_is_shown_before_anything_is_written(page: Page, server: S
     file = tmp_path / "mine.csv"
     file.write_text("Name;Status;Due date;Owner\nBuy milk;Done;2030-01-02;Ada\n;Open;;\nCall Bob;In review;soon;\n")
     _upload(page, file)
-    expect(page.get_by_text(re.compile("2 tasks.*found in CSV.*separated by ;"))).to_be_visible()
+    expect(page.get_by_text(re.compile("2 tasks.*found in CSV.*separated by semicolons"))).to_be_visible()
     expect(page.locator("tbody tr").first).to_have_text(re.compile("Buy milk.*Done.*2030-01-02.*Owner: Ada"))
     expect(page.get_by_text("Title from “Name”")).to_be_visible()
     expect(page.get_by_text("1 row cannot be used")).to_be_visible()
