@@ -1,0 +1,22 @@
+"""The benchmarks: `uv run --group bench python -m tests.bench NAME`, each a module here with a `main`."""
+
+import importlib
+import sys
+
+BENCHES = {
+    "fragments": "the list of tasks: served beside other frameworks, and built from its rows",
+}
+
+
+def main() -> None:
+    """Run the benchmark that the command line names; list them where it names none."""
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name not in BENCHES:
+        print("uv run --group bench python -m tests.bench NAME [options]; --help after a name lists its options\n")
+        print("\n".join(f"  {each:<12}{what}" for each, what in BENCHES.items()))
+        sys.exit(0 if name in ("", "-h", "--help") else 2)
+    importlib.import_module(f"tests.bench.{name}").main(sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()

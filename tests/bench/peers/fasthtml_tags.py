@@ -1,0 +1,114 @@
+"""The list in FastHTML's own tags, by themselves for the build benchmark."""
+
+from collections.abc import Sequence
+
+from fasthtml.common import FT, A, Button, Div, Form, Input, Li, Nav, Ol, P, Section, Span, Time
+
+from tests.bench.peers.tasks import STATUSES, Task, due_label
+
+
+def task_list(tasks: Sequence[Task], more: bool, counts: dict[str, int]) -> FT:
+    """The list."""
+    return Section(
+        Div(
+            Nav(*[status_link(status, counts[status]) for status in STATUSES], aria_label="Status", cls="tabs"),
+            cls="list-head",
+        ),
+        Input(type="hidden", name="status", value="all", form="filter"),
+        Ol(*[task_row(task) for task in tasks], id="tasks-page-1", cls="rows"),
+        next_page() if more else None,
+        id="tasks",
+        cls="card list",
+        aria_label="Tasks",
+    )
+
+
+def status_link(status: str, count: int) -> FT:
+    """A tab."""
+    url = "/tasks" if status == "all" else f"/tasks?status={status}"
+    return A(
+        STATUSES[status],
+        " ",
+        Span(f"{count:,}", cls="count"),
+        href=url,
+        hx_get=url,
+        hx_target="#tasks",
+        hx_swap="outerMorph",
+        hx_push_url="true",
+        aria_current="true" if status == "all" else None,
+    )
+
+
+def task_row(task: Task) -> FT:
+    """A row. `enctype` is switched off, which FastHTML would add."""
+    address = f"/tasks/{task.id}"
+    target = f"#task-{task.id}"
+    return Li(
+        Form(
+            Input(type="hidden", name="in", value="list"),
+            Button(
+                name="done",
+                value="0" if task.done else "1",
+                id=f"tick-{task.id}",
+                cls="check",
+                role="checkbox",
+                aria_checked="true" if task.done else "false",
+                aria_label=f"Done: {task.title}",
+            ),
+            method="post",
+            action=address,
+            hx_patch=address,
+            hx_target=target,
+            hx_swap="outerHTML",
+            enctype=None,
+        ),
+        A(task.title, href=address, cls="title"),
+        Span(cls="icon note", role="img", aria_label="Has notes") if task.has_notes else None,
+        due_time(task) if task.due else None,
+        A(
+            id=f"edit-{task.id}",
+            cls="icon-button edit",
+            href=f"{address}/edit",
+            hx_get=f"{address}/edit?in=list",
+            hx_target=target,
+            hx_swap="outerHTML",
+            aria_label=f"Edit {task.title}",
+        ),
+        Form(
+            Button(name="_method", value="delete", cls="icon-button delete", aria_label=f"Delete {task.title}"),
+            method="post",
+            action=address,
+            hx_delete=f"{address}?in=list",
+            hx_target=target,
+            hx_swap="outerHTML",
+            hx_disable="find button",
+            enctype=None,
+        ),
+        id=f"task-{task.id}",
+        cls="task done" if task.done else "task",
+    )
+
+
+def due_time(task: Task) -> FT:
+    """When a task is due."""
+    due = due_label(task.due or "", task.done)
+    return Time(
+        Span("Overdue: ", cls="visually-hidden") if due.late else None,
+        due.words,
+        datetime=task.due,
+        title=due.title,
+        cls=due.kind,
+    )
+
+
+def next_page() -> FT:
+    """What fetches the next page."""
+    return P(
+        A("More tasks", href="/tasks?page=2", rel="next"),
+        id="more",
+        cls="more",
+        hx_get="/tasks?page=2",
+        hx_trigger="revealed",
+        hx_select="#tasks-page-2, #more",
+        hx_swap="outerHTML",
+    )
