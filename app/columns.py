@@ -60,7 +60,10 @@ class Places:
 def matched(names: Iterable[str], chosen: Mapping[str, str | None] = {}) -> dict[str, str]:
     """The field of each column that has one: as chosen (None: no column), and by its name for every other field."""
     columns = {name: _plain(name) for name in names}
-    fields = {name: field for field, name in chosen.items() if name in columns}
+    fields: dict[str, str] = {}
+    for field, name in chosen.items():
+        if name in columns:
+            fields.setdefault(name, field)
     for field in FIELDS:
         if field in chosen:
             continue

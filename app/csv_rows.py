@@ -99,16 +99,18 @@ class _Fitness(NamedTuple):
 
     known_names: int
     splits: bool
+    header_is_first: bool
     rows_alike: float
     columns: int
 
 
 def _fitness(rows: list[list[str]]) -> _Fitness:
     if not rows:
-        return _Fitness(0, False, 0, 0)
-    header, *others = rows[_header_at(rows) :]
+        return _Fitness(0, False, False, 0, 0)
+    at = _header_at(rows)
+    header, *others = rows[at:]
     alike = sum(len(cells) == len(header) for cells in others)
-    return _Fitness(len(matched(header)), len(header) > 1, alike / max(1, len(others)), len(header))
+    return _Fitness(len(matched(header)), len(header) > 1, at == 0, alike / max(1, len(others)), len(header))
 
 
 def _header_at(rows: Sequence[list[str]]) -> int:

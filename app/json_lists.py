@@ -73,9 +73,8 @@ def lists_in(opened: Opener) -> list[ObjectList]:
     best = max(found, key=_likelihood)
     if best.largest > LONGEST_RECORD + PIECE or len(best.names) > MOST_COLUMNS:
         raise UnreadableFile(
-            f"The objects of the list {f'“{best.name}”' if best.name else 'in the file'} are too large for tasks: one "
-            f"has more than 1 MB, or all together more than {MOST_COLUMNS:,} different names. Expected a list of tasks, "
-            "each with a few named values."
+            "The objects in the file are too large for tasks: one has more than 1 MB, or all together have more than "
+            f"{MOST_COLUMNS:,} different names. Expected a list of tasks, each with a few named values."
         )
     inside = best.path + "." if best.path else ""
     return [best, *(each for each in found if each.path and not each.path.startswith(inside) and each is not best)]

@@ -50,21 +50,15 @@ OTHER_KINDS = {
     b"Rar!": ("a RAR archive", "Unpack it, and import what comes out."),
     b"\x28\xb5\x2f\xfd": ("a zstd archive", "Unpack it, and import what comes out."),
     b"{\\rtf": ("a rich text document", "Save it as plain CSV text."),
-    b"<!DOCTYPE": (
-        "a web page",
-        NOT_SIGNED_IN,
-    ),
-    b"<!doctype": (
-        "a web page",
-        NOT_SIGNED_IN,
-    ),
+    b"<!DOCTYPE": ("a web page", NOT_SIGNED_IN),
+    b"<!doctype": ("a web page", NOT_SIGNED_IN),
     b"<html": ("a web page", NOT_SIGNED_IN),
     b"<?xml": ("an XML file", ASK_THE_PROGRAM),
     b"BEGIN:VCALENDAR": ("a calendar file", ASK_THE_PROGRAM),
 }
 # The encodings that old exports of a language are really in. charset-normalizer chooses among them: asked without a
 # list, it takes short Western texts for encodings that nobody has used for thirty years.
-OLD_ENCODINGS = ["cp1250", "cp1251", "cp1253", "cp1254", "cp932", "gb18030", "big5", "cp949", "mac_roman"]
+OLD_ENCODINGS = ["cp1250", "cp1251", "cp1253", "cp932", "gb18030", "big5", "cp949", "mac_roman"]
 # In Windows-1252 a sign or a capital inside a word means that the bytes stood for letters of another encoding.
 UNLIKELY_IN_A_WORD = re.compile(r"[a-zà-ÿ](?:[^\w\s!-~’‘´·–—…]|[²³¹ºª]|[À-ÞŠŒŽŸ])[a-zà-ÿ]")
 
@@ -158,7 +152,7 @@ def _refuse_other_kinds(sample: bytes) -> None:
     for magic, (kind, advice) in OTHER_KINDS.items():
         if beginning.startswith(magic):
             raise UnreadableFile(f"This is {kind}, not a list of tasks as CSV or JSON. {advice}")
-    if not beginning.strip(b"\xff\xfe\0 \t\r\n") and b"\0\0" not in sample:
+    if not beginning.strip(b"\xff\xfe"):
         raise UnreadableFile("The file is empty. Export the tasks again, and import that file.")
 
 
@@ -212,6 +206,8 @@ def _failure(path: Path, codec: str) -> _Failure | None:
             except UnicodeDecodeError as error:
                 good = error.object[: error.start]
                 near = error.object[max(0, error.start - GUESS_BYTES // 2) :][:GUESS_BYTES]
+                # Whole lines, for a letter of several bytes that is cut would mislead.
+                near = near[: near.rfind(b"\n") + 1] or near
                 return _Failure(line + good.count(b"\n"), near, ascii_only and good.isascii())
             if not piece:
                 return None
@@ -232,14 +228,15 @@ def _guess(near: bytes) -> str:
 
 
 def _reads_as_western(near: bytes) -> bool:
-    """Whether the bytes are plausible Windows-1252: mostly ASCII letters, and no strange sign inside a word."""
+    """Whether the bytes are plausible Windows-1252: mostly ASCII letters, and hardly a strange sign inside a word."""
     try:
         text = near.decode("cp1252")
     except UnicodeDecodeError:
         return False
     letters = [letter for letter in text if letter.isalpha()]
     ascii_letters = sum(letter.isascii() for letter in letters)
-    return ascii_letters * 2 > len(letters) and not UNLIKELY_IN_A_WORD.search(text)
+    others = sum(not letter.isascii() for letter in text)
+    return ascii_letters * 2 > len(letters) and len(UNLIKELY_IN_A_WORD.findall(text)) * 10 < others
 
 
 def _no_text() -> UnreadableFile:

@@ -1,0 +1,123 @@
+"""Values of other programs mean what people mean by them; what says more than that is known."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import values
+from app.values import LONGEST_TITLE, READERS, text_of
+
+
+def read(field: str, value: Any) -> tuple[Any, bool]:
+    return READERS[field](value, False)
+
+
+@pytest.mark.parametrize(
+    "value", [1, True, "1", "TRUE", " yes ", "x", "✓", "[x]", "Done", "CLOSED", "completed", "Complete", "100%"]
+)
+def test_done_is_done(value: Any) -> None:
+    assert read("done", value) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "value", [0, False, "0", "false", "No", "[ ]", "open", "To Do", "doing", "Not Started", "needsAction", "0%"]
+)
+def test_open_is_open(value: Any) -> None:
+    assert read("done", value) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("value", "done"),
+    [
+        ("2026-04-20T16:00:00.000Z", 1),
+        ("April 20, 2026", 1),
+        ("19.4.2026", 1),
+        ("Cancelled", 1),
+        ("Won't do", 1),
+        ("In review", 0),
+        ("In progress", 0),
+        ("50%", 0),
+        (2, 0),
+        ("someday", 0),
+        ({"state": "done"}, 0),
+    ],
+)
+def test_a_state_that_says_more_than_done_or_open_is_kept(value: Any, done: int) -> None:
+    assert read("done", value) == (done, False)
+
+
+@pytest.mark.parametrize(
+    ("value", "due"),
+    [
+        ("2026-05-01", ("2026-05-01", True)),
+        ("2026-05-01T09:00:00Z", ("2026-05-01", False)),
+        ("every day", (None, False)),
+        (17, (None, False)),
+        ({"date": "2026-05-01"}, (None, False)),
+    ],
+)
+def test_due_is_a_day(value: Any, due: tuple[str | None, bool]) -> None:
+    assert read("due", value) == due
+
+
+@pytest.mark.parametrize(
+    ("value", "title"),
+    [("  Buy\r\nmilk\tnow\0 ", "Buy milk now"), ("\u2028a\x85b", "a b"), (17, "17"), ("🌱", "🌱"), ("a\ud800", "a�")],
+)
+def test_a_title_is_one_line(value: Any, title: str) -> None:
+    assert read("title", value) == (title, True)
+
+
+def test_a_long_title_is_cut_and_says_so() -> None:
+    assert read("title", "x" * LONGEST_TITLE) == ("x" * LONGEST_TITLE, True)
+    assert read("title", "x" * (LONGEST_TITLE + 1)) == ("x" * (LONGEST_TITLE - 1) + "…", False)
+
+
+@pytest.mark.parametrize(
+    ("value", "id"),
+    [
+        ("17", (17, True)),
+        (17, (17, True)),
+        ("0", (None, False)),
+        ("-1", (None, False)),
+        ("1e3", (None, False)),
+        ("9" * 30, (None, False)),
+        ("٣", (None, False)),
+        (True, (None, False)),
+    ],
+)
+def test_an_id_is_a_key_of_sqlite(value: Any, id: tuple[int | None, bool]) -> None:
+    assert read("id", value) == id
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("as it is\n", "as it is\n"),
+        (Decimal("1.50"), "1.50"),
+        (0.5, "0.5"),
+        (False, "false"),
+        ([{"näme": "x", "n": Decimal("0.5")}], '[{"näme":"x","n":0.5}]'),
+    ],
+)
+def test_any_value_is_text(value: Any, text: str) -> None:
+    assert text_of(value) == text
+
+
+@pytest.mark.parametrize("value", [None, "", " \n", [], {}])
+def test_nothing_is_empty(value: Any) -> None:
+    assert values.is_empty(value)
+
+
+@pytest.mark.parametrize("value", [0, False, "0", [None], Decimal(0)])
+def test_zero_and_false_are_not_empty(value: Any) -> None:
+    assert not values.is_empty(value)
+
+
+@given(st.sampled_from(sorted(READERS)), st.text() | st.integers() | st.floats(allow_nan=False) | st.lists(st.text()))
+def test_no_value_breaks_a_reader(field: str, value: Any) -> None:
+    read(field, value)
+    values.storable(text_of(value)).encode()
