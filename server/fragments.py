@@ -18,15 +18,19 @@ from functools import lru_cache, wraps
 from hashlib import blake2b
 from inspect import iscoroutinefunction
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import unquote
 
+from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger("uvicorn.error")
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
-Key = tuple[Hashable, ...]
+# The values of the two cookies that say who it is: session and time zone.
+Person = tuple[str, str]
+Key = tuple[Any, ...]
 
-# What an entry costs beside its body: its key, headers and place in the table, measured with tracemalloc.
+# What an entry costs beside its body and its key: headers and place in the table, measured with tracemalloc.
 ENTRY_BYTES = 1024
 # In development every so many hits one answer is rendered again and compared.
 CHECK_EVERY = 32
@@ -115,8 +119,7 @@ class FragmentCache:
         self.limit = limit
         self.check = check
         self.size = 0
-        self._session = session_cookie.encode() + b"="
-        self._zone = zone_cookie.encode() + b"="
+        self._cookies = (session_cookie, zone_cookie)
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
         # The keys whose views depend on the day; they stand in the table once more, with the day.
         self._by_day: dict[Key, None] = {}
@@ -127,8 +130,7 @@ class FragmentCache:
             await self._pass_on(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        cookies = headers.get(b"cookie")
-        person = (_value(cookies, self._session), _value(cookies, self._zone)) if cookies else None
+        person = self._person(scope)
         key: Key = (
             scope["raw_path"],
             scope["query_string"],
@@ -138,7 +140,7 @@ class FragmentCache:
         )
         # The token is read before the data is: an entry may hold newer data than its token says, never older.
         token = self.token()
-        place = (*key, _day(_zone_of(person))) if key in self._by_day else key
+        place = (*key, _day(_zone_named(person[1]))) if key in self._by_day else key
         entry = self._entries.get(place)
         if entry is None or entry.token != token:
             await self._render(scope, receive, send, key, person, token, headers.get(b"if-none-match"))
@@ -153,9 +155,12 @@ class FragmentCache:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        cookies = dict(scope["headers"]).get(b"cookie")
-        _view.set(_View(zone=_zone_named(_value(cookies, self._zone)) if cookies else None))
+        _view.set(_View(zone=_zone_named(self._person(scope)[1])))
         await self.app(scope, receive, send)
+
+    def _person(self, scope: Scope) -> Person:
+        """Who asks. The header may come in several pieces."""
+        return _person(b"; ".join([value for name, value in scope["headers"] if name == b"cookie"]), *self._cookies)
 
     async def _render(
         self,
@@ -163,12 +168,12 @@ class FragmentCache:
         receive: Receive,
         send: Send,
         key: Key,
-        person: tuple[bytes, bytes] | None,
+        person: Person,
         token: Hashable,
         if_none_match: bytes | None,
     ) -> None:
         """Let the app answer; keep the answer if the route is a fragment and all went well."""
-        view = _View(zone=_zone_of(person))
+        view = _View(zone=_zone_named(person[1]))
         _view.set(view)
         start: Message | None = None
         chunks: list[bytes] = []
@@ -192,26 +197,28 @@ class FragmentCache:
 
         await self.app(scope, receive, collect)
 
-    def _keep(self, key: Key, person: tuple[bytes, bytes] | None, view: _View, entry: _Entry) -> None:
+    def _keep(self, key: Key, person: Person, view: _View, entry: _Entry) -> None:
         if view.by_day:
             self._by_day[key] = None
-            key = (*key, _day(_zone_of(person)))
+            key = (*key, _day(_zone_named(person[1])))
+        else:
+            self._by_day.pop(key, None)
         old = self._entries.pop(key, None)
         if old is not None:
-            self.size -= len(old.body) + ENTRY_BYTES
+            self.size -= _bytes(key, old)
         self._entries[key] = entry
-        self.size += len(entry.body) + ENTRY_BYTES
+        self.size += _bytes(key, entry)
         while self.size > self.limit:
             gone, dropped = self._entries.popitem(last=False)
             self._by_day.pop(gone[:-1], None)
-            self.size -= len(dropped.body) + ENTRY_BYTES
+            self.size -= _bytes(gone, dropped)
 
-    async def _compare(self, scope: Scope, receive: Receive, entry: _Entry, person: tuple[bytes, bytes] | None) -> None:
+    async def _compare(self, scope: Scope, receive: Receive, entry: _Entry, person: Person) -> None:
         """Now and then render a kept answer again; a difference means that the route breaks its promise."""
         self._hits += 1
         if self._hits % CHECK_EVERY:
             return
-        _view.set(_View(zone=_zone_of(person)))
+        _view.set(_View(zone=_zone_named(person[1])))
         chunks: list[bytes] = []
 
         async def collect(message: Message) -> None:
@@ -254,26 +261,24 @@ def _matches(if_none_match: bytes, etag: bytes) -> bool:
     return etag in tags or tags == [b"*"]
 
 
-def _value(cookies: bytes, name: bytes) -> bytes:
-    """The value of the cookie whose `name=` is given; empty where there is none."""
-    if name not in cookies:
-        return b""
-    for cookie in cookies.split(b";"):
-        cookie = cookie.strip()
-        if cookie.startswith(name):
-            return cookie[len(name) :]
-    return b""
+def _bytes(key: Key, entry: _Entry) -> int:
+    """What an entry costs in memory."""
+    path, query, _, person, host, *_ = key
+    return ENTRY_BYTES + len(entry.body) + len(path) + len(query) + sum(map(len, person)) + len(host or b"")
 
 
-def _zone_of(person: tuple[bytes, bytes] | None) -> tzinfo | None:
-    return _zone_named(person[1]) if person else None
+@lru_cache(maxsize=128)
+def _person(cookies: bytes, session_cookie: str, zone_cookie: str) -> Person:
+    """Who asks, read from the cookies as the app reads them: otherwise one could be shown what another one sees."""
+    values = cookie_parser(cookies.decode("latin-1"))
+    return values.get(session_cookie, ""), values.get(zone_cookie, "")
 
 
-@lru_cache(maxsize=1024)
-def _zone_named(name: bytes) -> tzinfo | None:
+@lru_cache(maxsize=128)
+def _zone_named(name: str) -> tzinfo | None:
     """The time zone of an IANA name as a browser gives it; None, the machine's own, for anything else."""
     try:
-        return zoneinfo.ZoneInfo(name.decode("ascii").replace("%2F", "/")) if name else None
+        return zoneinfo.ZoneInfo(unquote(name)) if name else None
     except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
         return None
 
