@@ -49,7 +49,7 @@ def back(request: Request, otherwise: str) -> str:
     """The page of this app that the person came from, for the way back after a plain form."""
     referer = request.headers.get("referer", "")
     own = str(request.base_url)
-    return "/" + referer.removeprefix(own) if referer.startswith(own) else otherwise
+    return "/" + referer.removeprefix(own).lstrip("/\\") if referer.startswith(own) else otherwise
 
 
 def error_answer(request: Request, status: int, message: str, headers: dict[str, str] | None = None) -> Response:

@@ -144,6 +144,20 @@ def test_an_id_is_never_given_twice(client: httpx.Client, server: Server) -> Non
     assert client.post(f"/tasks/{id}/restore").status_code == 303
 
 
+def test_the_way_back_never_leads_elsewhere(client: httpx.Client, server: Server) -> None:
+    server.add(1)
+    path = f"/tasks/{only(server)['id']}"
+    for referer, back in (
+        (f"{server.url}/tasks?q=a", "/tasks?q=a"),
+        (f"{server.url}//example.org/", "/example.org/"),
+        (f"{server.url}/\\example.org", "/example.org"),
+        ("http://example.org/tasks", "/tasks"),
+        (f"{server.url}.example.org/", "/tasks"),
+    ):
+        answer = client.post(path, data={"done": "1", "in": "list"}, headers={"referer": referer})
+        assert answer.headers["location"] == back, referer
+
+
 def test_what_is_gone_is_404(client: httpx.Client, htmx: httpx.Client, server: Server) -> None:
     for path in ("/tasks/9", "/tasks/9/edit", "/tasks/x", f"/tasks/{2**70}", "/tasks/-1"):
         assert client.get(path).status_code == 404, path
