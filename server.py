@@ -1,0 +1,260 @@
+"""The door: `python3 server.py …` hands over to server.cli, and does nothing else.
+
+Only where the packages are missing (a bare checkout) it first makes `.venv` from uv.lock and goes on inside it. A stamp
+in `.venv`, written last, says what it was made from. What is found, and what is then done:
+
+    the packages are here already (Nix, `uv run`, activated)    nothing
+    `.venv` whose stamp fits, or that somebody else made        go on inside it
+    `.venv` whose stamp no longer fits, or without packages     bring it up to date, go on inside it
+    `.venv` unfinished or without a Python of its own; none     make it anew, go on inside it
+
+Only the standard library, in words that Python 3.6 can read: it must live long enough to say that it is too old.
+"""
+
+import os
+import sys
+from importlib.machinery import PathFinder
+
+OLDEST_PYTHON = (3, 11)
+PACKAGES = ("fasthtml", "uvicorn", "sqlite_utils", "click_default_group")  # what server.cli stands on
+TEST_PACKAGES = ("pytest", "hypothesis", "playwright")
+PATIENCE = 600  # seconds to wait for another start that is making `.venv`
+
+ROOT = os.path.dirname(os.path.realpath(__file__))
+VENV = os.path.join(ROOT, ".venv")
+PYTHON = os.path.join(VENV, "Scripts", "python.exe") if os.name == "nt" else os.path.join(VENV, "bin", "python")
+STAMP = os.path.join(VENV, "kindling-stamp")
+UNFINISHED = "unfinished"
+
+TOO_OLD = (
+    "Start it with a newer one (`python{}.{} server.py`); or, where uv is installed, `uv run server.py` brings one."
+)
+NO_VENV = "On Debian and Ubuntu `apt install python3-venv` mends that, elsewhere installing uv does; then start again."
+NO_NETWORK = "If this machine is not connected, connect it (HTTPS_PROXY names a proxy); then start again."
+REMEDIES = {
+    "No space left": "The disk is full: free about 500 MB, then start again.",
+    "Permission denied": "Make the project's directory and its .venv writable for you, then start again.",
+    "Read-only file system": "Copy the project to a disk that can be written, and start it there.",
+}
+
+
+def hand_over():
+    testing = sys.argv[1:2] == ["test"]
+    try:
+        if not all_is_here(testing):
+            if is_inside() or not stamp_fits(testing):
+                prepare(testing)
+            go_inside()
+    except ImportError as error:
+        stop(f"Kindling could not make .venv: {error}", NO_VENV)
+    except OSError as error:
+        stop(f"Kindling could not make .venv: {error}", remedy_for(str(error), "Mend that, then start again."))
+    except KeyboardInterrupt:
+        stop("Stopped before .venv was finished.", "The next start begins it again.", 130)
+    from server.cli import main
+
+    main()
+
+
+def all_is_here(testing):
+    found = sys.version_info >= OLDEST_PYTHON and all(map(PathFinder.find_spec, packages(testing)))
+    return found and not (is_inside() and stamp_fits(testing) is False)
+
+
+def packages(testing):
+    return PACKAGES + TEST_PACKAGES if testing else PACKAGES
+
+
+def is_inside():
+    return sys.executable == PYTHON or (os.path.exists(PYTHON) and os.path.samefile(sys.prefix, VENV))
+
+
+def stamp_fits(testing):
+    """True or False for a `.venv` that was made here, None for one that somebody else made."""
+    stamp = read_stamp()
+    return None if stamp is None else stamp.startswith(stamp_now(testing))
+
+
+def read_stamp():
+    try:
+        with open(STAMP) as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def write_stamp(stamp):
+    with open(STAMP, "w") as file:
+        file.write(stamp)
+
+
+def stamp_now(testing):
+    import zlib  # crc32 loads faster than a hash that withstands attackers, and here there are none
+
+    if not (os.path.exists(PYTHON) and os.path.exists(os.path.join(VENV, "pyvenv.cfg"))):
+        return "no Python of its own"
+    with open(os.path.join(ROOT, "uv.lock"), "rb") as lock:
+        made_from = zlib.crc32(lock.read())
+    python = os.stat(PYTHON)
+    groups = "run, test" if testing else "run"  # in this order: what is made for the tests fits a run as well
+    return f"uv.lock {made_from}, Python {python.st_size} {python.st_mtime_ns}, for: {groups}"
+
+
+def go_inside():
+    command = [PYTHON, *sys.argv]
+    if os.name != "nt":
+        os.execv(PYTHON, command)
+    import signal
+    import subprocess
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server inside, whose exit code is handed on
+    sys.exit(subprocess.call(command))
+
+
+def prepare(testing):
+    if is_right(testing):
+        return
+    if sys.version_info < OLDEST_PYTHON:
+        found = "{} is Python {}.{}.{}".format(sys.executable, *sys.version_info)
+        stop("Kindling needs Python {}.{} or newer; {}.".format(*OLDEST_PYTHON, found), TOO_OLD.format(*OLDEST_PYTHON))
+    with open(__file__, "a") as door:  # for writing, as network disks want it; nothing is written
+        wait_for_turn(door)
+        if not is_right(testing):
+            make(testing, door)
+
+
+def is_right(testing):
+    return stamp_fits(testing) is not False and has(packages(testing))
+
+
+def has(names):
+    """True where the Python of `.venv` starts, is new enough, finds the packages, and is that of `.venv` indeed:
+    without pyvenv.cfg the same file is the Python beneath, and what uv then installs would go to the whole machine.
+    """
+    look = f"""if True:
+        import os, sys
+        from importlib.machinery import PathFinder
+        usable = sys.version_info >= {OLDEST_PYTHON} and os.path.samefile(sys.prefix, {VENV!r})
+        sys.exit(0 if usable and all(map(PathFinder.find_spec, {names!r})) else 1)"""
+    return starts([PYTHON, "-c", look])
+
+
+def starts(command):
+    import subprocess
+
+    try:
+        return subprocess.call(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0
+    except OSError:
+        return False
+
+
+def wait_for_turn(door):
+    """Two starts at once would spoil each other's work. The lock ends with the last process that holds `door` open."""
+    import time
+
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such lock
+        return
+    for turn in range(PATIENCE * 10):
+        try:
+            fcntl.flock(door, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if turn == 0:
+                say("Another start is making .venv: waiting for it.")
+            time.sleep(0.1)
+        except OSError as error:
+            stop(f"This disk has no locks for making .venv: {error}", "Make it with `uv sync`, then start again.")
+    stop(f"Another start has been making .venv for {PATIENCE} seconds.", "End it, then start again.")
+
+
+def make(testing, door):
+    import shutil
+    import subprocess
+
+    before = read_stamp()
+    testing = testing or "test" in (before or "")  # what is there stays, and is kept up to date
+    anew = before == UNFINISHED or not has(())
+    if anew:
+        say("The packages are missing: making .venv from uv.lock, once. This can take a minute.")
+        make_empty()
+    else:
+        say("Bringing .venv up to date with uv.lock.")
+    write_stamp(UNFINISHED)
+    try:
+        install(testing, door)
+    except subprocess.CalledProcessError as failure:
+        remedy = remedy_for(failure.output, NO_VENV if "ensurepip" in failure.cmd else NO_NETWORK)
+        if anew:
+            shutil.rmtree(VENV, ignore_errors=True)
+        elif remedy == NO_NETWORK:  # uv fetches everything before it changes anything
+            write_stamp(before or "")
+        said = [line[:160] for line in failure.output.splitlines() if line.strip()]
+        stop("\n    ".join(["Kindling could not make .venv:", *said[-6:]]), remedy)
+    if not has(packages(testing)):
+        stop("Kindling's packages are missing from .venv although uv put them there.", "Start again: it is made anew.")
+    write_stamp(stamp_now(testing))
+
+
+def make_empty():
+    import shutil
+    import venv
+
+    if os.path.lexists(VENV):
+        shutil.rmtree(VENV)
+    venv.EnvBuilder(symlinks=os.name != "nt").create(VENV)
+
+
+def install(testing, door):
+    uv = find_uv(door)
+    groups = [] if testing else ["--no-dev"]
+    # Inexact: what the person (or this door: uv itself) put there besides stays.
+    run([*uv, "sync", "--project", ROOT, "--frozen", "--inexact", "--python", PYTHON, *groups], door)
+
+
+def find_uv(door):
+    for uv in (["uv"], [PYTHON, "-m", "uv"]):
+        if starts([*uv, "--version"]):
+            return uv
+    run([PYTHON, "-m", "ensurepip"], door)
+    run([PYTHON, "-m", "pip", "install", "--quiet", "uv"], door)
+    return [PYTHON, "-m", "uv"]
+
+
+def run(command, door):
+    import subprocess
+
+    unwanted = ("VIRTUAL_ENV", "UV_NO_DEV")
+    environment = {name: value for name, value in os.environ.items() if name not in unwanted}
+    environment["UV_PROJECT_ENVIRONMENT"] = VENV
+    subprocess.run(
+        command,
+        check=True,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        # So that the lock holds as long as any of this goes on, even where this process was killed.
+        pass_fds=() if os.name == "nt" else (door.fileno(),),
+    )
+
+
+def remedy_for(words, otherwise):
+    return next((remedy for sign, remedy in REMEDIES.items() if sign in words), otherwise)
+
+
+def say(line):
+    print(line, file=sys.stderr, flush=True)
+
+
+def stop(what, remedy, code=1):
+    say(f"{what}\n{remedy}")
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    hand_over()
