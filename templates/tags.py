@@ -197,7 +197,7 @@ def _kind(found: object) -> str:
 
 def _opening(name: str, attributes: dict[str, Any]) -> str:
     """The start tag between its angle brackets, `a href="/x"`, written the quick way where all is as usual."""
-    if "id" in attributes and name in _NAMED_BY_ID:
+    if "id" in attributes and name in _NAMED_BY_ID and attributes.get("name") is None:
         attributes = _with_name(attributes)
     text = name
     try:
