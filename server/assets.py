@@ -1,13 +1,15 @@
 """Static files under names that carry the hash of their content, so that browsers may keep them for ever.
 
-Only files inside the directory are served, whatever the spelling of the path: Starlette's StaticFiles compares real
-paths.
+Only files inside the directory are served, and none outside is even opened, whatever the spelling of the path:
+Starlette's StaticFiles compares real paths.
 """
 
+import contextlib
 import os
+import stat
 from functools import lru_cache
 from hashlib import blake2b
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
@@ -29,9 +31,11 @@ class Assets(StaticFiles):
 
         Raises FileNotFoundError for a file that is not there.
         """
-        path = self.root / name
-        stem, dot, ending = name.rpartition(".")
-        return f"{self.prefix}/{stem}.{_hash(path, path.stat().st_mtime_ns)}{dot}{ending}"
+        path, found = self.lookup_path(name)
+        if found is None or not stat.S_ISREG(found.st_mode):
+            raise FileNotFoundError(f"There is no file {self.root / name}.")
+        plain = PurePosixPath(name)
+        return f"{self.prefix}/{plain.with_suffix('.' + _hash(path, found.st_mtime_ns) + plain.suffix)}"
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Answer the file of a hashed name, to be kept for ever, or of its plain name, to be asked for again."""
@@ -43,16 +47,18 @@ class Assets(StaticFiles):
 
     def _without_hash(self, path: str) -> str | None:
         """The file that a hashed path names; None where the path has no hash, or one of other content."""
-        stem, dot, ending = path.rpartition(".")
-        plain_stem, _, _ = stem.rpartition(".")
-        plain = f"{plain_stem}{dot}{ending}"
-        try:
-            return plain if plain_stem and self.url(plain) == f"{self.prefix}/{path.replace(os.sep, '/')}" else None
-        except (OSError, ValueError):
+        hashed = PurePosixPath(path.replace(os.sep, "/"))
+        if not hashed.name:
             return None
+        stem = hashed.with_suffix("")
+        for plain in (stem.with_suffix(hashed.suffix), stem):
+            with contextlib.suppress(OSError, ValueError):
+                if self.url(str(plain)) == f"{self.prefix}/{hashed}":
+                    return str(plain)
+        return None
 
 
 @lru_cache(maxsize=1024)
-def _hash(path: Path, modified: int) -> str:
+def _hash(path: str, modified: int) -> str:
     """The hash of a file's content, computed again when its modification time differs."""
-    return blake2b(path.read_bytes(), digest_size=6).hexdigest()
+    return blake2b(Path(path).read_bytes(), digest_size=6).hexdigest()
