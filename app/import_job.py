@@ -21,8 +21,8 @@ from typing import Any
 from app.db import Connection, db
 
 ROOT = Path(__file__).resolve().parent.parent
-# A batch is one line of JSON. The reader ends one at a million letters, and a letter takes six bytes at most.
-LINE_LIMIT = 64 * 1024 * 1024
+# How much of what the reader says is taken at once. It waits when this is not fetched, so that nothing piles up here.
+PIECE_BYTES = 256 * 1024
 # Progress is a committed row, written at most four times a second.
 PROGRESS_SECONDS = 0.25
 UNDO_ROWS = 1000
@@ -149,14 +149,14 @@ async def _read(id: int, *options: str) -> AsyncIterator[dict[str, Any]]:
     reader = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "app.rows", str(upload_path(id).resolve()),
         "--name", row["filename"], "--columns", row["columns"], *options,
-        cwd=ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, limit=LINE_LIMIT,
+        cwd=ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, limit=PIECE_BYTES,
         # Ctrl-C in the terminal is for the server; it ends its readers itself.
         start_new_session=True,
     )  # fmt: skip
     assert reader.stdout is not None
     last: dict[str, Any] = {}
     try:
-        async for line in reader.stdout:
+        async for line in _lines(reader.stdout):
             last = json.loads(line)
             yield last
         if "end" not in last and "error" not in last:
@@ -165,6 +165,17 @@ async def _read(id: int, *options: str) -> AsyncIterator[dict[str, Any]]:
         if reader.returncode is None:
             reader.kill()
             await reader.wait()
+
+
+async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """The lines of a stream; StreamReader's own are bounded by how much it holds ready, and these are long."""
+    pieces: list[bytes] = []
+    while piece := await stream.read(PIECE_BYTES):
+        *ends, rest = piece.split(b"\n")
+        for end in ends:
+            yield b"".join([*pieces, end])
+            pieces = []
+        pieces.append(rest)
 
 
 def move(id: int, state: str, next: str | None = None, **columns: Any) -> Callable[[Connection], None]:
