@@ -134,7 +134,7 @@ async def change_task(request: Request, id: int) -> Any:
         )
     await db.write(lambda connection: update(connection, id, changes))
     if not wants_fragment(request):
-        return RedirectResponse(back(request, AREA) if place == "list" else f"/tasks/{id}", 303)
+        return RedirectResponse(f"/tasks/{id}" if "title" in form else back(request, AREA), 303)
     task = task_of(id)
     return HTMLResponse(row(task) if place == "list" else show.task_detail(task, today(), zone()), headers=CHANGED)
 

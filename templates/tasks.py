@@ -42,6 +42,14 @@ from templates.tags import (
 SORTS = {"newest": "Newest first", "oldest": "Oldest first", "due": "Due date", "title": "Title"}
 STATUSES = {"all": "All", "open": "Open", "done": "Done"}
 TITLE_LENGTH = 1000
+# What every row says to htmx, said once around them: an answer takes the row's place, and is a row again.
+IN_LIST = {
+    "hx_target_inherited": "closest li",
+    "hx_swap_inherited": "outerHTML",
+    "hx_vals_inherited": "in:list",
+    "hx_sync_inherited": "drop",
+}
+IN_DETAIL = {"hx_target_inherited": "closest article", "hx_swap_inherited": "outerHTML", "hx_sync_inherited": "drop"}
 # Raw HTML is shown as text. A picture could come from another server, which the page's policy forbids: it stays text.
 _markdown = (
     MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"]).disable("image")
@@ -210,7 +218,7 @@ def task_list(tasks: TaskList) -> Safe:
         ),
         Input(type="hidden", name="status", value=query.status, form="filter"),
         P(A("Earlier tasks", href=query.url(page=query.page - 1), rel="prev"), cls="more") if query.page > 1 else None,
-        Ol([task_row(row, tasks.today) for row in tasks.rows], id=f"tasks-page-{query.page}", cls="rows")
+        Ol([task_row(row, tasks.today) for row in tasks.rows], id=f"tasks-page-{query.page}", cls="rows", **IN_LIST)
         if tasks.rows
         else _empty(tasks),
         _more(query) if tasks.more else None,
@@ -225,29 +233,22 @@ def task_row(task: TaskRow, today: date) -> Safe:
     """One row of the list. The same record on the same day is drawn once."""
     id, title, due, done, has_notes = task
     address = f"/tasks/{id}"
-    target = f"#task-{id}"
     return Li(
-        _tick(id, title, done, "list"),
-        A(title, href=address, cls="title"),
-        Span(cls="icon note", role="img", aria_label="Has notes") if has_notes else None,
-        due_label(due, done, today),
-        A(
-            id=f"edit-{id}",
-            cls="icon-button edit",
-            href=f"{address}/edit",
-            hx_get=f"{address}/edit?in=list",
-            hx_target=target,
-            hx_swap="outerHTML",
-            aria_label=f"Edit {title}",
-        ),
         Form(
+            _tick(id, title, done),
+            A(title, href=address, cls="title"),
+            Span(cls="icon note", role="img", aria_label="Has notes") if has_notes else None,
+            due_label(due, done, today),
+            A(
+                href=f"{address}/edit",
+                hx_get=f"{address}/edit",
+                cls="icon-button edit",
+                aria_label=f"Edit {title}",
+            ),
             Button(name="_method", value="delete", cls="icon-button delete", aria_label=f"Delete {title}"),
             method="post",
             action=address,
-            hx_delete=f"{address}?in=list",
-            hx_target=target,
-            hx_swap="outerHTML",
-            hx_disable="find button",
+            hx_post=address,
         ),
         id=f"task-{id}",
         cls="task done" if done else "task",
@@ -310,7 +311,14 @@ def task_detail(task: Task, today: date, zone: tzinfo | None) -> Safe:
     address = f"/tasks/{task.id}"
     return Article(
         P(A("All tasks", href="/tasks"), cls="back"),
-        Div(_tick(task.id, task.title, task.done, "detail"), H1(task.title), cls="detail-head"),
+        Form(
+            _tick(task.id, task.title, task.done),
+            H1(task.title),
+            cls="detail-head",
+            method="post",
+            action=address,
+            hx_post=address,
+        ),
         Dl(
             _pair("Due", due_label(task.due, task.done, today) or "No date"),
             _pair("Added", _moment(task.created_at, zone)),
@@ -319,14 +327,7 @@ def task_detail(task: Task, today: date, zone: tzinfo | None) -> Safe:
         ),
         Div(raw(_markdown.render(task.notes)), cls="notes") if task.notes.strip() else P("No notes yet.", cls="quiet"),
         Div(
-            A(
-                "Edit",
-                href=f"{address}/edit",
-                cls="button primary",
-                hx_get=f"{address}/edit?in=detail",
-                hx_target=f"#task-{task.id}",
-                hx_swap="outerHTML",
-            ),
+            A("Edit", href=f"{address}/edit", hx_get=f"{address}/edit", cls="button primary"),
             Form(
                 Button("Delete", name="_method", value="delete", cls="button danger"),
                 method="post",
@@ -336,16 +337,15 @@ def task_detail(task: Task, today: date, zone: tzinfo | None) -> Safe:
         ),
         id=f"task-{task.id}",
         cls="card detail done" if task.done else "card detail",
+        **IN_DETAIL,
     )
 
 
 def edit_form(id: int, given: TaskInput, place: str) -> Safe:
     """The form for a task, in its row (`place` list) or on its page (`place` detail)."""
     address = f"/tasks/{id}"
-    target = f"#task-{id}"
     form = Form(
         _error(given.error),
-        Input(type="hidden", name="in", value=place),
         Input(type="hidden", name="updated_at", value=given.updated_at),
         Label(
             "Title",
@@ -364,28 +364,18 @@ def edit_form(id: int, given: TaskInput, place: str) -> Safe:
         ),
         Div(
             Button("Save", cls="button primary"),
-            A(
-                "Cancel",
-                href=address,
-                cls="button",
-                hx_get=f"{address}?in={place}",
-                hx_target=target,
-                hx_swap="outerHTML",
-                data_key="Escape",
-            ),
+            A("Cancel", href=address, hx_get=address, cls="button", data_key="Escape"),
             cls="actions",
         ),
-        cls="edit",
+        cls="edit-form",
         method="post",
         action=address,
         hx_patch=address,
-        hx_target=target,
-        hx_swap="outerHTML",
         hx_disable="find button",
     )
     if place == "list":
         return Li(form, id=f"task-{id}", cls="task editing")
-    return Article(H1("Edit task"), form, id=f"task-{id}", cls="card detail")
+    return Article(H1("Edit task"), form, id=f"task-{id}", cls="card detail", **IN_DETAIL)
 
 
 def summary_card(summary: Summary) -> Safe:
@@ -422,24 +412,16 @@ def _status_link(query: TaskQuery, status: str, count: int) -> Safe:
     )
 
 
-def _tick(id: int, title: str, done: int, place: str) -> Safe:
-    address = f"/tasks/{id}"
-    return Form(
-        Input(type="hidden", name="in", value=place),
-        Button(
-            name="done",
-            value=0 if done else 1,
-            id=f"tick-{id}",
-            cls="check",
-            role="checkbox",
-            aria_checked="true" if done else "false",
-            aria_label=f"Done: {title}",
-        ),
-        method="post",
-        action=address,
-        hx_patch=address,
-        hx_target=f"#task-{id}",
-        hx_swap="outerHTML",
+def _tick(id: int, title: str, done: int) -> Safe:
+    """The button that marks a task done or open; the form around it says of which task."""
+    return Button(
+        name="done",
+        value=0 if done else 1,
+        id=f"tick-{id}",
+        cls="check",
+        role="checkbox",
+        aria_checked="true" if done else "false",
+        aria_label=f"Done: {title}",
     )
 
 
