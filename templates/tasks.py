@@ -1,5 +1,6 @@
 """How tasks look: the records a page is made from, and pure functions from them to tags."""
 
+from calendar import day_name, month_name
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
@@ -42,6 +43,9 @@ from templates.tags import (
 SORTS = {"newest": "Newest first", "oldest": "Oldest first", "due": "Due date", "title": "Title"}
 STATUSES = {"all": "All", "open": "Open", "done": "Done"}
 TITLE_LENGTH = 1000
+# Looked up, as strftime takes as long as a tag.
+DAYS = list(day_name)
+MONTHS = list(month_name)
 # What every row says to htmx, said once around them: an answer takes the row's place, and is a row again.
 IN_LIST = {
     "hx_target_inherited": "closest li",
@@ -50,6 +54,7 @@ IN_LIST = {
     "hx_sync_inherited": "drop",
 }
 IN_DETAIL = {"hx_target_inherited": "closest article", "hx_swap_inherited": "outerHTML", "hx_sync_inherited": "drop"}
+HAS_NOTES = Span(cls="icon note", role="img", aria_label="Has notes")
 # Raw HTML is shown as text. A picture could come from another server, which the page's policy forbids: it stays text.
 _markdown = (
     MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"]).disable("image")
@@ -237,7 +242,7 @@ def task_row(task: TaskRow, today: date) -> Safe:
         Form(
             _tick(id, title, done),
             A(title, href=address, cls="title"),
-            Span(cls="icon note", role="img", aria_label="Has notes") if has_notes else None,
+            HAS_NOTES if has_notes else None,
             due_label(due, done, today),
             A(
                 href=f"{address}/edit",
@@ -267,7 +272,7 @@ def due_label(due: str | None, done: int, today: date) -> Safe | None:
         Span("Overdue: ", cls="visually-hidden") if late else None,
         words,
         datetime=due,
-        title=f"{day:%A} {day.day} {day:%B} {day.year}",
+        title=f"{DAYS[day.weekday()]} {day.day} {MONTHS[day.month]} {day.year}",
         cls="due overdue" if late else "due today" if days == 0 and not done else "due",
     )
 
@@ -483,4 +488,5 @@ def _moment(text: str, zone: tzinfo | None) -> Safe:
 
 def _day(day: date, today: date) -> str:
     near = abs(day - today) < timedelta(days=180) or day.year == today.year
-    return f"{day.day} {day:%b}" if near else f"{day.day} {day:%b} {day.year}"
+    month = MONTHS[day.month][:3]
+    return f"{day.day} {month}" if near else f"{day.day} {month} {day.year}"
