@@ -39,8 +39,8 @@ class Refused(Exception):
 class Guard:
     """ASGI middleware around the whole app.
 
-    `hosts` are the names that the Host header may carry, without port; `uploads` are the paths whose bodies may be as
-    large as UPLOAD_LIMIT, in bytes, where all others end at FORM_LIMIT.
+    `hosts` are the names that the Host header may carry, without port; `uploads` are the paths that take files, which
+    may be as large as UPLOAD_LIMIT, in bytes, where all other bodies end at FORM_LIMIT.
     """
 
     def __init__(self, app: ASGIApp, *, hosts: Iterable[str], uploads: Iterable[str] = ()) -> None:
@@ -63,7 +63,7 @@ class Guard:
         except Refused as refusal:
             await _refuse(scope, send_guarded, refusal)
             return
-        if scope["type"] == "http" and scope["method"] not in SAFE_METHODS:
+        if scope["type"] == "http":
             receive = self._bounded(scope, receive)
         await self.app(scope, receive, send_guarded)
 
@@ -91,7 +91,9 @@ class Guard:
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         """The same body, ending in 413 where it grows beyond its limit."""
-        limit = UPLOAD_LIMIT if scope["path"] in self.uploads else FORM_LIMIT
+        # Only a file of a multipart form is kept on disk as it comes; anything else is read into memory.
+        is_upload = scope["path"] in self.uploads and _is_multipart(scope)
+        limit = UPLOAD_LIMIT if is_upload else FORM_LIMIT
         seen = 0
 
         async def receive_bounded() -> Message:
@@ -103,6 +105,10 @@ class Guard:
             return message
 
         return receive_bounded
+
+
+def _is_multipart(scope: Scope) -> bool:
+    return any(name == b"content-type" and value.startswith(b"multipart/") for name, value in scope["headers"])
 
 
 def _without_port(host: bytes) -> bytes:
