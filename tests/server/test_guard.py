@@ -1,0 +1,490 @@
+"""The guard: who may talk to the app, how much they may send, and what every answer carries."""
+
+import asyncio
+import json
+import re
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
+
+from server.guard import FORM_LIMIT, SECURITY_HEADERS, UPLOAD_LIMIT, Guard
+from tests.conftest import ROOT, Server
+from tests.server.test_fragments import Headers, scope_of
+
+NAMES = ("localhost", "127.0.0.1", "[::1]")
+OWN = "http://localhost:5001"
+CHANGES = ("POST", "PUT", "PATCH", "DELETE")
+REFUSED_SITES = ("cross-site", "same-site", "", "Same-Origin", "anything")
+REFUSED_ORIGINS = (
+    "null",
+    "",
+    "http://evil.example",
+    "http://localhost",
+    "http://localhost:5002",
+    "http://localhost:50010",
+    "https://localhost:5001",
+    "http://127.0.0.1:5001",
+    "http://app.localhost:5001",
+    "http://localhost.evil.example:5001",
+    "http://localhost:5001.evil.example",
+    "http://evil.example/http://localhost:5001",
+    "http://localhost:5001/",
+    "http://localhost:5001, http://evil.example",
+    "ws://localhost:5001",
+    "file://",
+    "chrome-extension://abcdefgh",
+)
+
+
+class Guarded:
+    """A guard around an app that reads the whole body, and whether that app was reached."""
+
+    def __init__(self, **options: Any) -> None:
+        self.reached = 0
+        self.pulled = 0
+        self.guard = Guard(self._app, hosts=NAMES, **options)
+
+    async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.reached += 1
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.accept"})
+            return
+        while (await receive()).get("more_body"):
+            pass
+        await PlainTextResponse("reached")(scope, receive, send)
+
+    def ask(
+        self,
+        method: str = "GET",
+        headers: Headers = {},  # noqa: B006
+        path: str = "/",
+        body: Iterable[bytes] = (),
+        **scope: Any,
+    ) -> list[Message]:
+        """What the guard sends back; the body is pulled piece by piece, as far as it is wanted."""
+        sent: list[Message] = []
+        chunks = iter(body)
+
+        async def receive() -> Message:
+            chunk = next(chunks, None)
+            self.pulled += len(chunk or b"")
+            return {"type": "http.request", "body": chunk or b"", "more_body": chunk is not None}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        whole = {"scheme": "http", **scope_of(path, method, headers), **scope}
+        asyncio.run(self.guard(whole, receive, send))
+        return sent
+
+    def status(self, *request: Any, **more: Any) -> int:
+        """The status of the answer; the app is reached if and only if that is its own."""
+        before = self.reached
+        status: int = self.ask(*request, **more)[0]["status"]
+        assert (self.reached > before) == (status == 200)
+        return status
+
+
+@pytest.fixture
+def guarded() -> Guarded:
+    return Guarded()
+
+
+# Host
+
+
+@pytest.mark.parametrize(
+    "host",
+    [*NAMES, "localhost:5001", "LOCALHOST:80", "LocalHost", "127.0.0.1:1", "[::1]:5001", "localhost:", "[::1]:"],
+)
+def test_the_names_of_this_machine_are_answered_whatever_the_port(guarded: Guarded, host: str) -> None:
+    assert guarded.status(headers={"Host": host}) == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        " ",
+        "evil.example",
+        "evil.example:5001",
+        "localhost.evil.example",
+        "localhost.",
+        "app.localhost",
+        "127.0.0.1.evil.example",
+        "127.0.0.1.",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0.0.0.0",
+        "[::]",
+        "::1",
+        "[::1",
+        "::1]:80",
+        "[::ffff:127.0.0.1]",
+        "localhost:80:80",
+        "localhost:port",
+        "localhost:-1",
+        "localhost:８０",
+        "localhost@evil.example",
+        "user@localhost",
+        "localhost/evil",
+        "localhost#",
+        "localhost\\",
+        "localhost evil.example",
+        "localhost,evil.example",
+        "evil.example\tlocalhost",
+        ":5001",
+        "http://localhost",
+    ],
+)
+def test_any_other_name_is_refused(guarded: Guarded, host: str) -> None:
+    """A page of another site can give its own name the address of this machine: the name tells."""
+    for method in ("GET", "POST"):
+        assert guarded.status(method, [("Host", host.encode().decode("latin-1"))]) == 403
+
+
+@given(st.lists(st.sampled_from([*NAMES, "localhost", ":", "80", ".", "@", "[", "]", "evil", "/", "#", "%", " "])))
+@example(["localhost", ":", "80"])
+def test_a_host_that_is_let_in_is_read_as_this_machine_by_others_too(parts: list[str]) -> None:
+    host = "".join(parts)
+    if Guarded().status(headers={"Host": host}) == 200:
+        assert urlsplit(f"http://{host}").hostname in ("localhost", "127.0.0.1", "::1")
+
+
+@pytest.mark.parametrize(
+    "hosts", [[], ["localhost", "localhost"], ["localhost", "evil.example"], ["evil", "localhost"]]
+)
+def test_a_request_names_one_host(guarded: Guarded, hosts: list[str]) -> None:
+    for method in ("GET", "POST"):
+        assert guarded.status(method, [("Host", host) for host in hosts]) == 400
+
+
+def test_a_hostile_host_is_refused_over_the_wire(client: httpx.Client) -> None:
+    answer = client.get("/tasks", headers={"Host": "evil.example"})
+    assert answer.status_code == 403
+    assert "http://localhost" in answer.text
+    assert client.get("/static/app.css", headers={"Host": "evil.example"}).status_code == 403
+    for hosts in ("Host: localhost\r\nHost: localhost\r\n", "", "Host: localhost\r\nhOST: evil.example\r\n"):
+        answer = sent(client, f"GET /tasks HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"one host" in answer
+
+
+def sent(client: httpx.Client, request: str) -> bytes:
+    """The answer to a request that no client would send."""
+    with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=20) as connection:
+        connection.sendall(request.encode())
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+# Origin
+
+
+@pytest.mark.parametrize("method", CHANGES)
+def test_a_change_comes_from_the_apps_own_pages_or_from_no_browser(guarded: Guarded, method: str) -> None:
+    for headers in (
+        {},
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "none"},
+        {"Origin": OWN},
+        {"Sec-Fetch-Site": "same-origin", "Origin": OWN},
+    ):
+        assert guarded.status(method, {"Host": "localhost:5001", **headers}) == 200
+
+
+@pytest.mark.parametrize("method", [*CHANGES, "TRACE", "CONNECT", "MADEUP", "post", "get"])
+def test_a_change_from_another_site_is_refused(guarded: Guarded, method: str) -> None:
+    for site in REFUSED_SITES:
+        assert guarded.status(method, {"Host": "localhost:5001", "Sec-Fetch-Site": site}) == 403
+        assert guarded.status(method, {"Host": "localhost:5001", "Sec-Fetch-Site": site, "Origin": OWN}) == 403
+    for origin in REFUSED_ORIGINS:
+        assert guarded.status(method, {"Host": "localhost:5001", "Origin": origin}) == 403
+
+
+def test_the_origin_is_compared_with_the_scheme_that_is_spoken(guarded: Guarded) -> None:
+    headers = {"Host": "localhost:5001", "Origin": "https://localhost:5001"}
+    assert guarded.status("POST", headers, scheme="https") == 200
+    assert guarded.status("POST", {**headers, "Origin": OWN}, scheme="https") == 403
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_a_question_may_come_from_anywhere(guarded: Guarded, method: str) -> None:
+    """A link on another page leads here; what is asked changes nothing."""
+    headers = {"Host": "localhost:5001", "Sec-Fetch-Site": "cross-site", "Origin": "null"}
+    assert guarded.status(method, headers) == 200
+
+
+def test_a_foreign_page_changes_nothing_over_the_wire(client: httpx.Client, server: Server) -> None:
+    server.sql("INSERT INTO tasks (id, title) VALUES (1, 'Mine')")
+    for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "http://evil.example"}, {"Origin": "null"}):
+        assert client.post("/tasks", data={"title": "Theirs"}, headers=headers).status_code == 403
+        assert client.patch("/tasks/1", data={"title": "Theirs"}, headers=headers).status_code == 403
+        assert client.delete("/tasks/1", headers=headers).status_code == 403
+    assert [row["title"] for row in server.sql("SELECT title FROM tasks")] == ["Mine"]
+    own = {"Origin": str(client.base_url).rstrip("/")}
+    assert client.post("/tasks", data={"title": "Mine too"}, headers=own).status_code == 303
+
+
+# WebSocket
+
+SOCKET = {"type": "websocket", "scheme": "ws"}
+
+
+def test_a_socket_opens_for_the_apps_own_pages(guarded: Guarded) -> None:
+    for headers in ({}, {"Origin": OWN}, {"Sec-Fetch-Site": "same-origin"}):
+        sent = guarded.ask(headers={"Host": "localhost:5001", **headers}, **SOCKET)
+        assert [message["type"] for message in sent] == ["websocket.accept"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        *({"Host": "localhost:5001", "Origin": origin} for origin in REFUSED_ORIGINS),
+        *({"Host": "localhost:5001", "Sec-Fetch-Site": site, "Origin": OWN} for site in REFUSED_SITES),
+    ],
+)
+def test_a_socket_does_not_open_for_another_site(guarded: Guarded, headers: Headers) -> None:
+    (closed,) = guarded.ask(headers=headers, **SOCKET)
+    assert (closed["type"], closed["code"]) == ("websocket.close", 1008)
+    start, _ = guarded.ask(headers=headers, extensions={"websocket.http.response": {}}, **SOCKET)
+    assert start["status"] == 403
+    assert set(SECURITY_HEADERS) <= set(start["headers"])
+    assert guarded.reached == 0
+
+
+def test_a_secure_socket_belongs_to_a_secure_page(guarded: Guarded) -> None:
+    headers = {"Host": "localhost:5001", "Origin": "https://localhost:5001"}
+    (opened,) = guarded.ask(headers=headers, **{**SOCKET, "scheme": "wss"})
+    assert opened["type"] == "websocket.accept"
+
+
+def test_a_foreign_handshake_is_refused_over_the_wire(client: httpx.Client) -> None:
+    handshake = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
+    }
+    for headers in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Host": "evil.example"}):
+        answer = client.get("/live", headers={**handshake, **headers})
+        assert answer.status_code == 403
+        assert "only" in answer.text
+        assert "nosniff" in answer.headers["x-content-type-options"]
+
+
+# Headers
+
+WANTED = {
+    "content-security-policy",
+    "x-content-type-options",
+    "referrer-policy",
+    "cross-origin-opener-policy",
+    "cross-origin-resource-policy",
+    "permissions-policy",
+}
+
+
+def test_every_answer_is_guarded(client: httpx.Client) -> None:
+    page = client.get("/tasks")
+    style = client.get(re.findall(r"/static/app\.[^\"]*css", page.text)[0])
+    answers = {
+        200: [page, style, client.get("/healthz"), client.get("/export.csv"), client.head("/tasks")],
+        303: [client.get("/"), client.post("/tasks", data={"title": "x"})],
+        304: [
+            client.get("/static/app.css", headers={"If-None-Match": style.headers["etag"]}),
+            client.get("/imports", headers={"If-None-Match": client.get("/imports").headers["etag"]}),
+        ],
+        400: [client.get("/tasks?page=x")],
+        403: [client.get("/", headers={"Host": "evil.example"}), client.post("/tasks", headers={"Origin": "null"})],
+        404: [client.get("/nothing"), client.get("/static/nothing"), client.get("/tasks/999")],
+        405: [client.put("/tasks"), client.post("/static/app.css")],
+        413: [client.post("/tasks", content=b"x" * (FORM_LIMIT + 1))],
+        415: [client.post("/tasks", content=b"x", headers={"Content-Type": "text/plain"})],
+        422: [client.post("/tasks", data={"title": ""})],
+    }
+    for status, each in answers.items():
+        for answer in each:
+            assert answer.status_code == status, answer.url
+            assert set(answer.headers) >= WANTED, answer.url
+            for name in WANTED:
+                assert len(answer.headers.get_list(name)) == 1
+
+
+def test_an_answer_to_an_exception_is_guarded_too() -> None:
+    async def fail(request: Request) -> Response:
+        raise RuntimeError("unforeseen")
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    guard = Guard(Starlette(routes=[Route("/", fail)]), hosts=NAMES)
+    with pytest.raises(RuntimeError):
+        asyncio.run(guard(scope_of(headers={"Host": "localhost"}), receive, send))
+    assert sent[0]["status"] == 500
+    assert {name.decode() for name, _ in sent[0]["headers"]} >= WANTED
+
+
+def test_the_policy_forbids_what_comes_from_elsewhere(client: httpx.Client) -> None:
+    policy = dict(
+        each.strip().split(" ", 1) for each in client.get("/tasks").headers["content-security-policy"].split(";")
+    )
+    assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == policy["form-action"] == "'self'"
+    assert not any("unsafe" in sources or "http" in sources or "*" in sources for sources in policy.values())
+
+
+# Bodies
+
+
+def pieces(size: int, piece: int = 65536) -> Iterator[bytes]:
+    """A body of that many bytes that does not say its size beforehand."""
+    while size > 0:
+        yield b"x" * min(size, piece)
+        size -= piece
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", *CHANGES])
+def test_a_body_is_read_up_to_its_limit_and_no_further(guarded: Guarded, method: str) -> None:
+    """A question may have a body too, and FastHTML reads it."""
+    headers = {"Host": "localhost"}
+    assert guarded.status(method, headers, body=pieces(FORM_LIMIT)) == 200
+    guarded.pulled = 0
+    with pytest.raises(HTTPException) as refusal:
+        guarded.ask(method, headers, body=pieces(10**12))
+    assert refusal.value.status_code == 413
+    assert "1 MiB" in refusal.value.detail
+    assert guarded.pulled <= FORM_LIMIT + 65536
+
+
+def test_only_a_file_may_be_larger_and_only_where_files_are_taken() -> None:
+    guarded = Guarded(uploads={"/imports"})
+    form, text = (
+        {"Host": "localhost", "Content-Type": kind} for kind in ("multipart/form-data; boundary=x", "text/csv")
+    )
+    assert guarded.status("POST", form, "/imports", pieces(FORM_LIMIT + 1)) == 200
+    for headers, path in ((text, "/imports"), (form, "/tasks"), (form, "/imports/"), (form, "/imports/1")):
+        with pytest.raises(HTTPException, match="1 MiB"):
+            guarded.ask("POST", headers, path, pieces(FORM_LIMIT + 1))
+    piece = b"x" * 2**26
+    with pytest.raises(HTTPException, match="1024 MiB"):
+        guarded.ask("POST", form, "/imports", (piece for _ in range(UPLOAD_LIMIT // len(piece) + 1)))
+
+
+def memory_of(server: Server) -> int:
+    """The most memory that the server's process has held since the last time, in bytes."""
+    process = Path(f"/proc/{server.process.pid}")
+    peak = int(re.findall(r"VmHWM:\s+(\d+) kB", (process / "status").read_text())[0]) * 1024
+    (process / "clear_refs").write_text("5")
+    return peak
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux says how much memory a process has held")
+@pytest.mark.parametrize(
+    ("method", "path", "kind", "statuses"),
+    [
+        ("POST", "/tasks", "application/x-www-form-urlencoded", {413}),
+        ("PATCH", "/tasks/1", "application/json", {413}),
+        ("DELETE", "/tasks/1", "text/plain", {413}),
+        ("POST", "/imports", "text/plain", {413}),
+        ("POST", "/imports", "application/json", {413}),
+        ("GET", "/healthz", "application/json", {413}),
+        # Nobody reads these.
+        ("GET", "/tasks", "text/plain", {200, 413}),
+        ("POST", "/nothing", "text/plain", {404}),
+        ("POST", "/tasks", "multipart/form-data; boundary=x", {413, 422}),
+    ],
+)
+def test_a_body_of_any_size_costs_bounded_memory(
+    client: httpx.Client, server: Server, method: str, path: str, kind: str, statuses: set[int]
+) -> None:
+    server.sql("INSERT INTO tasks (id, title) VALUES (1, 'x')")
+    client.get("/tasks")
+    memory_of(server)
+    before = memory_of(server)
+    answer = client.request(method, path, content=pieces(32 * 2**20), headers={"Content-Type": kind})
+    assert answer.status_code in statuses
+    assert ("larger than the 1 MiB" in answer.text) == (answer.status_code == 413)
+    assert memory_of(server) - before < 12 * 2**20
+    assert client.get("/healthz").status_code == 200
+
+
+def test_a_field_beside_a_file_costs_bounded_memory(client: httpx.Client) -> None:
+    answer = client.post("/imports", data={"field": "x" * (FORM_LIMIT + 1)}, files={"file": ("a.csv", b"title\nx")})
+    assert answer.status_code in (400, 413)
+
+
+def test_a_file_may_be_larger_than_a_form(client: httpx.Client) -> None:
+    rows = b"title\n" + b"A row of a large file\n" * 100_000
+    assert len(rows) > 2 * FORM_LIMIT
+    answer = client.post("/imports", files={"file": ("large.csv", rows)})
+    assert answer.status_code == 303
+    # It is read in the background: done before the next test takes the file away.
+    deadline = time.monotonic() + 20
+    while (reading := client.get(answer.headers["location"], headers={"Accept": "application/json"}).json())[
+        "state"
+    ] == "checking":
+        assert time.monotonic() < deadline
+    assert (reading["state"], reading["rows_total"]) == ("ready", 100_000)
+
+
+# Questions change nothing
+
+
+ROUTES = """
+import json
+from app.main import app
+print(json.dumps([[route.path, sorted(route.methods or [])] for route in app.routes if hasattr(route, "methods")]))
+"""
+
+
+def test_no_question_changes_the_data(client: httpx.Client, server: Server, tmp_path: Path) -> None:
+    """What may come from any site, and is fetched ahead by browsers, must be harmless on every route there is."""
+    found = subprocess.run(
+        [sys.executable, "-c", ROUTES],
+        env={"KINDLING_DATA": str(tmp_path / "data")},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    addresses = {re.sub(r"\{[^}]*\}", "1", path) for path, methods in json.loads(found.stdout) if "GET" in methods}
+    assert {"/", "/tasks", "/tasks/1", "/tasks/1/edit", "/imports/1", "/export.db", "/healthz"} <= addresses
+
+    server.sql("INSERT INTO tasks (id, title, done) VALUES (1, 'x', 1)")
+    server.sql("INSERT INTO deletions (id, title, notes, done, created_at, updated_at) VALUES (2, 'x', '', 0, '', '')")
+    server.sql("INSERT INTO imports (id, filename, state, process) VALUES (1, 'a.csv', 'discarded', 0)")
+    with closing(sqlite3.connect(server.data / "app.db")) as watching:
+        before = watching.execute("PRAGMA data_version").fetchone()
+        for address in sorted(addresses):
+            for query in ("", "?deleted=2&_method=delete&done=0&title=y&state=done&q=x"):
+                for headers in ({}, {"HX-Request": "true"}, {"X-HTTP-Method-Override": "DELETE"}):
+                    answer = client.get(address + query, headers=headers)
+                    assert answer.status_code in (200, 303), (address, answer.text)
+            assert client.head(address).status_code in (200, 303)
+            client.options(address)
+        assert watching.execute("PRAGMA data_version").fetchone() == before
