@@ -3,11 +3,9 @@
 from calendar import day_name, month_name
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from functools import lru_cache
-from typing import NamedTuple
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
-
-from markdown_it import MarkdownIt
 
 from templates.chart import done_per_day
 from templates.errors import toast
@@ -40,6 +38,9 @@ from templates.tags import (
     raw,
 )
 
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+
 SORTS = {"newest": "Newest first", "oldest": "Oldest first", "due": "Due date", "title": "Title"}
 STATUSES = {"all": "All", "open": "Open", "done": "Done"}
 TITLE_LENGTH = 1000
@@ -55,8 +56,6 @@ IN_LIST = {
 }
 IN_DETAIL = {"hx_target_inherited": "closest article", "hx_swap_inherited": "outerHTML", "hx_sync_inherited": "drop"}
 HAS_NOTES = Span(cls="icon note", role="img", aria_label="Has notes")
-# Raw HTML is shown as text. A picture could come from another server, which the page's policy forbids: it stays text.
-_markdown = (
     MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"]).disable("image")
 )
 
@@ -330,7 +329,7 @@ def task_detail(task: Task, today: date, zone: tzinfo | None) -> Safe:
             _pair("Changed", _moment(task.updated_at, zone)),
             cls="facts",
         ),
-        Div(raw(_markdown.render(task.notes)), cls="notes") if task.notes.strip() else P("No notes yet.", cls="quiet"),
+        Div(raw(_markdown().render(task.notes)), cls="notes") if task.notes.strip() else P("No notes yet.", cls="quiet"),
         Div(
             A("Edit", href=f"{address}/edit", hx_get=f"{address}/edit", cls="button primary"),
             Form(
@@ -401,6 +400,18 @@ def summary_card(summary: Summary) -> Safe:
         hx_trigger="tasks-changed from:body",
         hx_swap="outerMorph",
     )
+
+
+@cache
+def _markdown() -> "MarkdownIt":
+    """Raw HTML is shown as text. A picture could come from another server, which the page's policy forbids: no pictures.
+
+    Loaded when the first notes are shown, as it takes a tenth of the time of a start.
+    """
+    from markdown_it import MarkdownIt
+
+    markdown = MarkdownIt("commonmark", {"html": False, "breaks": True})
+    return markdown.enable(["table", "strikethrough"]).disable("image")
 
 
 def _status_link(query: TaskQuery, status: str, count: int) -> Safe:
