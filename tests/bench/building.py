@@ -26,7 +26,7 @@ def measure(directory: Path, rounds: int, repeats: int) -> str:
     template = environment.get_template("tasks.html")
     changed = _one_row_changed(tasks)
     calls = {
-        JINJA: lambda: template.render(tasks=tasks.rows, more=tasks.more, counts=tasks.counts),
+        JINJA: lambda: template.render(tasks=tasks.rows, more=tasks.more, counts=tasks.counts, today=tasks.today),
         COLD: lambda: task_list(tasks),
         CHANGED: lambda: task_list(changed[0]),
         SAME: lambda: task_list(tasks),

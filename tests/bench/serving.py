@@ -119,7 +119,7 @@ def measure(directory: Path, plan: Plan) -> str:
             for server, answer in random.sample(running, len(running)):
                 results[server.system.name].append(client.load(server, answer, plan.seconds, plan.connections))
         memory = {server.system.name: server.megabytes() for server, _ in running}
-    return "\n".join([*_described(plan, sizes), "", _table(results, memory)])
+    return "\n".join([*_described(plan, sizes), "", _table(results, memory), *_reconnected(results)])
 
 
 def _described(plan: Plan, sizes: Sequence[int]) -> list[str]:
@@ -133,6 +133,12 @@ def _described(plan: Plan, sizes: Sequence[int]) -> list[str]:
         "CPU µs: processor time of the server per answer, which other work on the machine hardly changes; "
         "server, client: share of a core that each used",
     ]
+
+
+def _reconnected(results: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """Which systems closed connections that the client would have kept."""
+    counts = {name: sum(result["reconnects"] for result in rounds) for name, rounds in results.items()}
+    return [f"{name.strip()}: closed {count:,} connections after an answer" for name, count in counts.items() if count]
 
 
 def _table(results: dict[str, list[dict[str, Any]]], memory: dict[str, float]) -> str:

@@ -213,5 +213,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def write_headers(answer: Answer, path: Path) -> None:
-    """Keep the headers of our answer for the bare app, but the one that Uvicorn adds."""
-    path.write_text(json.dumps([(name, value) for name, value in answer.headers if name != "date"]))
+    """Keep the headers of our answer for the bare app; Uvicorn adds a date, and an end as urllib asks."""
+    own = [(name, value) for name, value in answer.headers if name not in ("date", "connection")]
+    path.write_text(json.dumps(own))

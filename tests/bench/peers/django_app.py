@@ -1,5 +1,6 @@
 """The list in Django: its ORM, its templates, in one file."""
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,9 @@ def list_tasks(request: HttpRequest) -> HttpResponse:
     """The newest tasks."""
     newest = Task.objects.order_by("-id").values("id", "title", "due", "done", has_notes=~models.Q(notes=""))
     tasks = list(newest[: PAGE_ROWS + 1])
+    today = date.today()
     for task in tasks:
-        task["label"] = due_label(task["due"], task["done"]) if task["due"] else None
+        task["label"] = due_label(task["due"], task["done"], today) if task["due"] else None
         task["due"] = task["due"] and task["due"].isoformat()
     context = {"tasks": tasks[:PAGE_ROWS], "more": len(tasks) > PAGE_ROWS, "tabs": tabs()}
     return render(request, "tasks.django.html", context)

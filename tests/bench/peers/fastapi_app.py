@@ -1,5 +1,7 @@
 """The list in FastAPI with Jinja2."""
 
+from datetime import date
+
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
@@ -17,5 +19,5 @@ connection = connect()
 async def list_tasks(request: Request) -> HTMLResponse:
     """The newest tasks."""
     tasks, more = first_page(connection)
-    context = {"tasks": tasks, "more": more, "counts": count_tasks(connection)}
+    context = {"tasks": tasks, "more": more, "counts": count_tasks(connection), "today": date.today()}
     return templates.TemplateResponse(request, "tasks.html", context)

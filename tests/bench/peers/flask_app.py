@@ -1,6 +1,7 @@
 """The list in Flask with Jinja2."""
 
 import threading
+from datetime import date
 from sqlite3 import Connection
 
 from flask import Flask, render_template
@@ -18,7 +19,8 @@ def list_tasks() -> str:
     """The newest tasks."""
     connection = reader()
     tasks, more = first_page(connection)
-    return render_template("tasks.html", tasks=tasks, more=more, counts=count_tasks(connection))
+    counts = count_tasks(connection)
+    return render_template("tasks.html", tasks=tasks, more=more, counts=counts, today=date.today())
 
 
 def reader() -> Connection:

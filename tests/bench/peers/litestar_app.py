@@ -1,5 +1,7 @@
 """The list in Litestar with Jinja2."""
 
+from datetime import date
+
 from litestar import Litestar, get
 from litestar.contrib.jinja import JinjaTemplateEngine
 from litestar.response import Template
@@ -15,7 +17,7 @@ connection = connect()
 def list_tasks() -> Template:
     """The newest tasks."""
     tasks, more = first_page(connection)
-    context = {"tasks": tasks, "more": more, "counts": count_tasks(connection)}
+    context = {"tasks": tasks, "more": more, "counts": count_tasks(connection), "today": date.today()}
     return Template("tasks.html", context=context, media_type="text/html")
 
 

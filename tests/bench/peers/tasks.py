@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from calendar import day_name, month_name
 from datetime import date, timedelta
 from typing import NamedTuple
 
@@ -9,6 +10,9 @@ from typing import NamedTuple
 DATABASE = os.environ.get("BENCH_DATABASE", "data/app.db")
 PAGE_ROWS = 20
 STATUSES = {"all": "All", "open": "Open", "done": "Done"}
+# Looked up, as strftime takes long.
+DAYS = list(day_name)
+MONTHS = list(month_name)
 
 
 class Task(NamedTuple):
@@ -51,17 +55,17 @@ def count_tasks(connection: sqlite3.Connection) -> dict[str, int]:
     return {"all": counts[0] + counts[1], "open": counts[0], "done": counts[1]}
 
 
-def due_label(due: date | str, done: int) -> Due:
+def due_label(due: date | str, done: int, today: date) -> Due:
     """When a task is due, in words near today."""
     day = due if isinstance(due, date) else date.fromisoformat(due)
-    today = date.today()
     days = (day - today).days
     near = abs(day - today) < timedelta(days=180) or day.year == today.year
+    month = MONTHS[day.month][:3]
     words = {-1: "Yesterday", 0: "Today", 1: "Tomorrow"}.get(days)
     late = days < 0 and not done
     return Due(
-        words or (f"{day.day} {day:%b}" if near else f"{day.day} {day:%b} {day.year}"),
-        f"{day:%A} {day.day} {day:%B} {day.year}",
+        words or (f"{day.day} {month}" if near else f"{day.day} {month} {day.year}"),
+        f"{DAYS[day.weekday()]} {day.day} {MONTHS[day.month]} {day.year}",
         "due overdue" if late else "due today" if days == 0 and not done else "due",
         late,
     )
