@@ -206,7 +206,9 @@ def test_running_leaves_the_tools_of_the_tests_out_and_testing_brings_them(made:
     assert_inside(test, made)
     assert test.saw["tests"]
     assert test.saw["arguments"] == ["test", "-x"]
-    assert made.start("run").said == ""
+    change(made.directory / "uv.lock")
+    assert made.start("run").lines == ["Bringing .venv up to date with uv.lock."]
+    assert made.start("test").said == ""  # the tools of the tests were brought up to date with the rest
 
 
 @pytest.mark.slow
@@ -224,6 +226,7 @@ def test_two_starts_at_once_both_go_on_inside(with_uv: Checkout) -> None:
     starts = [ended(process) for process in [with_uv.begin(), with_uv.begin()]]
     for start in starts:
         assert_inside(start, with_uv)
+        assert "up to date" not in start.said  # what the first has made, the second does not make again
     assert sum("making .venv" in start.said for start in starts) == 1 + sum("waiting" in start.said for start in starts)
 
 
