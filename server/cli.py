@@ -20,8 +20,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def main() -> None:
     """Run the command that the command line names; `run` where it names none."""
-    os.chdir(ROOT)
-    commands(prog_name="server.py")
+    try:
+        sys.exit(commands(prog_name="server.py", standalone_mode=False))
+    except click.ClickException as error:
+        click.echo(f"server.py: {error.format_message()}", err=True)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
 
 
 @click.group(
@@ -34,19 +39,18 @@ def commands() -> None:
 
 def _setting(name: str) -> dict[str, Any]:
     """Default and environment variable of an option of `run`."""
-    default = getattr(Settings, name)
-    return {
-        "default": str(default) if isinstance(default, Path) else default,
-        "envvar": PREFIX + name.upper(),
-        "show_default": True,
-    }
+    return {"default": getattr(Settings, name), "envvar": PREFIX + name.upper(), "show_default": True}
 
 
 @commands.command()
 @click.option("--host", **_setting("host"), help="Address to listen on.")
 @click.option("--port", type=int, **_setting("port"), help="Port to listen on; 0 takes a free one.")
+# A directory that is named is found from where the person stands, the default one in the project.
 @click.option(
-    "--data", type=click.Path(file_okay=False, path_type=Path), **_setting("data"), help="Directory of the data."
+    "--data",
+    type=click.Path(file_okay=False, resolve_path=True, path_type=Path),
+    **_setting("data") | {"default": ROOT / Settings.data, "show_default": str(Settings.data)},
+    help="Directory of the data.",
 )
 @click.option("--workers", type=int, **_setting("workers"), help="Processes that answer requests.")
 @click.option("--reload/--no-reload", **_setting("reload"), help="Start again whenever the code changes.")
@@ -56,6 +60,7 @@ def run(**options: Any) -> None:
     """Serve the app (the default command)."""
     from server.run import AddressTaken, serve  # Uvicorn is loaded only by the command that needs it.
 
+    os.chdir(ROOT)
     try:
         settings = Settings(**options)
         os.environ.update(settings.to_environment())
@@ -70,4 +75,4 @@ def run(**options: Any) -> None:
 @click.argument("pytest_options", nargs=-1, type=click.UNPROCESSED)
 def test(pytest_options: tuple[str, ...]) -> None:
     """Run the tests; what follows goes to pytest."""
-    sys.exit(subprocess.call([sys.executable, "-m", "pytest", *pytest_options]))
+    sys.exit(subprocess.call([sys.executable, "-m", "pytest", *pytest_options], cwd=ROOT))

@@ -53,23 +53,17 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Read KINDLING_HOST, KINDLING_PORT and so on; what is absent keeps its default."""
+        """Read KINDLING_HOST, KINDLING_PORT and so on; what is absent or empty keeps its default."""
         given: dict[str, Any] = {}
         for field in fields(cls):
             text = environment.get(PREFIX + field.name.upper())
-            if text is not None:
+            if text:
                 given[field.name] = _READERS[type(field.default)](field.name, text)
         return cls(**given)
 
     def to_environment(self) -> dict[str, str]:
         """The same settings as KINDLING_… variables, for the processes started from here."""
         return {PREFIX + field.name.upper(): _written(getattr(self, field.name)) for field in fields(self)}
-
-    @property
-    def url(self) -> str:
-        """The address that a person opens."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
 
 
 def is_loopback(host: str) -> bool:
