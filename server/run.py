@@ -15,6 +15,7 @@ import urllib.request
 import webbrowser
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import ChangeReload, Multiprocess
 
 from server.settings import Settings
@@ -73,7 +74,11 @@ def serve(settings: Settings) -> int:
         if settings.reload:
             ChangeReload(configuration, target=server.run, sockets=[listening]).run()
         elif settings.workers > 1:
-            Multiprocess(configuration, sockets=[listening]).run()
+            # A worker that cannot load the app would be started again for ever: load it here first.
+            configuration.load_app()
+            supervisor = Multiprocess(configuration, sockets=[listening])
+            supervisor.run()
+            return int(any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes))
         else:
             try:
                 server.run(sockets=[listening])
@@ -84,13 +89,14 @@ def serve(settings: Settings) -> int:
 
 
 def _listen(settings: Settings) -> socket.socket:
-    """Bind before anything is loaded, so that a taken port is one line and not a traceback."""
+    """Listen before anything is loaded: a taken port is one line, and who comes early waits for the answer."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     if os.name == "posix":
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((settings.host, settings.port))
+        listening.listen()
     except OSError as error:
         listening.close()
         if error.errno == errno.EADDRINUSE:
