@@ -34,6 +34,7 @@ USED_BY_OTHERS = {
     "watchfiles": "the reload watches with it",
     "python-multipart": "Starlette reads forms and uploads with it",
     "pysqlite3": "sqlite-utils takes it instead of the sqlite3 of Python",
+    "pytest-xdist": "pytest runs on several cores with it",
     "ruff": "a command",
     "mypy": "a command",
     "types-python-dateutil": "types, for mypy",
