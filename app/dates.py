@@ -22,9 +22,9 @@ YEAR_FIRST = re.compile(r"(\d{4})[/.](\d\d?)[/.](\d\d?)(?:[ ,T]+(.+))?")
 YEAR_LAST = re.compile(r"(\d\d?)([./-])(\d\d?)\2(\d{4})(?:[ ,T]+(.+))?")
 CLOCK = re.compile(r"\d\d?:\d\d(:\d\d)?( ?[AaPp]\.?[Mm]\.?)?")
 MIDNIGHT = re.compile(r"0?0:00(:00)?|12:00(:00)? ?[Aa]\.?[Mm]\.?")
-# Two days, hours apart, that share neither year, month, day nor hour: what differs between them was not written.
+# Two days that share neither year, month nor day: where the answers differ, something was not written.
 ONE_DEFAULT = datetime(2000, 1, 1)
-OTHER_DEFAULT = datetime(2004, 2, 2, 7)
+OTHER_DEFAULT = datetime(2004, 2, 2)
 
 
 def day(text: str, day_first: bool) -> tuple[str | None, bool]:
@@ -91,7 +91,7 @@ def _worded_day(text: str) -> tuple[str | None, bool]:
     one, other = _parsed(text, ONE_DEFAULT), _parsed(text, OTHER_DEFAULT)
     if one is None or other is None or one.date() != other.date():
         return None, False
-    return one.date().isoformat(), one.hour != other.hour or one.time() == time()
+    return one.date().isoformat(), one.time() == time()
 
 
 @lru_cache(REMEMBERED_DATES)

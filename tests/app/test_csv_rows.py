@@ -64,6 +64,7 @@ def test_what_is_written_comes_back(
     ("content", "delimiter", "columns"),
     [
         ("Aufgabe;Notiz, lang\nMilch, Brot;2,50\n", ";", ("Aufgabe", "Notiz, lang")),
+        ("Task;Notes, all, of it\nMilk;a, b, c\n", ";", ("Task", "Notes, all, of it")),
         ("One|Two\n1|2,3;4\n5|6,7;8\n", "|", ("One", "Two")),
         ("sep=;\r\nTitle;Due\r\nMilk;\r\n", ";", ("Title", "Due")),
         ("Task\nMilk, bread\nEggs; butter\n", None, ("Task",)),
@@ -92,6 +93,12 @@ def test_a_file_of_one_column_keeps_its_texts_whole(tmp_path: Path) -> None:
 def test_lines_before_the_header_are_passed_over_and_counted(tmp_path: Path, before: str) -> None:
     file = opened(tmp_path, before + "Folder,Title,Due\nHome,Milk,\n")
     assert list(file.records()) == [(before.count("\n") + 2, {"Folder": "Home", "Title": "Milk", "Due": ""})]
+
+
+@pytest.mark.parametrize("header", ["Title", "Uno,Dos"])
+def test_the_header_names_a_title_or_has_two_cells(tmp_path: Path, header: str) -> None:
+    file = opened(tmp_path, f"A remark\n{header}\nMilk,x\n")
+    assert file.columns == tuple(header.split(","))
 
 
 def test_every_column_has_a_name_of_its_own(tmp_path: Path) -> None:

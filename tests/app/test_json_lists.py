@@ -60,6 +60,7 @@ def test_a_list_at_any_depth_is_found_and_comes_back(
         ),
         ({"a": [TASK], "b": [TASK] * 2}, "b", {"a": 1}),
         ({"a": [{"task": "x"}], "b": [{"task": "x", "notes": "y"}]}, "b", {"a": 1}),
+        ({"a": [{"done": 1, "due": 2}] * 9, "b": [{"task": "x"}]}, "b", {"a": 9}),
         ({"a": [{"x": 1}] * 9, "b": [{"task": "x"}]}, "b", {"a": 9}),
         ([{"title": "x", "state": "open", "labels": [{"name": "bug", "description": "y"}]}], None, {}),
         ({"cards": [TASK | {"items": [TASK] * 5}]}, "cards", {}),

@@ -77,6 +77,7 @@ def test_the_process_says_what_the_file_is_then_its_rows_then_how_many() -> None
         "field": "done",
         "examples": ["In Progress", "Todo", "Done"],
     }
+    assert understood["understood"]["columns"][4] == {"name": "Labels", "field": None, "examples": ["bug"]}
     notes = "URL: https://github.com/ada/lists/issues/42\nAssignees: ada\nStatus: In Progress\nLabels: bug"
     first = ["Keep the scroll position", notes, "2026-05-01", 0, None, None, None]
     assert batch["rows"][0] == first
