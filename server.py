@@ -17,7 +17,7 @@ from importlib.machinery import PathFinder
 
 OLDEST_PYTHON = (3, 11)
 PACKAGES = ("fasthtml", "uvicorn", "sqlite_utils", "click_default_group")  # what server.cli stands on
-TEST_PACKAGES = ("pytest", "hypothesis", "playwright")
+TEST_PACKAGES = ("pytest", "xdist", "hypothesis", "playwright")
 PATIENCE = 600  # seconds to wait for another start that is making `.venv`
 
 ROOT = os.path.dirname(os.path.realpath(__file__))
