@@ -14,8 +14,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
-from app.columns import harmless
 from app.db import Row, db
+from app.reading.columns import harmless
 
 COLUMNS = ("id", "title", "notes", "due", "done", "created_at", "updated_at")
 QUERY = f"SELECT {', '.join(COLUMNS)} FROM tasks ORDER BY id"

@@ -147,7 +147,7 @@ async def _read(id: int, *options: str) -> AsyncIterator[dict[str, Any]]:
     """The messages of a process that reads the file; it ends with this iterator."""
     row = db.read("SELECT filename, columns FROM imports WHERE id = ?", [id])[0]
     reader = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "app.rows", str(upload_path(id).resolve()),
+        sys.executable, "-m", "app.reading.rows", str(upload_path(id).resolve()),
         "--name", row["filename"], "--columns", row["columns"], *options,
         cwd=ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, limit=PIECE_BYTES,
         # Ctrl-C in the terminal is for the server; it ends its readers itself.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.columns import (
+from app.reading.columns import (
     OWN_COLUMNS,
     NotATask,
     Places,

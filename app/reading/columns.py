@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from app.values import READERS, is_empty, storable, text_of
+from app.reading.values import READERS, is_empty, storable, text_of
 
 OWN_COLUMNS = ("id", "title", "notes", "due", "done", "created_at", "updated_at")
 # What other programs call our fields, the surest name first, compared without case, spaces and punctuation.

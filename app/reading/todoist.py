@@ -6,7 +6,7 @@ A comment goes into the notes of the task before it. A section is no task, but i
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-from app.lines import LONGEST_RECORD
+from app.reading.lines import LONGEST_RECORD
 
 # Which column is which of our fields.
 COLUMNS = {"title": "CONTENT", "notes": "DESCRIPTION", "due": "DATE"}

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import values
-from app.values import LONGEST_TITLE, READERS, text_of
+from app.reading import values
+from app.reading.values import LONGEST_TITLE, READERS, text_of
 
 
 def read(field: str, value: Any) -> tuple[Any, bool]:

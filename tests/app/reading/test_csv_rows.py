@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.columns import harmless
-from app.csv_rows import MOST_COLUMNS, CsvFile
-from app.lines import LONGEST_RECORD
-from app.text import TextFile, UnreadableFile
+from app.reading.columns import harmless
+from app.reading.csv_rows import MOST_COLUMNS, CsvFile
+from app.reading.lines import LONGEST_RECORD
+from app.reading.text import TextFile, UnreadableFile
 
 # Python's own writer does not quote a lone carriage return.
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=20) | st.just("one\r\ntwo")

@@ -2,7 +2,7 @@
 
 import io
 
-from app.text import UnreadableFile
+from app.reading.text import UnreadableFile
 
 # A megabyte of notes is a book. Whatever is longer is a quotation mark that never closes, or no list of tasks at all;
 # and a record must be held whole.

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.formats import Export, UnreadableFile, opened
-from app.json_lists import DEEPEST
-from app.lines import LONGEST_RECORD
+from app.reading.formats import Export, UnreadableFile, opened
+from app.reading.json_lists import DEEPEST
+from app.reading.lines import LONGEST_RECORD
 from tests.conftest import ROOT
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)

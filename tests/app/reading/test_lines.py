@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from app.lines import LONGEST_RECORD, Lines
-from app.text import UnreadableFile
+from app.reading.lines import LONGEST_RECORD, Lines
+from app.reading.text import UnreadableFile
 
 
 def lines_of(text: str) -> Lines:

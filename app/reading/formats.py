@@ -2,7 +2,7 @@
 
 The file's content decides; its name only tells damaged JSON from CSV that begins oddly. A record comes with its place
 as an editor counts, the line on which it begins, or for JSON its number within its list. What a record means as a task
-is for `app/columns.py`.
+is for `app/reading/columns.py`.
 """
 
 import json
@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from app import json_lists
-from app.columns import is_own
-from app.csv_rows import MOST_COLUMNS, CsvFile
-from app.json_lists import DEEPEST
-from app.lines import LONGEST_RECORD, Lines
-from app.text import TextFile, UnreadableFile
+from app.reading import json_lists
+from app.reading.columns import is_own
+from app.reading.csv_rows import MOST_COLUMNS, CsvFile
+from app.reading.json_lists import DEEPEST
+from app.reading.lines import LONGEST_RECORD, Lines
+from app.reading.text import TextFile, UnreadableFile
 
 __all__ = ["Export", "UnreadableFile", "opened"]
 

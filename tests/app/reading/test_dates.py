@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.dates import day, is_day_first, moment
+from app.reading.dates import day, is_day_first, moment
 
 
 @pytest.mark.parametrize(

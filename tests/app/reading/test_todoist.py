@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from app.lines import LONGEST_RECORD
-from app.todoist import is_todoist, tasks_in
+from app.reading.lines import LONGEST_RECORD
+from app.reading.todoist import is_todoist, tasks_in
 
 COLUMNS = ["TYPE", "CONTENT", "DESCRIPTION", "INDENT", "AUTHOR", "DATE", "DEADLINE"]
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from app import dates
+from app.reading import dates
 
 # Longer titles are cut, and kept whole in the notes.
 LONGEST_TITLE = 1000

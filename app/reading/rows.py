@@ -1,4 +1,4 @@
-"""The process that reads an exported file: `python -m app.rows PATH --name NAME [--columns JSON] [--check]`.
+"""The process that reads an exported file: `python -m app.reading.rows PATH --name NAME [--columns JSON] [--check]`.
 
 It is a process of its own so that reading a large file neither blocks the server nor grows it, and can be ended at any
 moment. It writes JSON to its standard output, one message on each line, and nothing to the database:
@@ -20,10 +20,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from app import dates, todoist
-from app.columns import NotATask, Places, Task, matched, task_of
-from app.formats import Export, UnreadableFile, opened
-from app.values import is_empty, text_of
+from app.reading import dates, todoist
+from app.reading.columns import NotATask, Places, Task, matched, task_of
+from app.reading.formats import Export, UnreadableFile, opened
+from app.reading.values import is_empty, text_of
 
 BATCH_ROWS = 1000
 # A thousand rows may be long ones, and the server holds a whole message.
@@ -54,6 +54,9 @@ def main() -> int:
             _write(message)
     except UnreadableFile as error:
         _write({"error": str(error)})
+        return 1
+    except FileNotFoundError:
+        _write({"error": "The uploaded file is gone: its import was cancelled."})
         return 1
     except BrokenPipeError:
         # The server listens no more. Python would complain when it closes its output at the end.
@@ -86,7 +89,7 @@ def messages(path: Path, name: str, chosen: Mapping[str, str | None], check: boo
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m app.rows")
+    parser = argparse.ArgumentParser(prog="python -m app.reading.rows")
     parser.add_argument("path", type=Path, help="the file on the disk")
     parser.add_argument("--name", required=True, help="what the person calls the file")
     parser.add_argument("--columns", type=json.loads, default={}, help="the column of a field, or null: a JSON object")

@@ -14,9 +14,9 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import chain, count, islice
 from typing import NamedTuple
 
-from app.columns import OWN_COLUMNS, matched, restored
-from app.lines import LONGEST_RECORD, Lines
-from app.text import TextFile, UnreadableFile
+from app.reading.columns import OWN_COLUMNS, matched, restored
+from app.reading.lines import LONGEST_RECORD, Lines
+from app.reading.text import TextFile, UnreadableFile
 
 DELIMITERS = ",;\t|"
 # A file with a single column has no delimiter: a sign that no text holds.

@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from app import rows
-from app.rows import BATCH_ROWS, LISTED_PROBLEMS, messages
+from app.reading import rows
+from app.reading.rows import BATCH_ROWS, LISTED_PROBLEMS, messages
 from tests.conftest import ROOT
 
 EXPORTS = ROOT / "tests/exports"
 # A process of its own between the test and the reader: Linux counts the memory of a parent to its children.
 MEASURED = """
 import resource, subprocess, sys
-code = subprocess.call([sys.executable, "-m", "app.rows", *sys.argv[1:]])
+code = subprocess.call([sys.executable, "-m", "app.reading.rows", *sys.argv[1:]])
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 sys.exit(code)
 """
@@ -31,7 +31,7 @@ LARGEST = 60 * 1024**2
 
 def read(path: Path, *options: str) -> tuple[int, list[dict[str, Any]]]:
     """The exit code and the messages of the process."""
-    command: list[str | Path] = [sys.executable, "-m", "app.rows", path, "--name", path.name, *options]
+    command: list[str | Path] = [sys.executable, "-m", "app.reading.rows", path, "--name", path.name, *options]
     process = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60)
     assert process.stderr == b""
     return process.returncode, [json.loads(line) for line in process.stdout.splitlines()]
@@ -104,6 +104,12 @@ def test_a_file_that_cannot_be_read_is_one_sentence_and_exit_code_1(path: Path) 
     assert message["error"].startswith("This is a picture")
 
 
+def test_a_file_that_is_gone_is_one_sentence_and_exit_code_1(path: Path) -> None:
+    code, found = read(path.with_name("gone.csv"))
+    assert code == 1
+    assert [list(message) for message in found] == [["error"]]
+
+
 def test_a_mistake_late_in_a_file_comes_after_its_rows(path: Path) -> None:
     path.write_text("title,notes\n" + "a,b\n" * 2500 + 'c,"d\n')
     code, found = read(path)
@@ -114,7 +120,7 @@ def test_a_mistake_late_in_a_file_comes_after_its_rows(path: Path) -> None:
 
 def test_it_ends_quietly_when_nobody_listens(path: Path) -> None:
     path.write_text("title\n" + "row\n" * 200_000)
-    command: list[str | Path] = [sys.executable, "-m", "app.rows", path, "--name", "x"]
+    command: list[str | Path] = [sys.executable, "-m", "app.reading.rows", path, "--name", "x"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app import text
-from app.text import TextFile, UnreadableFile
+from app.reading import text
+from app.reading.text import TextFile, UnreadableFile
 
 GERMAN = "Aufgabe;Fällig\nReisepass verlängern – 80 €;2026-05-01\n"
 POLISH = "Zadanie;Termin\nKupić masło i żółty ser, źle;2026-05-01\n"

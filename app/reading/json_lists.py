@@ -14,9 +14,9 @@ from typing import Any
 
 import ijson
 
-from app.columns import matched
-from app.lines import LONGEST_RECORD
-from app.text import UnreadableFile
+from app.reading.columns import matched
+from app.reading.lines import LONGEST_RECORD
+from app.reading.text import UnreadableFile
 
 # Exports nest five or six deep; deeper is a mistake or an attack, and each level costs memory.
 DEEPEST = 100

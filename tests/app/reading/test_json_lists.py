@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.json_lists import DEEPEST, MOST_COLUMNS, MOST_LISTS, PIECE, lists_in, objects_of
-from app.lines import LONGEST_RECORD
-from app.text import UnreadableFile
+from app.reading.json_lists import DEEPEST, MOST_COLUMNS, MOST_LISTS, PIECE, lists_in, objects_of
+from app.reading.lines import LONGEST_RECORD
+from app.reading.text import UnreadableFile
 
 TASK = {"title": "Milk", "done": False, "due": None}
 TEXT = st.text(st.characters(codec="utf-8"), max_size=10)
