@@ -10,6 +10,7 @@ wait into one transaction (`BEGIN IMMEDIATE`) and answers them only when the com
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
@@ -41,6 +42,10 @@ class UnusableDatabase(Exception):
     """The file cannot be used and was not touched; the message says why and what to do."""
 
 
+class UnusableDirectory(UnusableDatabase):
+    """The directory cannot hold the file; the message says why and what to do."""
+
+
 class Database:
     """One SQLite file, read on the calling thread and written by one thread of its own."""
 
@@ -53,7 +58,7 @@ class Database:
     def open(self, path: Path) -> None:
         """Begin to serve the file at `path`, which `prepare` has made ready."""
         self.path = path
-        self._writer = threading.Thread(target=self._write_all, name="writer", daemon=True)
+        self._writer = threading.Thread(target=self._write_all, args=(connect(path),), name="writer", daemon=True)
         self._writer.start()
 
     def close(self) -> None:
@@ -105,9 +110,9 @@ class Database:
             connection.execute("PRAGMA query_only = ON")
         return connection
 
-    def _write_all(self) -> None:
+    def _write_all(self, writing: Connection) -> None:
         """The writer's thread: take what waits, commit it together, answer."""
-        with closing(connect(self.path)) as connection:
+        with closing(writing) as connection:
             while (write := self._writes.get()) is not None:
                 batch = [write]
                 ending = False
@@ -139,12 +144,12 @@ class _Write:
         connection.execute("SAVEPOINT change")
         try:
             self.result = self.change(connection)
-        except Exception as error:
+        except BaseException as error:
+            if not connection.in_transaction:
+                raise
             self.error = error
-            if connection.in_transaction:
-                connection.execute("ROLLBACK TO change")
-        if connection.in_transaction:
-            connection.execute("RELEASE change")
+            connection.execute("ROLLBACK TO change")
+        connection.execute("RELEASE change")
 
     def answer(self) -> None:
         """Tell who waits, unless they have gone."""
@@ -163,8 +168,9 @@ def _commit(connection: Connection, batch: list[_Write]) -> None:
         for write in batch:
             write.run(connection)
         connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        # A full disk ends the whole transaction: nothing of the batch is in the file, and each is told so.
+    except BaseException as error:
+        # A full disk ends the whole transaction: nothing of the batch is in the file, and each is told so. Whatever it
+        # is, this thread must go on, or every later write would wait for ever.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         for write in batch:
@@ -177,10 +183,26 @@ def connect(path: Path) -> Connection:
     """A connection with the pragmas of this app; transactions are begun and ended by hand."""
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
-    connection.execute("PRAGMA journal_mode = WAL")
+    _keep_log(connection)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
+
+
+def _keep_log(connection: Connection) -> None:
+    """Have the file keep a write-ahead log, as it does from its first start on.
+
+    SQLite itself does not wait for another process that makes the same change at the same time.
+    """
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.01)
 
 
 def prepare(directory: Path, migrations: Migrations) -> Path:
@@ -215,7 +237,7 @@ def _make_private(directory: Path) -> None:
         if not os.access(directory, os.W_OK):
             raise PermissionError
     except OSError as error:
-        raise UnusableDatabase(
+        raise UnusableDirectory(
             f"The data directory {directory} cannot be written: {error.strerror or 'permission denied'}. "
             "Give it to yourself, or choose another with --data."
         ) from error
@@ -225,11 +247,15 @@ def _check(path: Path, migrations: Migrations) -> None:
     """Raises UnusableDatabase for a file that is corrupt, or newer than this code; reads only."""
     if path.stat().st_size == 0:
         return
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
         try:
             problem = _first_problem(connection)
             known = {migration.name for migration in migrations.pending(SqliteUtils(memory=True))}
             applied = {migration.name for migration in migrations.applied(SqliteUtils(connection))}
+        except sqlite3.OperationalError:
+            # Locked, say: that is no damage.
+            raise
         except sqlite3.DatabaseError as error:
             problem = str(error)
         if problem:

@@ -3,12 +3,14 @@
 `python server.py`, `uvicorn app.main:app` and Gunicorn all serve `app` from here, guarded and cached alike.
 """
 
+import contextlib
 import os
 import secrets
 import sys
 import time
 import tomllib
 from pathlib import Path
+from tempfile import mkstemp
 
 from fasthtml.core import FastHTML
 from starlette.requests import Request
@@ -16,12 +18,12 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
 from app import exports, imports, tasks
-from app.db import UnusableDatabase, db, prepare
+from app.db import UnusableDatabase, UnusableDirectory, db, prepare
 from app.migrations import migrations
 from app.pages import HANDLERS, ROOT, assets
 from server.fragments import FragmentCache
-from server.guard import Guard
-from server.settings import LOOPBACK_NAMES, Settings
+from server.guard import FORM_LIMIT, Guard
+from server.settings import LOOPBACK_NAMES, Settings, SettingsError
 from templates import layout
 
 SESSION_COOKIE = "kindling_session"
@@ -34,29 +36,34 @@ class App(FastHTML):
 
     def build_middleware_stack(self) -> ASGIApp:
         """Guard, then cache, then what FastHTML has."""
-        cached = FragmentCache(
-            super().build_middleware_stack(), db.token, session_cookie=SESSION_COOKIE, check=settings.reload
+        return Guard(
+            super().build_middleware_stack(),
+            hosts={settings.host, *LOOPBACK_NAMES},
+            uploads={"/imports"},
+            cache=lambda app: FragmentCache(app, db.token, session_cookie=SESSION_COOKIE, check=settings.reload),
         )
-        return Guard(cached, hosts={settings.host, *LOOPBACK_NAMES}, uploads={"/imports"})
 
 
 def session_key(directory: Path) -> str:
     """The key that signs sessions, made at the first start, readable by its owner alone."""
     path = directory / "session.key"
-    try:
-        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:
-        return path.read_text()
-    with os.fdopen(file, "w") as key:
-        key.write(secrets.token_urlsafe(32))
+    if not path.exists():
+        file, whole = mkstemp(dir=directory)
+        with os.fdopen(file, "w") as key:
+            key.write(secrets.token_urlsafe(32))
+        # Of two processes that start at once, one makes the key and both read it whole.
+        with contextlib.suppress(FileExistsError):
+            os.link(whole, path)
+        os.unlink(whole)
     return path.read_text()
 
 
-settings = Settings.from_environment()
 try:
+    settings = Settings.from_environment()
     database = prepare(settings.data, migrations)
-except UnusableDatabase as problem:
-    sys.exit(f"server.py: {problem}")
+except (SettingsError, UnusableDatabase) as problem:
+    print(f"server.py: {problem}", file=sys.stderr)
+    sys.exit(2 if isinstance(problem, SettingsError | UnusableDirectory) else 1)
 
 
 async def start() -> None:
@@ -81,6 +88,7 @@ app = App(
     secret_key=session_key(settings.data),
     session_cookie=SESSION_COOKIE,
     same_site="lax",
+    max_part_size=FORM_LIMIT,
     exception_handlers=HANDLERS,
     on_startup=[start],
     on_shutdown=[stop],
