@@ -1,0 +1,185 @@
+"""The command line: what a person may write after `python server.py`, and what they read when that cannot be."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import server.run
+from server.cli import commands
+from server.settings import Settings
+from tests.conftest import ROOT
+
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+def server_py(*arguments: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`python server.py …`, to its end."""
+    return subprocess.run(
+        [sys.executable, ROOT / "server.py", *map(str, arguments)],
+        env={**os.environ, "KINDLING_OPEN": "0", **environment},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """The settings of the servers that were started; nothing is really served."""
+    served: list[Settings] = []
+
+    def serve(settings: Settings) -> int:
+        assert Settings.from_environment(os.environ) == settings, "workers and reloaded processes read it there"
+        served.append(settings)
+        return 0
+
+    monkeypatch.setattr(server.run, "serve", serve)
+    monkeypatch.setattr(os, "environ", {})
+    monkeypatch.chdir(ROOT)
+    return served
+
+
+CHOICES: list[tuple[list[str], dict[str, str], dict[str, Any]]] = [
+    (["--host", "::1"], {"KINDLING_HOST": "::1"}, {"host": "::1"}),
+    (["--port", "8000"], {"KINDLING_PORT": "8000"}, {"port": 8000}),
+    (["--data", "/tmp"], {"KINDLING_DATA": "/tmp"}, {"data": Path("/tmp").resolve()}),
+    (["--workers", "3"], {"KINDLING_WORKERS": "3"}, {"workers": 3}),
+    (["--reload"], {"KINDLING_RELOAD": "1"}, {"reload": True}),
+    (["--no-reload"], {"KINDLING_RELOAD": "0"}, {"reload": False}),
+    (["--open"], {"KINDLING_OPEN": "true"}, {"open": True}),
+    (["--no-open"], {"KINDLING_OPEN": "false"}, {"open": False}),
+    (["--log-level", "debug"], {"KINDLING_LOG_LEVEL": "debug"}, {"log_level": "debug"}),
+]
+
+
+@pytest.mark.parametrize(("options", "environment", "chosen"), CHOICES, ids=lambda each: str(each))
+def test_every_option_is_also_a_variable(
+    served: list[Settings], options: list[str], environment: dict[str, str], chosen: dict[str, Any]
+) -> None:
+    for arguments, variables in ((["run", *options], {}), (options, {}), ([], environment), (["run"], environment)):
+        os.environ.clear()
+        CliRunner().invoke(commands, arguments, env=variables, catch_exceptions=False)
+        settings = served.pop()
+        assert {name: getattr(settings, name) for name in chosen} == chosen
+
+
+def test_there_is_an_option_for_every_setting() -> None:
+    shown = server_py("run", "--help").stdout
+    for name in Settings().__dataclass_fields__:
+        assert f"--{name.replace('_', '-')}" in shown
+        assert any(f"KINDLING_{name.upper()}" in variables for _, variables, _ in CHOICES)
+
+
+def test_the_command_line_has_the_last_word(served: list[Settings]) -> None:
+    CliRunner().invoke(commands, ["--port", "1234", "--no-reload"], env={"KINDLING_PORT": "80", "KINDLING_RELOAD": "1"})
+    assert (served[0].port, served[0].reload) == (1234, False)
+
+
+def test_a_directory_is_found_from_where_the_person_stands(
+    served: list[Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for options, variables in ((["--data", "mine"], {}), ([], {"KINDLING_DATA": "mine"}), ([], {})):
+        monkeypatch.chdir(tmp_path)
+        os.environ.clear()
+        CliRunner().invoke(commands, options, env=variables)
+    assert [settings.data for settings in served] == [tmp_path / "mine", tmp_path / "mine", ROOT / "data"]
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_says_what_there_is(option: str) -> None:
+    shown = server_py(option)
+    assert shown.returncode == 0
+    for word in ("Usage: server.py", "run", "test", "--version"):
+        assert word in shown.stdout
+    assert shown.stderr == ""
+    of_run = server_py("run", option)
+    assert of_run.returncode == 0
+    for word in ("127.0.0.1", "5001", "(data)", "default: info", "--reload / --no-reload"):
+        assert word in re.sub(r"\s+", " ", of_run.stdout)
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    shown = server_py("--version")
+    assert (shown.returncode, shown.stdout.split()) == (0, ["Kindling,", "version", VERSION])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "words"),
+    [
+        (["--port", "70000"], {}, ["--port", "65535", "70000"]),
+        (["--port", "http"], {}, ["--port", "http", "integer"]),
+        (["--workers", "0"], {}, ["--workers", "at least 1"]),
+        (["--workers", "2", "--reload"], {}, ["--reload", "one worker"]),
+        (["--host", "0.0.0.0"], {}, ["0.0.0.0", "other machines"]),
+        (["--log-level", "loud"], {}, ["--log-level", "loud", "warning"]),
+        (["--prot", "80"], {}, ["--prot", "--port"]),
+        (["--port"], {}, ["--port", "argument"]),
+        (["--reload=yes"], {}, ["--reload"]),
+        (["serve"], {}, ["serve"]),
+        (["run", "extra"], {}, ["extra"]),
+        ([], {"KINDLING_PORT": "http"}, ["--port", "http"]),
+        ([], {"KINDLING_WORKERS": "0"}, ["--workers", "0"]),
+        ([], {"KINDLING_RELOAD": "maybe"}, ["--reload", "maybe"]),
+        ([], {"KINDLING_OPEN": "maybe"}, ["--open", "maybe"]),
+        ([], {"KINDLING_LOG_LEVEL": "loud"}, ["--log-level", "loud"]),
+        ([], {"KINDLING_HOST": "example.com"}, ["example.com"]),
+        (["--data", ROOT / "pyproject.toml"], {}, ["--data", "pyproject.toml", "file"]),
+        ([], {"KINDLING_DATA": str(ROOT / "pyproject.toml")}, ["--data", "pyproject.toml"]),
+    ],
+    ids=lambda each: " ".join(map(str, each)) if isinstance(each, list | dict) else None,
+)
+def test_what_cannot_be_used_is_one_line_that_says_so(
+    arguments: list[str], environment: dict[str, str], words: list[str]
+) -> None:
+    ended = server_py(*arguments, **environment)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("server.py: ")
+    for word in words:
+        assert word in line
+
+
+@pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_a_port_that_is_taken_is_one_line_that_says_so(family: socket.AddressFamily, host: str) -> None:
+    with socket.socket(family) as taken:
+        try:
+            taken.bind((host, 0))
+        except OSError:
+            pytest.skip("this machine has no IPv6")
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = server_py("--host", host, "--port", port)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    (line,) = ended.stderr.splitlines()
+    assert f"Port {port} is in use" in line
+    assert "--port" in line
+
+
+@pytest.mark.parametrize("place", ["file/data", "locked/data"])
+def test_a_directory_that_cannot_be_written_is_one_line_that_says_so(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("not a directory")
+    (tmp_path / "locked").mkdir(mode=0o500)
+    if place.startswith("locked") and os.access(tmp_path / "locked", os.W_OK):
+        pytest.skip("no directory is locked to root")
+    ended = server_py("--port", 0, "--data", tmp_path / place)
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert str(tmp_path / place) in line
+    assert "--data" in line
+    assert (tmp_path / "file").read_text() == "not a directory"
+
+
+def test_the_tests_are_a_command_and_hand_their_exit_code_on(tmp_path: Path) -> None:
+    ended = server_py("test", "tests/nothing.py", "-p", "no:cacheprovider", "--no-header", cwd=tmp_path)
+    assert ended.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "tests/nothing.py" in ended.stderr

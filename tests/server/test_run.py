@@ -1,0 +1,227 @@
+"""Real processes: how they start, what they answer, and how they end."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from server.fragments import CHECK_EVERY
+from tests.conftest import ROOT, Server
+
+PATIENCE = 20
+PARTS = ("app", "server", "static", "templates", "server.py", "pyproject.toml")
+
+
+class Running:
+    """A process that serves; its address is the first one that it prints."""
+
+    def __init__(self, *command: object, data: Path, cwd: Path = ROOT, **environment: str) -> None:
+        self.data = data
+        self.process = subprocess.Popen(
+            [sys.executable, *map(str, command)],
+            env={**os.environ, "KINDLING_DATA": str(data), "KINDLING_PORT": "0", "KINDLING_OPEN": "0", **environment},
+            cwd=cwd,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.printed = ""
+        self.url = self.wait_for(r"http://\S+")
+
+    def wait_for(self, words: str) -> str:
+        """Read what the process prints until these words come."""
+        assert self.process.stdout is not None
+        while not (found := re.search(words, self.printed)):
+            line = self.process.stdout.readline()
+            assert line, f"no {words} in {self.printed}"
+            self.printed += line
+        return found[0]
+
+    def client(self, **options: Any) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=PATIENCE, **options)
+
+    def end(self, how: signal.Signals) -> int:
+        """Its exit code; there are five seconds for that."""
+        self.process.send_signal(how)
+        self.printed += self.process.communicate(timeout=5)[0]
+        return self.process.returncode
+
+    def end_anyhow(self) -> None:
+        if self.process.poll() is None:
+            for process in [*psutil.Process(self.process.pid).children(recursive=True), self.process]:
+                process.kill()
+            self.process.communicate()
+
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts processes, and ends those that a failing test leaves."""
+    running: list[Running] = []
+
+    def start(*command: object, **options: Any) -> Running:
+        running.append(Running(*command, **{"data": tmp_path / "data", **options}))
+        return running[-1]
+
+    yield start
+    for each in running:
+        each.end_anyhow()
+
+
+def until(there: Callable[[], bool]) -> None:
+    """Ask again and again until it is so."""
+    deadline = time.monotonic() + PATIENCE
+    while not there():
+        assert time.monotonic() < deadline
+
+
+def test_run_is_what_happens_without_a_command_and_ctrl_c_is_a_clean_end(start: Start) -> None:
+    running = start("server.py")
+    assert running.printed.startswith("Kindling is at http://127.0.0.1:")
+    with running.client() as client:
+        # The connection waits where the app is not ready yet: nobody is refused at a printed address.
+        assert client.get("/healthz").json()["status"] == "ok"
+        assert running.end(signal.SIGINT) == 0
+    assert "Traceback" not in running.printed
+
+
+def test_sigterm_is_a_clean_end_that_keeps_what_was_acknowledged(start: Start) -> None:
+    running = start("server.py", "run", "--host", "localhost")
+    with running.client() as client:
+        for number in range(5):
+            assert client.post("/tasks", data={"title": f"Task {number}"}).status_code == 303
+        assert running.end(signal.SIGTERM) == 0
+    assert "Traceback" not in running.printed
+    assert not (running.data / "app.db-wal").exists(), "the last connection has put everything into the one file"
+    again = start("server.py")
+    with again.client() as client:
+        assert "Task 4" in client.get("/tasks").text
+
+
+def test_a_signal_before_the_app_is_loaded_is_a_clean_end_too(start: Start) -> None:
+    running = start("server.py")
+    assert running.end(signal.SIGTERM) == 0
+    assert "Traceback" not in running.printed
+
+
+def test_an_ipv6_address_is_printed_as_browsers_write_it(start: Start) -> None:
+    try:
+        running = start("server.py", "--host", "::1")
+    except AssertionError as error:
+        if "Cannot listen" in str(error):
+            pytest.skip("this machine has no IPv6")
+        raise
+    assert running.url.startswith("http://[::1]:")
+    with running.client() as client:
+        assert client.get("/tasks").status_code == 200
+
+
+def test_the_page_opens_in_the_browser_once_it_is_there(start: Start, tmp_path: Path) -> None:
+    opened = tmp_path / "opened"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}.begun && mv {opened}.begun {opened}\n')
+    browser.chmod(0o755)
+    running = start("server.py", "--open", DISPLAY=":0", BROWSER=f"{browser} %s")
+    until(opened.exists)
+    assert opened.read_text().strip() == running.url
+    assert running.end(signal.SIGINT) == 0
+
+
+def test_workers_share_the_data_and_end_together(start: Start) -> None:
+    running = start("server.py", "--workers", "2")
+    until(lambda: len(psutil.Process(running.process.pid).children()) >= 2)
+    for number in range(12):
+        # A connection is one worker's: with a new one for each request both get some.
+        with running.client() as writing, running.client() as reading:
+            writing.post("/tasks", data={"title": f"Task {number}"})
+            assert f"Task {number}" in reading.get("/tasks").text
+    children = psutil.Process(running.process.pid).children(recursive=True)
+    assert running.end(signal.SIGTERM) == 0
+    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
+
+
+def test_workers_that_cannot_start_are_not_started_for_ever(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "app.db").write_bytes(b"no database" * 1000)
+    running = start("server.py", "--workers", "2")
+    running.printed += running.process.communicate(timeout=PATIENCE)[0]
+    assert running.process.returncode == 1
+    assert running.printed.count("app.db is damaged") == 1
+    assert "Traceback" not in running.printed
+
+
+def test_uvicorn_serves_the_same_app_by_itself(start: Start) -> None:
+    running = start("-m", "uvicorn", "app.main:app", "--port", "0")
+    with running.client() as client:
+        assert client.post("/tasks", data={"title": "By uvicorn"}).status_code == 303
+        assert "By uvicorn" in client.get("/tasks").text
+        assert client.get("/tasks", headers={"Host": "evil.example"}).status_code == 403
+    assert (running.data / "app.db").exists()
+
+
+IMPURE = """
+import time
+from server.fragments import fragment
+
+@app.get("/impure")
+@fragment
+def impure():
+    return f"<p>The same line.</p>\\n<p>It is {time.time_ns()} now.</p>"
+"""
+
+
+def test_an_edit_is_served_without_a_new_start_and_a_broken_promise_is_reported(start: Start, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for part in PARTS:
+        if (ROOT / part).is_dir():
+            shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / part, tree / part)
+    with (tree / "app" / "main.py").open("a") as main:
+        main.write(IMPURE)
+    running = start(tree / "server.py", "--reload", cwd=tmp_path)
+    with running.client() as client:
+        assert "· Kindling</title>" in client.get("/tasks").text
+        assert len({client.get("/impure").text for _ in range(CHECK_EVERY + 1)}) == 1
+        for _ in range(CHECK_EVERY + 1):
+            client.get("/tasks")
+        report = running.wait_for(r".*is not a pure fragment.*")
+        assert "/impure is not a pure fragment" in report
+        assert re.search(r"Line 2: kept “<p>It is \d+ now.</p>”, now “<p>It is \d+ now.</p>”", report)
+
+    layout = tree / "templates" / "layout.py"
+    layout.write_text(layout.read_text().replace('NAME = "Kindling"', 'NAME = "Tinder"'))
+
+    def edited() -> bool:
+        with running.client() as client:
+            return "· Tinder</title>" in client.get("/tasks").text
+
+    until(edited)
+    assert running.end(signal.SIGINT) == 0
+    assert running.printed.count("is not a pure fragment") == 1
+    assert "/tasks is not a pure" not in running.printed
+
+
+def test_who_serves_is_not_told_and_nobody_speaks_for_another(client: httpx.Client, server: Server) -> None:
+    forwarded = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1", "X-Forwarded-Host": "evil.example"}
+    answer = client.post(
+        "/tasks",
+        data={"title": "x"},
+        headers={**forwarded, "Origin": server.url.replace("http:", "https:")},
+    )
+    assert answer.status_code == 403, "the scheme is the one that is spoken"
+    assert "server" not in answer.headers
+    assert client.get("/tasks", headers=forwarded).status_code == 200

@@ -1,0 +1,133 @@
+"""The settings: one record, the same from the command line and from the environment, checked at once."""
+
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.settings import LOG_LEVELS, PREFIX, Settings, SettingsError, is_loopback
+
+
+def test_without_a_choice_the_app_is_for_this_machine_alone() -> None:
+    settings = Settings.from_environment({})
+    assert settings == Settings()
+    assert (settings.host, settings.port, settings.data) == ("127.0.0.1", 5001, Path("data"))
+    assert (settings.workers, settings.reload, settings.open, settings.log_level) == (1, False, True, "info")
+
+
+def test_every_setting_is_read_from_the_environment() -> None:
+    given = {
+        "KINDLING_HOST": "::1",
+        "KINDLING_PORT": "8000",
+        "KINDLING_DATA": "somewhere else",
+        "KINDLING_WORKERS": "3",
+        "KINDLING_RELOAD": "0",
+        "KINDLING_OPEN": "no",
+        "KINDLING_LOG_LEVEL": "debug",
+    }
+    assert set(given) == {PREFIX + field.name.upper() for field in fields(Settings)}
+    assert Settings.from_environment(given) == Settings(
+        host="::1", port=8000, data=Path("somewhere else"), workers=3, reload=False, open=False, log_level="debug"
+    )
+
+
+def test_what_is_empty_counts_as_absent() -> None:
+    """An empty KINDLING_DATA would otherwise make the present directory the data directory."""
+    assert Settings.from_environment({PREFIX + field.name.upper(): "" for field in fields(Settings)}) == Settings()
+
+
+def test_the_environment_of_others_is_left_alone() -> None:
+    assert Settings.from_environment({"PORT": "80", "HOST": "0.0.0.0", "kindling_port": "80"}) == Settings()
+
+
+@given(
+    st.sampled_from(["127.0.0.1", "localhost", "::1", "127.8.9.1"]),
+    st.integers(0, 65535),
+    st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1).map(Path),
+    st.integers(1, 64),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from(LOG_LEVELS),
+)
+def test_a_process_started_from_here_reads_the_same_settings(
+    host: str, port: int, data: Path, workers: int, reload: bool, open: bool, log_level: str
+) -> None:
+    settings = Settings(host, port, data, 1 if reload else workers, reload, open, log_level)
+    assert Settings.from_environment(settings.to_environment()) == settings
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ({"port": -1}, ["--port", "0 to 65535", "-1"]),
+        ({"port": 65536}, ["--port", "65536"]),
+        ({"workers": 0}, ["--workers", "at least 1", "0"]),
+        ({"workers": -2}, ["--workers", "-2"]),
+        ({"workers": 2, "reload": True}, ["--reload", "one worker"]),
+        ({"log_level": "loud"}, ["--log-level", "warning", "“loud”"]),
+        ({"host": "0.0.0.0"}, ["--host 0.0.0.0", "other machines", "127.0.0.1"]),
+    ],
+)
+def test_a_choice_that_cannot_be_used_is_refused_with_the_reason(choice: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        Settings(**choice)
+    message = str(refusal.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("KINDLING_PORT", "http", ["KINDLING_PORT", "whole number", "“http”"]),
+        ("KINDLING_PORT", "5001.5", ["KINDLING_PORT", "“5001.5”"]),
+        ("KINDLING_WORKERS", "many", ["KINDLING_WORKERS", "“many”"]),
+        ("KINDLING_RELOAD", "maybe", ["KINDLING_RELOAD", "1 or 0", "“maybe”"]),
+        ("KINDLING_OPEN", "2", ["KINDLING_OPEN", "“2”"]),
+        ("KINDLING_PORT", "70000", ["65535", "70000"]),
+        ("KINDLING_HOST", "0.0.0.0", ["0.0.0.0"]),
+        ("KINDLING_LOG_LEVEL", "INFO", ["“INFO”"]),
+    ],
+)
+def test_a_variable_that_cannot_be_read_is_named(name: str, text: str, words: list[str]) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        Settings.from_environment({name: text})
+    for word in words:
+        assert word in str(refusal.value)
+
+
+@pytest.mark.parametrize("text", ["1", "true", "True", "YES", "on"])
+def test_a_switch_is_turned_on_in_words_too(text: str) -> None:
+    assert Settings.from_environment({"KINDLING_RELOAD": text}).reload is True
+
+
+@pytest.mark.parametrize("text", ["0", "false", "No", "OFF"])
+def test_a_switch_is_turned_off_in_words_too(text: str) -> None:
+    assert Settings.from_environment({"KINDLING_OPEN": text}).open is False
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "127.255.255.254", "localhost", "::1", "0:0:0:0:0:0:0:1"])
+def test_only_programs_of_this_machine_reach_loopback(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("0.0.0.0", "::", "*", "", "192.168.1.2", "10.0.0.1", "128.0.0.1", "fe80::1", "[::1]"),
+        *("example.com", "localhost.example.com", "127.0.0.1.example.com"),
+    ],
+)
+def test_other_machines_reach_anything_else(host: str) -> None:
+    assert not is_loopback(host)
+    with pytest.raises(SettingsError):
+        Settings(host=host)
+
+
+def test_settings_do_not_change_while_the_app_runs() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Settings().port = 80  # type: ignore[misc]
