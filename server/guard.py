@@ -4,12 +4,14 @@ Host must be a name of this machine, a change must come from the app's own pages
 has a limit. The checks read headers only; nothing here knows a route.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
+# A host that is let in comes with any port, and each spelling of it is remembered once.
+KNOWN_HOSTS = 64
 FORM_LIMIT = 1024 * 1024
 UPLOAD_LIMIT = 1024 * 1024 * 1024
 
@@ -40,32 +42,31 @@ class Guard:
     """ASGI middleware around the whole app.
 
     `hosts` are the names that the Host header may carry, without port; `uploads` are the paths that take files, which
-    may be as large as UPLOAD_LIMIT, in bytes, where all other bodies end at FORM_LIMIT.
+    may be as large as UPLOAD_LIMIT, in bytes, where all other bodies end at FORM_LIMIT. `cache` may put a layer between
+    the checks and the app: what it keeps is a whole answer, security headers and all, and is not put together again.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Iterable[str], uploads: Iterable[str] = ()) -> None:
-        self.app = app
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Iterable[str],
+        uploads: Iterable[str] = (),
+        cache: Callable[[ASGIApp], ASGIApp] = lambda app: app,
+    ) -> None:
+        self.app = cache(_Bounds(app, frozenset(uploads)))
         self.hosts = frozenset(host.lower().encode() for host in hosts)
-        self.uploads = frozenset(uploads)
+        # Host headers that were found right, as they came; few, since most others are refused.
+        self._known: set[bytes] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            await self.app(scope, receive, send)
-            return
-
-        async def send_guarded(message: Message) -> None:
-            if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                message["headers"] = [*message["headers"], *SECURITY_HEADERS]
-            await send(message)
-
-        try:
-            self._check(scope)
-        except Refused as refusal:
-            await _refuse(scope, send_guarded, refusal)
-            return
-        if scope["type"] == "http":
-            receive = self._bounded(scope, receive)
-        await self.app(scope, receive, send_guarded)
+        if scope["type"] in ("http", "websocket"):
+            try:
+                self._check(scope)
+            except Refused as refusal:
+                await _refuse(scope, send, refusal)
+                return
+        await self.app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
         """Raises Refused for a request that must not reach the app."""
@@ -73,8 +74,8 @@ class Guard:
         hosts = [value for name, value in headers if name == b"host"]
         if len(hosts) != 1:
             raise Refused(400, "A request names one host, in one Host header.")
-        if _without_port(hosts[0]).lower() not in self.hosts:
-            raise Refused(403, "This server answers to the names of this machine only; open it as http://localhost.")
+        if hosts[0] not in self._known:
+            self._check_host(hosts[0])
         if scope["type"] == "http" and scope["method"] in SAFE_METHODS:
             return
         named = dict(headers)
@@ -88,6 +89,27 @@ class Guard:
             allowed = origin is None or origin == f"{scheme}://".encode() + hosts[0]
         if not allowed:
             raise Refused(403, "A change can only come from this app's own pages. Open the page here and try again.")
+
+    def _check_host(self, host: bytes) -> None:
+        if _without_port(host).lower() not in self.hosts:
+            raise Refused(403, "This server answers to the names of this machine only; open it as http://localhost.")
+        if len(self._known) < KNOWN_HOSTS:
+            self._known.add(host)
+
+
+class _Bounds:
+    """Around the app itself: bodies end at their limit, answers carry the security headers."""
+
+    def __init__(self, app: ASGIApp, uploads: frozenset[str]) -> None:
+        self.app = app
+        self.uploads = uploads
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            receive = self._bounded(scope, receive)
+        if scope["type"] in ("http", "websocket"):
+            send = _with_security_headers(send)
+        await self.app(scope, receive, send)
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         """The same body, ending in 413 where it grows beyond its limit."""
@@ -107,6 +129,15 @@ class Guard:
         return receive_bounded
 
 
+def _with_security_headers(send: Send) -> Send:
+    async def send_guarded(message: Message) -> None:
+        if message["type"] in ("http.response.start", "websocket.http.response.start"):
+            message["headers"] = [*message["headers"], *SECURITY_HEADERS]
+        await send(message)
+
+    return send_guarded
+
+
 def _is_multipart(scope: Scope) -> bool:
     return any(name == b"content-type" and value.startswith(b"multipart/") for name, value in scope["headers"])
 
@@ -117,6 +148,7 @@ def _without_port(host: bytes) -> bytes:
 
 
 async def _refuse(scope: Scope, send: Send, refusal: Refused) -> None:
+    send = _with_security_headers(send)
     body = refusal.message.encode()
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
     kind = "http.response"
