@@ -1,6 +1,7 @@
 """The benchmarks: `uv run --group bench python -m tests.bench NAME`, each a module here with a `main`."""
 
 import importlib
+import signal
 import sys
 
 BENCHES = {
@@ -15,6 +16,8 @@ def main() -> None:
         print("uv run --group bench python -m tests.bench NAME [options]; --help after a name lists its options\n")
         print("\n".join(f"  {each:<12}{what}" for each, what in BENCHES.items()))
         sys.exit(0 if name in ("", "-h", "--help") else 2)
+    # What a bench has started ends with it, also when it is told to stop.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     importlib.import_module(f"tests.bench.{name}").main(sys.argv[2:])
 
 
