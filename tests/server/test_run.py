@@ -149,7 +149,8 @@ def test_workers_share_the_data_and_end_together(start: Start) -> None:
             assert f"Task {number}" in reading.get("/tasks").text
     children = psutil.Process(running.process.pid).children(recursive=True)
     assert running.end(signal.SIGTERM) == 0
-    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
+    _, alive = psutil.wait_procs(children, timeout=PATIENCE)
+    assert alive == []
 
 
 def test_workers_that_cannot_start_are_not_started_for_ever(start: Start, tmp_path: Path) -> None:
