@@ -215,6 +215,8 @@ def connect(path: Path) -> Connection:
     """A connection with the pragmas of this app; transactions are begun and ended by hand."""
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
+    # What another program wrote in another encoding must not keep the rest of a list from being shown.
+    connection.text_factory = lambda text: text.decode(errors="replace")
     _keep_log(connection)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
