@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from app import exports, imports, tasks
 from app.db import UnusableDatabase, UnusableDirectory, db, prepare
 from app.migrations import migrations
-from app.pages import HANDLERS, ROOT, assets
+from app.pages import HANDLERS, ROOT, assets, error_answer
 from server.fragments import FragmentCache
 from server.guard import FORM_LIMIT, Guard
 from server.settings import LOOPBACK_NAMES, Settings, SettingsError
@@ -41,6 +41,7 @@ class App(FastHTML):
             hosts={settings.host, *LOOPBACK_NAMES},
             uploads={"/imports"},
             cache=lambda app: FragmentCache(app, db.token, session_cookie=SESSION_COOKIE, check=settings.reload),
+            refusal=lambda scope, status, words: error_answer(Request(scope), status, words),
         )
 
 

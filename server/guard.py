@@ -7,6 +7,7 @@ has a limit. The checks read headers only; nothing here knows a route.
 from collections.abc import Callable, Iterable
 
 from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
@@ -44,6 +45,7 @@ class Guard:
     `hosts` are the names that the Host header may carry, without port; `uploads` are the paths that take files, which
     may be as large as UPLOAD_LIMIT, in bytes, where all other bodies end at FORM_LIMIT. `cache` may put a layer between
     the checks and the app: what it keeps is a whole answer, security headers and all, and is not put together again.
+    `refusal` makes the answer of a status and a sentence, to a request that is not let through.
     """
 
     def __init__(
@@ -53,8 +55,10 @@ class Guard:
         hosts: Iterable[str],
         uploads: Iterable[str] = (),
         cache: Callable[[ASGIApp], ASGIApp] = lambda app: app,
+        refusal: Callable[[Scope, int, str], ASGIApp] = lambda scope, status, words: PlainTextResponse(words, status),
     ) -> None:
         self.app = cache(_Bounds(app, frozenset(uploads)))
+        self.refusal = refusal
         self.hosts = frozenset(host.lower().encode() for host in hosts)
         # Host headers that were found right, as they came; few, since most others are refused.
         self._known: set[bytes] = set()
@@ -63,8 +67,9 @@ class Guard:
         if scope["type"] in ("http", "websocket"):
             try:
                 self._check(scope)
-            except Refused as refusal:
-                await _refuse(scope, send, refusal)
+            except Refused as refused:
+                answer = _handshake_refusal if scope["type"] == "websocket" else self.refusal
+                await answer(scope, refused.status, refused.message)(scope, receive, _with_security_headers(send))
                 return
         await self.app(scope, receive, send)
 
@@ -147,15 +152,13 @@ def _without_port(host: bytes) -> bytes:
     return name if colon and (port.isdigit() or not port) else host
 
 
-async def _refuse(scope: Scope, send: Send, refusal: Refused) -> None:
-    send = _with_security_headers(send)
-    body = refusal.message.encode()
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
-    kind = "http.response"
-    if scope["type"] == "websocket":
+def _handshake_refusal(scope: Scope, status: int, words: str) -> ASGIApp:
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
         if "websocket.http.response" not in scope.get("extensions", {}):
-            await send({"type": "websocket.close", "code": 1008, "reason": refusal.message})
+            await send({"type": "websocket.close", "code": 1008, "reason": words})
             return
-        kind = "websocket.http.response"
-    await send({"type": f"{kind}.start", "status": refusal.status, "headers": headers})
-    await send({"type": f"{kind}.body", "body": body})
+        headers = [(b"content-type", b"text/plain; charset=utf-8")]
+        await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+        await send({"type": "websocket.http.response.body", "body": words.encode()})
+
+    return refuse
