@@ -141,7 +141,12 @@ class FragmentCache:
             headers.get(b"host"),
         )
         # The token is read before the data is: an entry may hold newer data than its token says, never older.
-        token = self.token()
+        try:
+            token = self.token()
+        except Exception:
+            # Then nothing can be kept, and the app itself has words for what is wrong with its data.
+            await self._pass_on(scope, receive, send)
+            return
         entry = self._entries.get(key)
         if (
             entry is None

@@ -408,6 +408,17 @@ def test_a_commit_in_the_middle_of_a_rendering_is_not_lost() -> None:
     assert kept.get().text == "data 1"
 
 
+def test_where_there_is_no_token_the_app_itself_says_what_is_wrong() -> None:
+    def no_token() -> int:
+        raise OSError("the disk is gone")
+
+    kept = Kept(lambda request: PlainTextResponse(f"{zone()}"))
+    kept.cache.token = no_token
+    answers = [kept.get(headers={"Cookie": "timezone=Asia/Tokyo"}).text for _ in range(2)]
+    assert answers == ["Asia/Tokyo"] * 2
+    assert kept.renderings == 2
+
+
 @types.coroutine
 def pause() -> Generator[None, None, None]:
     """Give the hand back to the test."""
