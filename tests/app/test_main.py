@@ -35,8 +35,9 @@ done = []
 
 
 @rt
-def hello():
-    return Titled("Hello", P("Let's do this!"), A("Go on", href=item.to(id=7)), Button("Load", hx_get=item.to(id=1)))
+def hello(name: str = "you"):
+    more = A("Go on", href=item.to(id=7)), Button("Load", hx_get=item.to(id=1))
+    return Titled(f"Hello {name}", P("Let's do this!"), *more)
 
 
 @dataclass
@@ -239,8 +240,9 @@ def main_of(answer: httpx.Response) -> str:
 
 def test_a_pasted_page_comes_in_our_shell(client: httpx.Client, htmx: httpx.Client) -> None:
     document = page_of(client.get("/hello"))
-    assert document.find("./head/title").text == "Hello"
-    assert text_of(document.find("./body/main")) == "Hello Let's do this! Go on Load"
+    assert document.find("./head/title").text == "Hello you"
+    assert text_of(document.find("./body/main")) == "Hello you Let's do this! Go on Load"
+    assert main_of(client.get("/hello?name=<b>Ada")).startswith("Hello <b>Ada")
     assert [link.get("href") for link in document.findall("./body/main//a")] == ["/items/7"]
     assert document.find("./body/main//button").get("hx-get") == "/items/1"
     fragment = htmx.get("/hello")
@@ -413,6 +415,7 @@ def test_health_says_that_and_since_when_the_app_can_read_its_file(client: httpx
     answer = client.get("/healthz")
     health = answer.json()
     assert answer.status_code == 200
+    assert health.keys() >= {"status", "version", "commit token", "uptime"}
     assert health["status"] == "ok"
     assert re.fullmatch(r"\d+\.\d+\.\d+", health["version"])
     assert 0 <= health["uptime"] < 600

@@ -56,6 +56,7 @@ def ask(client: httpx.Client, server: Server) -> Ask:
         for trace in ("Traceback", ".py", "line "):
             assert trace not in answer.text
         assert answer.headers["cache-control"] == "no-store"
+        assert "etag" not in answer.headers
         return answer
 
     return ask

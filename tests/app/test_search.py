@@ -157,9 +157,13 @@ def test_without_a_word_everything_is_found(text: str) -> None:
 
 
 def test_what_is_typed_reaches_the_list(client: httpx.Client, server: Server) -> None:
-    for title in ("Buy milk", "Buy bread 🥖", 'Say "OR"'):
-        server.sql("INSERT INTO tasks (title) VALUES (?)", [title])
-    for typed, found in (("mil", 1), ("buy", 2), ("🥖", 1), ("buy 🥖", 1), ('"or"', 1), ("milk OR bread", 0), ('"', 1)):
+    for title, notes in (("Buy milk", "oats too"), ("Buy bread 🥖", ""), ('Say "OR"', "C++")):
+        server.sql("INSERT INTO tasks (title, notes) VALUES (?, ?)", [title, notes])
+    server.sql("UPDATE tasks SET title = 'Buy cream' WHERE title = 'Buy milk'")
+    for typed, found in (
+        *(("mil", 0), ("cre", 1), ("buy", 2), ("oat", 1), ("oat cream", 1), ("🥖", 1), ("buy 🥖", 1), ("bread oat", 0)),
+        *(("++", 1), ('"or"', 1), ("cream OR bread", 0), ('"', 1)),
+    ):
         answer = client.get("/tasks", params={"q": typed})
         assert answer.status_code == 200
         assert f"{found} found" in answer.text, typed
