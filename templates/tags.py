@@ -21,13 +21,14 @@ Measured on Python 3.11, CPU time, medians of interleaved runs: 20 task rows of 
 records, nothing kept from the run before. Here 235 µs; Jinja2, compiled, with autoescape, 190 µs where the row stands
 inside the loop, 255 µs where it is a macro, as it is a function here; FastHTML's own tags 7 ms. Most of the time goes
 to the calls themselves and to the attributes, which is why _opening looks as it does. Collecting the pieces in a list,
-a %-template for each set of keywords, and map with zip were slower.
+a %-template for each set of keywords, and map with zip were slower. `outline` draws what stands on a page many times
+once and fills it in: the same rows in 75 µs.
 """
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache, wraps
 from typing import Any, Protocol
 
 # fmt: off
@@ -42,7 +43,7 @@ __all__ = [  # noqa: RUF022 (one name a line would be 140 lines)
     "Progress", "Q", "Rect", "Rp", "Rt", "Ruby", "S", "Safe", "Samp", "Script", "Search", "Section", "Select",
     "Slot", "Small", "Source", "Span", "Strong", "Style", "Sub", "Summary", "Sup", "Svg", "SvgTitle", "Table",
     "Tag", "Tbody", "Td", "Template", "Text", "Textarea", "Tfoot", "Th", "Thead", "Time", "Title", "Tr",
-    "Track", "U", "Ul", "Use", "Var", "Video", "Wbr", "raw", "tag",
+    "Track", "U", "Ul", "Use", "Var", "Video", "Wbr", "outline", "raw", "tag",
 ]
 
 _VOID = frozenset((
@@ -75,6 +76,7 @@ _ALIASES = {
 _LITERAL = frozenset("@.-!~:[](){}$%^&*+=|/?<>,`")
 _TAG_NAME = re.compile(r"[a-z][a-z0-9._-]*")
 _ATTRIBUTE_NAME = re.compile(r"[^\x00-\x20\x7f-\x9f\"'<>/=]+")
+_MARK = re.compile("\ue000([0-9]+)\ue001")
 # Keyword to ` name="`, for the keywords that _remember lets in.
 _prefixes: dict[str, str] = {}
 _PREFIXES_KEPT = 1024
@@ -109,6 +111,28 @@ def Html(*children: object, doctype: bool = True, **attributes: object) -> Safe:
     """A whole document, with its doctype."""
     document = _html(*children, **attributes)
     return Safe("<!doctype html>" + document) if doctype else document
+
+
+def outline(draw: Callable[..., Safe]) -> Callable[..., Safe]:
+    """Draw once, fill in often: for a row that stands on a page many times.
+
+    `draw` runs once for each combination of its keyword arguments, with marks in the place of its positional ones.
+    After that the texts are escaped and filled in where their marks came out. So `draw` may put a positional argument
+    into children and attribute values, whole or inside an f-string, but not look into it; what it decides, it decides
+    by keyword.
+    """
+    drawn: dict[tuple[object, ...], str] = {}
+
+    @wraps(draw)
+    def fill(*texts: object, **shape: object) -> Safe:
+        key = (len(texts), *shape.items())
+        form = drawn.get(key)
+        if form is None:
+            form = draw(*[f"\ue000{place}\ue001" for place in range(len(texts))], **shape)
+            form = drawn[key] = _MARK.sub(r"{\1}", form.replace("{", "{{").replace("}", "}}"))
+        return Safe(form.format(*[_escaped_everywhere(text) for text in texts]))
+
+    return fill
 
 
 def tag(name: str) -> Tag:
@@ -189,6 +213,17 @@ def _render_uncommon(child: Any) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _escaped_everywhere(text: Any) -> object:
+    """A text that may stand between tags and between double quotes; a number needs no escaping."""
+    kind = type(text)
+    if kind is int:
+        return text
+    plain = text if kind is str else str.__str__(text) if isinstance(text, str) else str(text)
+    if "&" in plain or "<" in plain or ">" in plain or '"' in plain:
+        return _escaped(plain).replace('"', "&quot;")
+    return plain
 
 
 def _kind(found: object) -> str:

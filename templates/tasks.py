@@ -35,6 +35,7 @@ from templates.tags import (
     Span,
     Textarea,
     Time,
+    outline,
     raw,
 )
 
@@ -47,6 +48,7 @@ TITLE_LENGTH = 1000
 # Looked up, as strftime takes as long as a tag.
 DAYS = list(day_name)
 MONTHS = list(month_name)
+NEAR_DAYS = {-1: "Yesterday", 0: "Today", 1: "Tomorrow"}
 # What every row says to htmx, said once around them: an answer takes the row's place, and is a row again.
 IN_LIST = {
     "hx_target_inherited": "closest li",
@@ -234,44 +236,15 @@ def task_list(tasks: TaskList) -> Safe:
 def task_row(task: TaskRow, today: date) -> Safe:
     """One row of the list. The same record on the same day is drawn once."""
     id, title, due, done, has_notes = task
-    address = f"/tasks/{id}"
-    return Li(
-        Form(
-            _tick(id, title, done),
-            A(title, href=address, cls="title"),
-            HAS_NOTES if has_notes else None,
-            due_label(due, done, today),
-            A(
-                href=f"{address}/edit",
-                hx_get=f"{address}/edit",
-                cls="icon-button edit",
-                aria_label=f"Edit {title}",
-            ),
-            Button(name="_method", value="delete", cls="icon-button delete", aria_label=f"Delete {title}"),
-            method="post",
-            action=address,
-            hx_post=address,
-        ),
-        id=f"task-{id}",
-        cls="task done" if done else "task",
-    )
+    if due is None:
+        return _row(id, title, done=done, has_notes=has_notes)
+    words, whole, state = _due_in_words(due, done, today)
+    return _row(id, title, due, words, whole, done=done, has_notes=has_notes, due_state=state)
 
 
 def due_label(due: str | None, done: int, today: date) -> Safe | None:
     """When a task is due, in words near today; an open task that is late is marked."""
-    if due is None:
-        return None
-    day = date.fromisoformat(due)
-    days = (day - today).days
-    late = days < 0 and not done
-    words = {-1: "Yesterday", 0: "Today", 1: "Tomorrow"}.get(days) or _day(day, today)
-    return Time(
-        Span("Overdue: ", cls="visually-hidden") if late else None,
-        words,
-        datetime=due,
-        title=f"{DAYS[day.weekday()]} {day.day} {MONTHS[day.month]} {day.year}",
-        cls="due overdue" if late else "due today" if days == 0 and not done else "due",
-    )
+    return _due(due, *_due_in_words(due, done, today)) if due else None
 
 
 def deleted_row(id: int) -> Safe:
@@ -414,6 +387,55 @@ def _markdown() -> "MarkdownIt":
     return markdown.enable(["table", "strikethrough"]).disable("image")
 
 
+@outline
+def _row(
+    id: str,
+    title: str,
+    due: str = "",
+    words: str = "",
+    whole: str = "",
+    *,
+    done: int,
+    has_notes: int,
+    due_state: str | None = None,
+) -> Safe:
+    address = f"/tasks/{id}"
+    return Li(
+        Form(
+            _tick(id, title, done),
+            A(title, href=address, cls="title"),
+            HAS_NOTES if has_notes else None,
+            _due(due, words, whole, due_state) if due_state else None,
+            A(
+                href=f"{address}/edit",
+                hx_get=f"{address}/edit",
+                cls="icon-button edit",
+                aria_label=f"Edit {title}",
+            ),
+            Button(name="_method", value="delete", cls="icon-button delete", aria_label=f"Delete {title}"),
+            method="post",
+            action=address,
+            hx_post=address,
+        ),
+        id=f"task-{id}",
+        cls="task done" if done else "task",
+    )
+
+
+def _due(due: str, words: str, whole: str, state: str) -> Safe:
+    late = Span("Overdue: ", cls="visually-hidden") if state == "due overdue" else None
+    return Time(late, words, datetime=due, title=whole, cls=state)
+
+
+def _due_in_words(due: str, done: int, today: date) -> tuple[str, str, str]:
+    """A date in words, the same in full, and its class: late, today, or just a date."""
+    day = date.fromisoformat(due)
+    days = (day - today).days
+    words = NEAR_DAYS.get(days) or _day(day, today)
+    state = "due" if done or days > 0 else "due overdue" if days else "due today"
+    return words, f"{DAYS[day.weekday()]} {day.day} {MONTHS[day.month]} {day.year}", state
+
+
 def _status_link(query: TaskQuery, status: str, count: int) -> Safe:
     return A(
         STATUSES[status],
@@ -428,7 +450,7 @@ def _status_link(query: TaskQuery, status: str, count: int) -> Safe:
     )
 
 
-def _tick(id: int, title: str, done: int) -> Safe:
+def _tick(id: int | str, title: str, done: int) -> Safe:
     """The button that marks a task done or open; the form around it says of which task."""
     return Button(
         name="done",

@@ -18,7 +18,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from templates import tags
-from templates.tags import Br, Button, Div, Fragment, Html, HxPartial, Input, P, Safe, Span, Textarea, raw, tag
+from templates.tags import Br, Button, Div, Fragment, Html, HxPartial, Input, P, Safe, Span, Textarea, outline, raw, tag
 
 quick = settings(max_examples=100, deadline=None)
 
@@ -462,3 +462,36 @@ def test_the_names_that_are_remembered_are_bounded() -> None:
         assert Div(**{f"data_{number}": "x"}) == f'<div data-{number}="x"></div>'
         assert len(tags._prefixes) <= tags._PREFIXES_KEPT
     assert Div(cls="a") == '<div class="a"></div>'
+
+
+HOSTILE = st.text(st.sampled_from("ab &<>\"'{}%\ue000\ue0010")) | st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])
+)
+
+
+@given(HOSTILE, HOSTILE, st.booleans())
+def test_an_outline_is_the_same_document_as_what_it_was_drawn_from(first: str, second: str, flag: bool) -> None:
+    def draw(first: str, second: str, *, flag: bool) -> Safe:
+        inner = Span(f"{second} {first}", title=second) if flag else None
+        return Div(P(first, cls="a"), inner, id=f"x-{second}", hidden=flag)
+
+    drawn = draw(first, second, flag=flag)
+    filled = outline(draw)(first, second, flag=flag)
+    assert html5lib.serialize(html5lib.parseFragment(filled)) == html5lib.serialize(html5lib.parseFragment(drawn))
+
+
+def test_an_outline_draws_once_for_each_shape_and_escapes_every_kind_of_text() -> None:
+    calls = []
+
+    @outline
+    def draw(text: object, *, flag: int) -> Safe:
+        calls.append(flag)
+        return P(text, title=text)
+
+    class Text(str):
+        __slots__ = ()
+
+    assert draw(Text('<"'), flag=1) == draw('<"', flag=1) == '<p title="&lt;&quot;">&lt;&quot;</p>'
+    assert draw(5, flag=1) == '<p title="5">5</p>'
+    assert draw(None, flag=0) == '<p title="None">None</p>'
+    assert calls == [1, 0]
