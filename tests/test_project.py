@@ -13,7 +13,10 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+
+from server import cli
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -192,3 +195,28 @@ def lines_with(pattern: re.Pattern[str], paths: Iterator[Path]) -> list[str]:
 
 def listed(lines: list[str]) -> str:
     return "\n".join(["", *lines])
+
+
+def test_the_readme_names_every_option_as_it_is() -> None:
+    rows = re.findall(r"^\| (`--.+?) \| `(KINDLING_\w+)` \| (\S+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    told = {names: (variable, default.strip("`")) for names, variable, default in rows}
+    asked = [parameter for parameter in cli.run.params if isinstance(parameter, click.Option)]
+    assert told == {
+        " / ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts]): (option.envvar, shown(option))
+        for option in asked
+    }
+
+
+def shown(option: click.Option) -> str:
+    """The default of an option, as a person reads it."""
+    if option.is_flag:
+        return "on" if option.default else "off"
+    return option.show_default if isinstance(option.show_default, str) else str(option.default)
+
+
+def test_every_command_and_file_that_the_readme_names_is_there() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for name in re.findall(r"server\.py (\w+)", readme):
+        assert name in cli.commands.commands
+    for path in re.findall(r"`((?:app|server|templates|static|tests|docs)/[\w./]*)`", readme):
+        assert (ROOT / path).exists(), path
