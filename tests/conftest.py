@@ -14,8 +14,12 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
+# How long an example takes is a matter of the machine, and of what else it does.
+settings.register_profile("kindling", deadline=None)
+settings.load_profile("kindling")
 
 
 class Server:
