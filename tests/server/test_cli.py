@@ -179,7 +179,12 @@ def test_a_directory_that_cannot_be_written_is_one_line_that_says_so(tmp_path: P
     assert (tmp_path / "file").read_text() == "not a directory"
 
 
-def test_the_tests_are_a_command_and_hand_their_exit_code_on(tmp_path: Path) -> None:
-    ended = server_py("test", "--no-such-option", cwd=tmp_path)
-    assert ended.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "--no-such-option" in ended.stderr
+def test_the_tests_are_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = server_py("test", "--version", cwd=tmp_path)
+    assert (shown.returncode, shown.stdout[:6]) == (0, "pytest")
+
+    called: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "call", lambda command, **options: called.append(command) or 3)
+    ended = CliRunner().invoke(commands, ["test", "tests/app", "-k", "milk", "--help"])
+    assert ended.exit_code == 3
+    assert called == [[sys.executable, "-m", "pytest", "tests/app", "-k", "milk", "--help"]]

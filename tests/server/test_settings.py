@@ -4,8 +4,8 @@ from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from server.settings import LOG_LEVELS, PREFIX, Settings, SettingsError, is_loopback
@@ -43,7 +43,8 @@ def test_the_environment_of_others_is_left_alone() -> None:
     assert Settings.from_environment({"PORT": "80", "HOST": "0.0.0.0", "kindling_port": "80"}) == Settings()
 
 
-@given(
+@hypothesis.settings(deadline=None)
+@hypothesis.given(
     st.sampled_from(["127.0.0.1", "localhost", "::1", "127.8.9.1"]),
     st.integers(0, 65535),
     st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1).map(Path),
