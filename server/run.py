@@ -63,29 +63,30 @@ def serve(settings: Settings) -> int:
     Raises AddressTaken before anything else is started.
     """
     configuration = config(settings)
-    # Uvicorn ends gracefully at SIGTERM, then raises it again for whoever was there before: that is a clean end.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    server = uvicorn.Server(configuration)
+    # Uvicorn ends gracefully at a signal, then raises it again for whoever was there before. That is Uvicorn itself, so
+    # that it was a clean end; and a signal that comes while the app is still being loaded is not lost.
+    for end in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(end, server.handle_exit)
     with _listen(settings) as listening:
         address = f"http://{_bracketed(settings.host)}:{listening.getsockname()[1]}"
         print(f"Kindling is at {address}", flush=True)
         if settings.open:
             threading.Thread(target=_open_when_ready, args=(address,), daemon=True).start()
-        server = uvicorn.Server(configuration)
-        if settings.reload:
-            ChangeReload(configuration, target=server.run, sockets=[listening]).run()
-        elif settings.workers > 1:
+        if settings.workers > 1:
             # A worker that cannot load the app would be started again for ever: load it here first.
             configuration.load_app()
+        if server.should_exit:
+            return 0
+        if settings.reload:
+            ChangeReload(configuration, target=server.run, sockets=[listening]).run()
+            return 0
+        if settings.workers > 1:
             supervisor = Multiprocess(configuration, sockets=[listening])
             supervisor.run()
             return int(any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes))
-        else:
-            try:
-                server.run(sockets=[listening])
-            except KeyboardInterrupt:
-                return 0
-            return 0 if server.started else 1
-    return 0
+        server.run(sockets=[listening])
+        return 0 if server.started else 1
 
 
 def _listen(settings: Settings) -> socket.socket:
