@@ -15,6 +15,10 @@ from typing import Any
 from tests.bench import data, dom, report, systems
 from tests.bench.systems import LIMIT, ROOT, Answer, Running
 
+# In a closed loop a server fills its core. Where it got less, others had it: that round says nothing and is run again.
+WHOLE_CORE = 0.93
+ATTEMPTS = 3
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -117,9 +121,18 @@ def measure(directory: Path, plan: Plan) -> str:
         for number in range(plan.rounds):
             report.say(f"serving, round {number + 1} of {plan.rounds}, {report.load()}")
             for server, answer in random.sample(running, len(running)):
-                results[server.system.name].append(client.load(server, answer, plan.seconds, plan.connections))
+                results[server.system.name].append(_undisturbed(client, server, answer, plan))
         memory = {server.system.name: server.megabytes() for server, _ in running}
-    return "\n".join([*_described(plan, sizes), "", _table(results, memory), *_reconnected(results)])
+    lines = [*_described(plan, sizes), "", _table(results, memory), *_disturbed(results), *_reconnected(results)]
+    return "\n".join(lines)
+
+
+def _undisturbed(client: Client, server: Running, answer: Answer, plan: Plan) -> dict[str, Any]:
+    """A round in which the server had its core to itself; after ATTEMPTS the one in which it had most of it."""
+    attempts: list[dict[str, Any]] = []
+    while len(attempts) < ATTEMPTS and not any(attempt["server"] > WHOLE_CORE for attempt in attempts):
+        attempts.append(client.load(server, answer, plan.seconds, plan.connections))
+    return max(attempts, key=lambda attempt: attempt["server"]) | {"attempts": len(attempts)}
 
 
 def _described(plan: Plan, sizes: Sequence[int]) -> list[str]:
@@ -132,6 +145,19 @@ def _described(plan: Plan, sizes: Sequence[int]) -> list[str]:
         f"{plan.rounds} shuffled rounds of {plan.seconds:g} s; medians, least–most",
         "CPU µs: processor time of the server per answer, which other work on the machine hardly changes; "
         "server, client: share of a core that each used",
+    ]
+
+
+def _disturbed(results: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """How busy others kept the machine."""
+    rounds = [result for each in results.values() for result in each]
+    again = sum(result["attempts"] - 1 for result in rounds)
+    doubtful = sum(result["server"] <= WHOLE_CORE for result in rounds)
+    if not again:
+        return []
+    return [
+        f"Others used the machine: {again} of {len(rounds) + again} runs were repeated, as the server had less than "
+        f"{WHOLE_CORE:.0%} of its core; {doubtful} of the {len(rounds)} that count still had less."
     ]
 
 
