@@ -13,6 +13,8 @@ import threading
 import time
 import urllib.request
 import webbrowser
+from collections.abc import Callable
+from types import FrameType
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
@@ -58,33 +60,29 @@ def config(settings: Settings) -> uvicorn.Config:
 
 
 def serve(settings: Settings) -> int:
-    """Serve until Ctrl-C or SIGTERM; the exit code.
+    """Serve until Ctrl-C or SIGTERM; the exit code. Raises AddressTaken before anything else is started.
 
-    Raises AddressTaken before anything else is started.
+    Whoever ends at a signal takes it before the address is printed, so that none is lost while the app is loaded.
     """
     configuration = config(settings)
     server = uvicorn.Server(configuration)
-    # Uvicorn ends gracefully at a signal, then raises it again for whoever was there before. That is Uvicorn itself, so
-    # that it was a clean end; and a signal that comes while the app is still being loaded is not lost.
-    for end in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(end, server.handle_exit)
     with _listen(settings) as listening:
-        address = f"http://{_bracketed(settings.host)}:{listening.getsockname()[1]}"
-        print(f"Kindling is at {address}", flush=True)
-        if settings.open:
-            threading.Thread(target=_open_when_ready, args=(address,), daemon=True).start()
-        if settings.workers > 1:
-            # A worker that cannot load the app would be started again for ever: load it here first.
-            configuration.load_app()
-        if server.should_exit:
-            return 0
         if settings.reload:
-            ChangeReload(configuration, target=server.run, sockets=[listening]).run()
+            reloader = ChangeReload(configuration, target=server.run, sockets=[listening])
+            _hear_the_end(reloader.signal_handler)
+            _announce(settings, listening)
+            reloader.run()
             return 0
         if settings.workers > 1:
             supervisor = Multiprocess(configuration, sockets=[listening])
+            _announce(settings, listening)
+            # A worker that cannot load the app would be started again for ever: load it here first.
+            configuration.load_app()
             supervisor.run()
             return int(any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes))
+        # Uvicorn raises the signal again, at its end, for whoever was there before: itself, so that the end is clean.
+        _hear_the_end(server.handle_exit)
+        _announce(settings, listening)
         server.run(sockets=[listening])
         return 0 if server.started else 1
 
@@ -107,6 +105,18 @@ def _listen(settings: Settings) -> socket.socket:
         raise AddressTaken(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}.") from None
     listening.set_inheritable(True)
     return listening
+
+
+def _hear_the_end(handler: Callable[[int, FrameType | None], None]) -> None:
+    for end in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(end, handler)
+
+
+def _announce(settings: Settings, listening: socket.socket) -> None:
+    address = f"http://{_bracketed(settings.host)}:{listening.getsockname()[1]}"
+    print(f"Kindling is at {address}", flush=True)
+    if settings.open:
+        threading.Thread(target=_open_when_ready, args=(address,), daemon=True).start()
 
 
 def _bracketed(host: str) -> str:
