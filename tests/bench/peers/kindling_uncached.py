@@ -1,4 +1,7 @@
-"""This app with nothing kept: no fragment cache, no memo of rows; each answer is made as the peers make it."""
+"""This app with nothing kept: no fragment cache, no memo of rows; each answer is made as the peers make it.
+
+Only the outline of a row is kept, as they keep their compiled templates.
+"""
 
 from app.main import app
 from templates import tasks
