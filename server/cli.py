@@ -13,7 +13,7 @@ from typing import Any
 import click
 from click_default_group import DefaultGroup
 
-from server.settings import LOG_LEVELS, PREFIX, Settings, SettingsError
+from server.settings import LOG_FORMATS, LOG_LEVELS, PREFIX, Settings, SettingsError, size
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -42,6 +42,22 @@ def _setting(name: str) -> dict[str, Any]:
     return {"default": getattr(Settings, name), "envvar": PREFIX + name.upper(), "show_default": True}
 
 
+class Size(click.ParamType[int]):
+    """A number of bytes as people write it, like 500M."""
+
+    name = "size"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> int:
+        """The number of bytes; fails for what is no size."""
+        try:
+            return size(str(value))
+        except SettingsError as error:
+            self.fail(str(error), parameter, context)
+
+
+FILE = click.Path(dir_okay=False, exists=True, resolve_path=True, path_type=Path)
+
+
 @commands.command()
 @click.option("--host", **_setting("host"), help="Address to listen on.")
 @click.option("--port", type=int, **_setting("port"), help="Port to listen on; 0 takes a free one.")
@@ -55,7 +71,22 @@ def _setting(name: str) -> dict[str, Any]:
 @click.option("--workers", type=int, **_setting("workers"), help="Processes that answer requests.")
 @click.option("--reload/--no-reload", **_setting("reload"), help="Start again whenever the code changes.")
 @click.option("--open/--no-open", **_setting("open"), help="Open the page in the browser.")
+@click.option(
+    "--allow-host",
+    multiple=True,
+    **_setting("allow_host") | {"show_default": "none"},
+    help="Another name that the app answers to; may be given several times.",
+)
+@click.option("--proxy-headers/--no-proxy-headers", **_setting("proxy_headers"), help="Trust a proxy on this machine.")
+@click.option(
+    "--max-upload", type=Size(), **_setting("max_upload") | {"show_default": "1G"}, help="How large a file may be."
+)
+@click.option("--tls/--no-tls", **_setting("tls"), help="Serve https with a certificate made here.")
+@click.option("--cert", type=FILE, **_setting("cert") | {"show_default": "none"}, help="Your own certificate (PEM).")
+@click.option("--key", type=FILE, **_setting("key") | {"show_default": "none"}, help="The key of that certificate.")
+@click.option("--http2/--no-http2", **_setting("http2"), help="Speak HTTP/2 too, where zttp is installed.")
 @click.option("--log-level", type=click.Choice(LOG_LEVELS), **_setting("log_level"), help="What is logged.")
+@click.option("--log-format", type=click.Choice(LOG_FORMATS), **_setting("log_format"), help="Text, or JSON lines.")
 def run(**options: Any) -> None:
     """Serve the app (the default command)."""
     from server.run import AddressTaken, serve  # Uvicorn is loaded only by the command that needs it.

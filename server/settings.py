@@ -7,14 +7,19 @@ the same record here.
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NewType
 
 PREFIX = "KINDLING_"
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
+LOG_FORMATS = ("text", "json")
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+
+Bytes = NewType("Bytes", int)
 
 
 class SettingsError(ValueError):
@@ -34,7 +39,15 @@ class Settings:
     workers: int = 1
     reload: bool = False
     open: bool = True
+    allow_host: tuple[str, ...] = ()
+    proxy_headers: bool = False
+    max_upload: Bytes = Bytes(1024**3)
+    tls: bool = False
+    cert: Path | None = None
+    key: Path | None = None
+    http2: bool = False
     log_level: str = "info"
+    log_format: str = "text"
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -45,6 +58,15 @@ class Settings:
             raise SettingsError("--reload works with one worker only: leave out --reload or --workers.")
         if self.log_level not in LOG_LEVELS:
             raise SettingsError(f"--log-level is one of {', '.join(LOG_LEVELS)}, not “{self.log_level}”.")
+        if self.log_format not in LOG_FORMATS:
+            raise SettingsError(f"--log-format is one of {', '.join(LOG_FORMATS)}, not “{self.log_format}”.")
+        for host in self.allow_host:
+            if not re.fullmatch(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]", host):
+                raise SettingsError(f"--allow-host is a name or an address without scheme and port, not “{host}”.")
+        if self.max_upload < 1:
+            raise SettingsError(f"--max-upload is at least 1 byte, not {self.max_upload}.")
+        if bool(self.cert) != bool(self.key):
+            raise SettingsError("--cert and --key come together: name both files, or use --tls alone.")
         if not is_loopback(self.host):
             raise SettingsError(
                 f"--host {self.host} would let other machines in, and there is no sign-in yet: "
@@ -58,12 +80,23 @@ class Settings:
         for field in fields(cls):
             text = environment.get(PREFIX + field.name.upper())
             if text:
-                given[field.name] = _READERS[type(field.default)](field.name, text)
+                given[field.name] = _READERS[field.type](field.name, text)
         return cls(**given)
 
     def to_environment(self) -> dict[str, str]:
         """The same settings as KINDLING_… variables, for the processes started from here."""
         return {PREFIX + field.name.upper(): _written(getattr(self, field.name)) for field in fields(self)}
+
+
+def size(text: str) -> Bytes:
+    """The bytes of a size as people write it: 500000, 64K, 20 MB, 1G, 1.5GiB; units are powers of 1,024.
+
+    Raises SettingsError for anything else.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?", text.strip().upper())
+    if not found:
+        raise SettingsError(f"A size is a number of bytes, or one with K, M or G behind it, not “{text}”.")
+    return Bytes(int(float(found[1]) * UNITS[found[2]]))
 
 
 def is_loopback(host: str) -> bool:
@@ -91,13 +124,30 @@ def _read_switch(name: str, text: str) -> bool:
     raise SettingsError(f"{PREFIX}{name.upper()} is 1 or 0, not “{text}”.")
 
 
+def _read_size(name: str, text: str) -> Bytes:
+    try:
+        return size(text)
+    except SettingsError as error:
+        raise SettingsError(f"{PREFIX}{name.upper()}: {error}") from None
+
+
 def _written(value: object) -> str:
-    return str(int(value)) if isinstance(value, bool) else str(value)
+    match value:
+        case bool():
+            return str(int(value))
+        case tuple():
+            return " ".join(value)
+        case None:
+            return ""
+    return str(value)
 
 
-_READERS: dict[type, Any] = {
+_READERS: dict[Any, Any] = {
     str: lambda name, text: text,
     int: _read_integer,
     bool: _read_switch,
-    type(Path()): lambda name, text: Path(text),
+    Bytes: _read_size,
+    Path: lambda name, text: Path(text),
+    Path | None: lambda name, text: Path(text),
+    tuple[str, ...]: lambda name, text: tuple(text.split()),
 }

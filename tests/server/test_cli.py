@@ -48,6 +48,8 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     return served
 
 
+# Any file will do where only its name is passed on.
+PEM = str(ROOT / "LICENSE")
 CHOICES: list[tuple[list[str], dict[str, str], dict[str, Any]]] = [
     (["--host", "::1"], {"KINDLING_HOST": "::1"}, {"host": "::1"}),
     (["--port", "8000"], {"KINDLING_PORT": "8000"}, {"port": 8000}),
@@ -57,6 +59,21 @@ CHOICES: list[tuple[list[str], dict[str, str], dict[str, Any]]] = [
     (["--no-reload"], {"KINDLING_RELOAD": "0"}, {"reload": False}),
     (["--open"], {"KINDLING_OPEN": "true"}, {"open": True}),
     (["--no-open"], {"KINDLING_OPEN": "false"}, {"open": False}),
+    (
+        ["--allow-host", "tasks.test", "--allow-host", "10.0.0.7"],
+        {"KINDLING_ALLOW_HOST": "tasks.test 10.0.0.7"},
+        {"allow_host": ("tasks.test", "10.0.0.7")},
+    ),
+    (["--proxy-headers"], {"KINDLING_PROXY_HEADERS": "1"}, {"proxy_headers": True}),
+    (["--max-upload", "20M"], {"KINDLING_MAX_UPLOAD": "20M"}, {"max_upload": 20 * 1024 * 1024}),
+    (["--tls"], {"KINDLING_TLS": "1"}, {"tls": True}),
+    (
+        ["--cert", PEM, "--key", PEM],
+        {"KINDLING_CERT": PEM, "KINDLING_KEY": PEM},
+        {"cert": Path(PEM), "key": Path(PEM)},
+    ),
+    (["--http2"], {"KINDLING_HTTP2": "1"}, {"http2": True}),
+    (["--log-format", "json"], {"KINDLING_LOG_FORMAT": "json"}, {"log_format": "json"}),
     (["--log-level", "debug"], {"KINDLING_LOG_LEVEL": "debug"}, {"log_level": "debug"}),
 ]
 

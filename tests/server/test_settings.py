@@ -8,7 +8,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from server.settings import LOG_LEVELS, PREFIX, Settings, SettingsError, is_loopback
+from server.settings import LOG_LEVELS, PREFIX, Bytes, Settings, SettingsError, is_loopback, size
 
 
 def test_without_a_choice_the_app_is_for_this_machine_alone() -> None:
@@ -26,11 +26,33 @@ def test_every_setting_is_read_from_the_environment() -> None:
         "KINDLING_WORKERS": "3",
         "KINDLING_RELOAD": "0",
         "KINDLING_OPEN": "no",
+        "KINDLING_ALLOW_HOST": "tasks.test [fe80::1]",
+        "KINDLING_PROXY_HEADERS": "1",
+        "KINDLING_MAX_UPLOAD": "20M",
+        "KINDLING_TLS": "1",
+        "KINDLING_CERT": "cert.pem",
+        "KINDLING_KEY": "key.pem",
+        "KINDLING_HTTP2": "1",
         "KINDLING_LOG_LEVEL": "debug",
+        "KINDLING_LOG_FORMAT": "json",
     }
     assert set(given) == {PREFIX + field.name.upper() for field in fields(Settings)}
     assert Settings.from_environment(given) == Settings(
-        host="::1", port=8000, data=Path("somewhere else"), workers=3, reload=False, open=False, log_level="debug"
+        host="::1",
+        port=8000,
+        data=Path("somewhere else"),
+        workers=3,
+        reload=False,
+        open=False,
+        allow_host=("tasks.test", "[fe80::1]"),
+        proxy_headers=True,
+        max_upload=Bytes(20 * 1024 * 1024),
+        tls=True,
+        cert=Path("cert.pem"),
+        key=Path("key.pem"),
+        http2=True,
+        log_level="debug",
+        log_format="json",
     )
 
 
@@ -51,12 +73,35 @@ def test_the_environment_of_others_is_left_alone() -> None:
     st.integers(1, 64),
     st.booleans(),
     st.booleans(),
+    st.lists(st.from_regex(r"[a-z0-9.-]{1,20}", fullmatch=True)).map(tuple),
+    st.integers(1, 2**50).map(Bytes),
+    st.booleans(),
     st.sampled_from(LOG_LEVELS),
 )
 def test_a_process_started_from_here_reads_the_same_settings(
-    host: str, port: int, data: Path, workers: int, reload: bool, open: bool, log_level: str
+    host: str,
+    port: int,
+    data: Path,
+    workers: int,
+    reload: bool,
+    open: bool,
+    allow_host: tuple[str, ...],
+    max_upload: Bytes,
+    tls: bool,
+    log_level: str,
 ) -> None:
-    settings = Settings(host, port, data, 1 if reload else workers, reload, open, log_level)
+    settings = Settings(
+        host=host,
+        port=port,
+        data=data,
+        workers=1 if reload else workers,
+        reload=reload,
+        open=open,
+        allow_host=allow_host,
+        max_upload=max_upload,
+        tls=tls,
+        log_level=log_level,
+    )
     assert Settings.from_environment(settings.to_environment()) == settings
 
 
@@ -69,6 +114,11 @@ def test_a_process_started_from_here_reads_the_same_settings(
         ({"workers": -2}, ["--workers", "-2"]),
         ({"workers": 2, "reload": True}, ["--reload", "one worker"]),
         ({"log_level": "loud"}, ["--log-level", "warning", "“loud”"]),
+        ({"log_format": "xml"}, ["--log-format", "json", "“xml”"]),
+        ({"allow_host": ("https://tasks.test",)}, ["--allow-host", "without scheme", "“https://tasks.test”"]),
+        ({"allow_host": ("tasks.test:80",)}, ["--allow-host", "port", "“tasks.test:80”"]),
+        ({"max_upload": 0}, ["--max-upload", "at least 1"]),
+        ({"cert": Path("cert.pem")}, ["--cert", "--key", "both"]),
         ({"host": "0.0.0.0"}, ["--host 0.0.0.0", "other machines", "127.0.0.1"]),
     ],
 )
@@ -92,6 +142,7 @@ def test_a_choice_that_cannot_be_used_is_refused_with_the_reason(choice: dict[st
         ("KINDLING_PORT", "70000", ["65535", "70000"]),
         ("KINDLING_HOST", "0.0.0.0", ["0.0.0.0"]),
         ("KINDLING_LOG_LEVEL", "INFO", ["“INFO”"]),
+        ("KINDLING_MAX_UPLOAD", "a lot", ["KINDLING_MAX_UPLOAD", "bytes", "“a lot”"]),
     ],
 )
 def test_a_variable_that_cannot_be_read_is_named(name: str, text: str, words: list[str]) -> None:
@@ -99,6 +150,14 @@ def test_a_variable_that_cannot_be_read_is_named(name: str, text: str, words: li
         Settings.from_environment({name: text})
     for word in words:
         assert word in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("500000", 500000), ("64K", 65536), ("20 MB", 20 * 1024**2), ("1g", 1024**3), ("1.5GiB", 3 * 1024**3 // 2)],
+)
+def test_a_size_is_read_as_people_write_it(text: str, count: int) -> None:
+    assert size(text) == count
 
 
 @pytest.mark.parametrize("text", ["1", "true", "True", "YES", "on"])
