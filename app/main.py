@@ -21,8 +21,9 @@ from app import exports, imports, tasks
 from app.db import UnusableDatabase, UnusableDirectory, db, prepare
 from app.migrations import migrations
 from app.pages import HANDLERS, ROOT, assets, error_answer
+from server.bodies import FORM_LIMIT
 from server.fragments import FragmentCache
-from server.guard import FORM_LIMIT, Guard
+from server.guard import Guard
 from server.settings import LOOPBACK_NAMES, Settings, SettingsError
 from templates import layout
 
@@ -38,8 +39,9 @@ class App(FastHTML):
         """Guard, then cache, then what FastHTML has."""
         return Guard(
             super().build_middleware_stack(),
-            hosts={settings.host, *LOOPBACK_NAMES},
+            hosts={settings.host, *LOOPBACK_NAMES, *settings.allow_host},
             uploads={"/imports"},
+            max_upload=settings.max_upload,
             cache=lambda app: FragmentCache(app, db.token, session_cookie=SESSION_COOKIE, check=settings.reload),
             refusal=lambda scope, status, words: error_answer(Request(scope), status, words),
         )

@@ -1,20 +1,23 @@
 """Who may talk to the app, and what every answer carries: the outermost layer, for HTTP and WebSocket alike.
 
-Host must be a name of this machine, a change must come from the app's own pages or from no browser at all, and a body
-has a limit. The checks read headers only; nothing here knows a route.
+Host must be a name of this machine, a change must come from the app's own pages or from no browser at all, whoever
+must be signed in is, and a body has a limit. The checks read headers only; nothing here knows a route.
 """
 
+import re
 from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from server.bodies import FORM_LIMIT, limited, limited_messages, shallow
+
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
-# A host that is let in comes with any port, and each spelling of it is remembered once.
+# A host that is let in comes with any port, and each spelling of it is remembered once for each address of ours.
 KNOWN_HOSTS = 64
-FORM_LIMIT = 1024 * 1024
-UPLOAD_LIMIT = 1024 * 1024 * 1024
+Name = str | IPv4Address | IPv6Address
+HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{0,5}))?")
 
 SECURITY_HEADERS: list[tuple[bytes, bytes]] = [
     (
@@ -42,9 +45,10 @@ class Refused(Exception):
 class Guard:
     """ASGI middleware around the whole app.
 
-    `hosts` are the names that the Host header may carry, without port; `uploads` are the paths that take files, which
-    may be as large as UPLOAD_LIMIT, in bytes, where all other bodies end at FORM_LIMIT. `cache` may put a layer between
-    the checks and the app: what it keeps is a whole answer, security headers and all, and is not put together again.
+    `hosts` are the names that the Host header may carry, without port; the address that a connection came in on will do
+    as well. `uploads` are the paths that take files, which may be as large as `max_upload`, in bytes, where all other
+    bodies end at FORM_LIMIT. `admit` raises Refused for who has to sign in first. `cache` may put a layer between the
+    checks and the app: what it keeps is a whole answer, security headers and all, and is not put together again.
     `refusal` makes the answer of a status and a sentence, to a request that is not let through.
     """
 
@@ -54,19 +58,24 @@ class Guard:
         *,
         hosts: Iterable[str],
         uploads: Iterable[str] = (),
+        max_upload: int = FORM_LIMIT,
+        admit: Callable[[Scope], None] = lambda scope: None,
         cache: Callable[[ASGIApp], ASGIApp] = lambda app: app,
         refusal: Callable[[Scope, int, str], ASGIApp] = lambda scope, status, words: PlainTextResponse(words, status),
     ) -> None:
-        self.app = cache(_Bounds(app, frozenset(uploads)))
+        self.app = cache(_Bounds(app, frozenset(uploads), max_upload))
+        self.admit = admit
         self.refusal = refusal
-        self.hosts = frozenset(host.lower().encode() for host in hosts)
-        # Host headers that were found right, as they came; few, since most others are refused.
-        self._known: set[bytes] = set()
+        self.hosts = frozenset(_read(host.strip("[]")) for host in hosts)
+        # Host headers that were found right, as they came, each with the address that the connection came in on; few,
+        # since most others are refused.
+        self._known: set[tuple[bytes, str]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
             try:
                 self._check(scope)
+                self.admit(scope)
             except Refused as refused:
                 answer = _handshake_refusal if scope["type"] == "websocket" else self.refusal
                 await answer(scope, refused.status, refused.message)(scope, receive, _with_security_headers(send))
@@ -79,8 +88,9 @@ class Guard:
         hosts = [value for name, value in headers if name == b"host"]
         if len(hosts) != 1:
             raise Refused(400, "A request names one host, in one Host header.")
-        if hosts[0] not in self._known:
-            self._check_host(hosts[0])
+        address = local_address(scope)
+        if (hosts[0], address) not in self._known:
+            self._check_host(hosts[0], address)
         if scope["type"] == "http" and scope["method"] in SAFE_METHODS:
             return
         named = dict(headers)
@@ -95,43 +105,71 @@ class Guard:
         if not allowed:
             raise Refused(403, "A change can only come from this app's own pages. Open the page here and try again.")
 
-    def _check_host(self, host: bytes) -> None:
-        if _without_port(host).lower() not in self.hosts:
-            raise Refused(403, "This server answers to the names of this machine only; open it as http://localhost.")
+    def _check_host(self, host: bytes, address: str) -> None:
+        name = _name_of(host)
+        # A page of another site can give a name of its own to this address, but not make a browser write the address.
+        if name not in self.hosts and (isinstance(name, str) or name != _plain(address)):
+            raise Refused(
+                403,
+                "This server answers to the names of this machine only: open it as http://localhost, "
+                "or start it with this name as --allow-host.",
+            )
         if len(self._known) < KNOWN_HOSTS:
-            self._known.add(host)
+            self._known.add((host, address))
+
+
+def local_address(scope: Scope) -> str:
+    """The address of this machine that the connection came in on; empty where that is not known."""
+    server = scope.get("server")
+    return server[0] if server else ""
+
+
+def _name_of(host: bytes) -> Name:
+    """The name or address in a Host header; raises Refused for what is neither."""
+    found = HOST.fullmatch(host)
+    name = _read(found[1].decode().strip("[]")) if found else ""
+    if not found or int(found[2] or 0) > 65535 or found[1].startswith(b"[") != isinstance(name, IPv6Address):
+        raise Refused(400, "The Host header holds a name or an address, and behind a colon a port if there is one.")
+    return name
+
+
+def _read(name: str) -> Name:
+    try:
+        return ip_address(name)
+    except ValueError:
+        return name.lower()
+
+
+def _plain(address: str) -> Name:
+    """An address as a Host header has it: without its interface, and IPv4 as such where it came over IPv6."""
+    return _read(address.partition("%")[0].removeprefix("::ffff:"))
 
 
 class _Bounds:
-    """Around the app itself: bodies end at their limit, answers carry the security headers."""
+    """Around the app itself: what is sent ends at its limit, answers carry the security headers."""
 
-    def __init__(self, app: ASGIApp, uploads: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, uploads: frozenset[str], max_upload: int) -> None:
         self.app = app
         self.uploads = uploads
+        self.max_upload = max_upload
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             receive = self._bounded(scope, receive)
+        elif scope["type"] == "websocket":
+            receive, send = limited_messages(receive, send)
         if scope["type"] in ("http", "websocket"):
             send = _with_security_headers(send)
         await self.app(scope, receive, send)
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
-        """The same body, ending in 413 where it grows beyond its limit."""
+        """The body, as far as it may go."""
+        kind = next((value.lower() for name, value in scope["headers"] if name == b"content-type"), b"")
         # Only a file of a multipart form is kept on disk as it comes; anything else is read into memory.
-        is_upload = scope["path"] in self.uploads and _is_multipart(scope)
-        limit = UPLOAD_LIMIT if is_upload else FORM_LIMIT
-        seen = 0
-
-        async def receive_bounded() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > limit:
-                raise HTTPException(413, f"That is larger than the {limit // 1024 // 1024} MiB that fit here.")
-            return message
-
-        return receive_bounded
+        if scope["path"] in self.uploads and kind.startswith(b"multipart/"):
+            return limited(receive, self.max_upload)
+        # What does not say its kind may be read as JSON.
+        return limited(shallow(receive) if b"json" in kind or not kind else receive, FORM_LIMIT)
 
 
 def _with_security_headers(send: Send) -> Send:
@@ -141,15 +179,6 @@ def _with_security_headers(send: Send) -> Send:
         await send(message)
 
     return send_guarded
-
-
-def _is_multipart(scope: Scope) -> bool:
-    return any(name == b"content-type" and value.startswith(b"multipart/") for name, value in scope["headers"])
-
-
-def _without_port(host: bytes) -> bytes:
-    name, colon, port = host.rpartition(b":")
-    return name if colon and (port.isdigit() or not port) else host
 
 
 def _handshake_refusal(scope: Scope, status: int, words: str) -> ASGIApp:

@@ -25,7 +25,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from server.guard import FORM_LIMIT, SECURITY_HEADERS, UPLOAD_LIMIT, Guard
+from server.bodies import FORM_LIMIT
+from server.guard import SECURITY_HEADERS, Guard, Refused
 from tests.conftest import ROOT, Server
 from tests.server.test_fragments import Headers, scope_of
 
@@ -60,7 +61,7 @@ class Guarded:
     def __init__(self, **options: Any) -> None:
         self.reached = 0
         self.pulled = 0
-        self.guard = Guard(self._app, hosts=NAMES, **options)
+        self.guard = Guard(self._app, **{"hosts": NAMES, **options})
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.reached += 1
@@ -122,8 +123,6 @@ def test_the_names_of_this_machine_are_answered_whatever_the_port(guarded: Guard
 @pytest.mark.parametrize(
     "host",
     [
-        "",
-        " ",
         "evil.example",
         "evil.example:5001",
         "localhost.evil.example",
@@ -131,35 +130,99 @@ def test_the_names_of_this_machine_are_answered_whatever_the_port(guarded: Guard
         "app.localhost",
         "127.0.0.1.evil.example",
         "127.0.0.1.",
+        "127.000.0.1",
         "127.1",
         "2130706433",
         "0x7f000001",
         "0.0.0.0",
         "[::]",
+        "[::ffff:127.0.0.1]",
+        "192.0.2.1",
+    ],
+)
+def test_any_other_name_is_refused(guarded: Guarded, host: str) -> None:
+    """A page of another site can give its own name the address of this machine: the name tells."""
+    for method in ("GET", "POST"):
+        assert guarded.status(method, {"Host": host}) == 403
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        " ",
+        " localhost",
+        "localhost ",
         "::1",
         "[::1",
         "::1]:80",
-        "[::ffff:127.0.0.1]",
+        "[]",
+        "[:]",
+        "[127.0.0.1]",
+        "[localhost]",
+        "[::1]x",
         "localhost:80:80",
         "localhost:port",
         "localhost:-1",
+        "localhost:65536",
+        "localhost:000080",
         "localhost:８０",
+        "löcalhost",
+        "localhost\0",
         "localhost@evil.example",
         "user@localhost",
+        "user:secret@localhost:80",
         "localhost/evil",
         "localhost#",
         "localhost\\",
         "localhost evil.example",
         "localhost,evil.example",
         "evil.example\tlocalhost",
+        "localhost%00",
         ":5001",
         "http://localhost",
     ],
 )
-def test_any_other_name_is_refused(guarded: Guarded, host: str) -> None:
-    """A page of another site can give its own name the address of this machine: the name tells."""
+def test_what_is_no_host_is_a_request_that_makes_no_sense(guarded: Guarded, host: str) -> None:
     for method in ("GET", "POST"):
-        assert guarded.status(method, [("Host", host.encode().decode("latin-1"))]) == 403
+        assert guarded.status(method, [("Host", host.encode().decode("latin-1"))]) == 400
+
+
+@settings(deadline=None)
+@given(st.one_of(st.binary(), st.text(":[]@/.%abc0189 ").map(str.encode)), st.sampled_from(["", "192.0.2.1", "::1"]))
+def test_no_host_is_too_much_for_the_guard(host: bytes, address: str) -> None:
+    assert Guarded().status(headers=[("Host", host.decode("latin-1"))], server=(address, 80)) in (200, 400, 403)
+
+
+def test_a_name_that_was_allowed_is_answered_too() -> None:
+    guarded = Guarded(hosts=["tasks.test", "fd00::1", "[fd00::2]"])
+    for host in ("tasks.test", "Tasks.Test:80", "[fd00::1]:80", "[FD00:0::2]"):
+        assert guarded.status(headers={"Host": host}) == 200
+    for host in ("localhost", "a.tasks.test", "[fd00::3]"):
+        assert guarded.status(headers={"Host": host}) == 403
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("192.0.2.1:5001", "192.0.2.1"),
+        ("192.0.2.1", "::ffff:192.0.2.1"),
+        ("[fd00::2]:5001", "fd00::2"),
+        ("[FD00:0::2]", "fd00::2"),
+        ("[fe80::1]", "fe80::1%eth0"),
+    ],
+)
+def test_the_address_that_a_connection_came_in_on_is_a_name_of_this_machine(
+    guarded: Guarded, host: str, address: str
+) -> None:
+    """A page of another site can only have a name of its own."""
+    assert guarded.status(headers={"Host": host}, server=(address, 5001)) == 200
+    assert guarded.status(headers={"Host": host}, server=("192.0.2.9", 5001)) == 403
+    assert guarded.status(headers={"Host": host}, server=None) == 403
+
+
+def test_a_name_is_never_an_address_that_a_connection_came_in_on(guarded: Guarded) -> None:
+    assert guarded.status(headers={"Host": "evil.example"}, server=("evil.example", 80)) == 403
 
 
 @settings(deadline=None)
@@ -293,6 +356,23 @@ def test_a_foreign_handshake_is_refused_over_the_wire(client: httpx.Client) -> N
         assert "nosniff" in answer.headers["x-content-type-options"]
 
 
+# Who has to sign in
+
+
+def test_who_has_to_sign_in_first_does_not_reach_the_app() -> None:
+    def admit(scope: Scope) -> None:
+        if b"x-in" not in dict(scope["headers"]):
+            raise Refused(401, "Sign in first.")
+
+    guarded = Guarded(admit=admit)
+    for method in ("GET", "POST"):
+        assert guarded.status(method, {"Host": "localhost"}) == 401
+        assert guarded.status(method, {"Host": "localhost", "X-In": "yes"}) == 200
+    start, _ = guarded.ask(headers={"Host": "localhost"}, extensions={"websocket.http.response": {}}, **SOCKET)
+    assert start["status"] == 401
+    assert guarded.status("POST", {"Host": "localhost", "Origin": "http://evil.example"}) == 403
+
+
 # Headers
 
 WANTED = {
@@ -383,7 +463,7 @@ def test_a_body_is_read_up_to_its_limit_and_no_further(guarded: Guarded, method:
 
 
 def test_only_a_file_may_be_larger_and_only_where_files_are_taken() -> None:
-    guarded = Guarded(uploads={"/imports"})
+    guarded = Guarded(uploads={"/imports"}, max_upload=2 * FORM_LIMIT)
     form, text = (
         {"Host": "localhost", "Content-Type": kind} for kind in ("multipart/form-data; boundary=x", "text/csv")
     )
@@ -391,9 +471,8 @@ def test_only_a_file_may_be_larger_and_only_where_files_are_taken() -> None:
     for headers, path in ((text, "/imports"), (form, "/tasks"), (form, "/imports/"), (form, "/imports/1")):
         with pytest.raises(HTTPException, match="1 MiB"):
             guarded.ask("POST", headers, path, pieces(FORM_LIMIT + 1))
-    piece = b"x" * 2**26
-    with pytest.raises(HTTPException, match="1024 MiB"):
-        guarded.ask("POST", form, "/imports", (piece for _ in range(UPLOAD_LIMIT // len(piece) + 1)))
+    with pytest.raises(HTTPException, match="2 MiB"):
+        guarded.ask("POST", form, "/imports", pieces(2 * FORM_LIMIT + 1))
 
 
 def memory_of(server: Server) -> int:
@@ -432,6 +511,26 @@ def test_a_body_of_any_size_costs_bounded_memory(
     assert ("larger than the 1 MiB" in answer.text) == (answer.status_code == 413)
     assert memory_of(server) - before < 12 * 2**20
     assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["application/json", "APPLICATION/JSON; charset=utf-8", "application/x+json", ""])
+def test_json_goes_only_so_deep(guarded: Guarded, kind: str) -> None:
+    headers = {"Host": "localhost", "Content-Type": kind} if kind else {"Host": "localhost"}
+    assert guarded.status("POST", headers, body=[b"[" * 100, b"]" * 100]) == 200
+    with pytest.raises(HTTPException, match="100 levels"):
+        guarded.ask("POST", headers, body=[b"[" * 101])
+
+
+def test_a_form_may_hold_brackets(guarded: Guarded) -> None:
+    headers = {"Host": "localhost", "Content-Type": "application/x-www-form-urlencoded"}
+    assert guarded.status("POST", headers, body=[b"notes=" + b"[" * 1000]) == 200
+
+
+def test_deep_json_is_answered_with_a_sentence(client: httpx.Client) -> None:
+    for depth in (101, 500_000):
+        answer = client.post("/tasks", content=b"[" * depth, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 400
+        assert "100 levels" in answer.text
 
 
 def test_a_field_beside_a_file_costs_bounded_memory(client: httpx.Client) -> None:
