@@ -1,25 +1,36 @@
 """Static files: kept for ever under a name that carries their hash, and nothing outside their directory."""
 
 import asyncio
+import gzip
 import os
 import re
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import brotli
 import httpx
 import pytest
+import uvicorn
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
+from server import assets as module
 from server.assets import FOR_EVER, Assets
 from tests.conftest import ROOT
 from tests.server.test_fragments import Answer, asked
 
 SECRET = "planted outside, never to be seen"
 STYLE = "body { color: red }"
+LONG = "".join(f".number-{number} {{ color: red }}\n" for number in range(500))
+UNPACK = {"br": brotli.decompress, "gzip": gzip.decompress}
 
 
 @pytest.fixture
@@ -31,6 +42,7 @@ def assets(tmp_path: Path) -> Assets:
         (static / name).write_text(STYLE)
     (static / "way-out").symlink_to(tmp_path)
     (static / "link.txt").symlink_to(tmp_path / "secret.txt")
+    (static / "round.txt").symlink_to(static / "round.txt")
     (tmp_path / "secret.txt").write_text(SECRET)
     # Another directory whose name begins like that of the static files.
     (tmp_path / "static-private").mkdir()
@@ -80,6 +92,15 @@ def test_a_changed_file_has_another_address_and_the_former_is_gone(assets: Asset
     assert get(app, present).text == "body { color: blue }"
 
 
+def test_a_file_written_to_without_a_newer_time_has_another_address(assets: Assets) -> None:
+    """As `cp -p`, rsync and unpacked archives do."""
+    style = assets.root / "app.css"
+    former, times = assets.url("app.css"), (style.stat().st_atime_ns, style.stat().st_mtime_ns)
+    style.write_text(STYLE.replace("red", "tan"))
+    os.utime(style, ns=times)
+    assert assets.url("app.css") != former
+
+
 def test_the_same_content_has_the_same_address(assets: Assets) -> None:
     former = assets.url("app.css")
     os.utime(assets.root / "app.css", ns=(1, 1))
@@ -98,6 +119,8 @@ def test_the_same_content_has_the_same_address(assets: Assets) -> None:
         "deep",
         "deep/",
         "way-out",
+        "round.txt",
+        "round.txt/x",
         "nothing.css",
         "app.css/x",
         "x" * 300 + ".css",
@@ -114,7 +137,7 @@ def test_the_hash_of_another_file_does_not_do(assets: Assets, app: Starlette) ->
 
 
 def test_there_is_no_address_for_a_file_that_is_not_there(assets: Assets) -> None:
-    for name in ("nothing.css", "deep", "../secret.txt", "link.txt"):
+    for name in ("nothing.css", "deep", "../secret.txt", "link.txt", "round.txt"):
         with pytest.raises(FileNotFoundError):
             assets.url(name)
 
@@ -137,6 +160,186 @@ def test_head_ranges_and_etags_work(assets: Assets, app: Starlette, hashed: bool
     assert (unchanged.status, unchanged.body, unchanged.headers["cache-control"]) == (304, b"", kept)
 
     assert get(app, address, Range="bytes=500-").status == 416
+
+
+@pytest.fixture
+def long(assets: Assets) -> str:
+    """The address of a file that is worth packing."""
+    (assets.root / "long.css").write_text(LONG)
+    return assets.url("long.css")
+
+
+@pytest.mark.parametrize(
+    ("accepted", "packing"),
+    [
+        (None, None),
+        ("", None),
+        ("identity", None),
+        ("gzip, deflate, br, zstd", "br"),
+        ("gzip, deflate", "gzip"),
+        ("deflate, zstd", None),
+        ("BR", "br"),
+        ("br;q=0.5, gzip;q=0.8", "gzip"),
+        ("br;q=0.001", "br"),
+        ("br;q=0, gzip", "gzip"),
+        ("br;q=0.000,gzip;q=0.000", None),
+        ("gzip;q=0.5, identity", None),
+        ("*", "br"),
+        ("*, br;q=0", "gzip"),
+        ("*;q=0, gzip", "gzip"),
+        ("*;q=0.5, br;q=0.1", "gzip"),
+        ("identity;q=0, *", "br"),
+        (" gzip ; q=1.0 ,, ", "gzip"),
+        ("br;q=much, gzip", "gzip"),
+        (";q=1", None),
+        ("br;level=11", "br"),
+    ],
+)
+def test_text_is_packed_as_the_browser_likes_it(
+    app: Starlette, long: str, accepted: str | None, packing: str | None
+) -> None:
+    answer = get(app, long, **({} if accepted is None else {"Accept_Encoding": accepted}))
+    assert (answer.status, answer.headers.get("content-encoding")) == (200, packing)
+    assert answer.headers["vary"] == "Accept-Encoding"
+    assert answer.headers["cache-control"] == FOR_EVER
+    assert answer.headers["content-type"] == "text/css; charset=utf-8"
+    assert int(answer.headers["content-length"]) == len(answer.body)
+    if packing:
+        assert len(answer.body) < len(LONG) / 4
+    assert UNPACK.get(packing or "", bytes)(answer.body).decode() == LONG
+
+
+@pytest.mark.parametrize("accepted", ["*;q=0", "identity;q=0", "br;q=0, gzip;q=0, identity;q=0"])
+def test_a_browser_that_refuses_every_form_is_told_so(app: Starlette, long: str, accepted: str) -> None:
+    assert get(app, long, Accept_Encoding=accepted).status == 406
+
+
+def test_each_form_has_an_etag_of_its_own_and_is_not_sent_twice(app: Starlette, long: str) -> None:
+    etags = {form: get(app, long, Accept_Encoding=form).headers["etag"] for form in ("br", "gzip", "identity")}
+    assert len(set(etags.values())) == 3
+    assert all(re.fullmatch(r'"[0-9a-f]{12}(-br|-gzip)?"', etag) for etag in etags.values())
+    for form, etag in etags.items():
+        for known in (etag, f'W/{etag}, "other"', "*"):
+            answer = get(app, long, Accept_Encoding=form, If_None_Match=known)
+            assert (answer.status, answer.body, answer.headers["etag"]) == (304, b"", etag)
+            assert (answer.headers["vary"], answer.headers["cache-control"]) == ("Accept-Encoding", FOR_EVER)
+        others = ", ".join(other for other in etags.values() if other != etag)
+        assert get(app, long, Accept_Encoding=form, If_None_Match=others).status == 200
+
+
+def test_an_etag_follows_the_content_not_the_time(assets: Assets, app: Starlette) -> None:
+    former = get(app, "/static/app.css").headers["etag"]
+    os.utime(assets.root / "app.css", ns=(1, 1))
+    assert get(app, "/static/app.css").headers["etag"] == former
+    (assets.root / "app.css").write_text("body { color: tan }")
+    assert get(app, "/static/app.css", If_None_Match=former).status == 200
+
+
+def test_head_tells_the_length_of_the_packed_form(app: Starlette, long: str) -> None:
+    whole = get(app, long, Accept_Encoding="br")
+    head = get(app, long, "HEAD", Accept_Encoding="br")
+    assert (head.status, head.body, head.headers) == (200, b"", whole.headers)
+
+
+def test_a_part_is_of_the_plain_form(app: Starlette, long: str) -> None:
+    etag = get(app, long).headers["etag"]
+    packed_etag = get(app, long, Accept_Encoding="br").headers["etag"]
+
+    part = get(app, long, Accept_Encoding="br", Range="bytes=10-19")
+    assert (part.status, part.text, part.headers["etag"]) == (206, LONG[10:20], etag)
+    assert part.headers["vary"] == "Accept-Encoding"
+    assert "content-encoding" not in part.headers
+
+    assert get(app, long, Accept_Encoding="br", Range="bytes=10-19", If_Range=etag).text == LONG[10:20]
+    for other in (packed_etag, '"other"', f"W/{etag}"):
+        whole = get(app, long, Accept_Encoding="br", Range="bytes=10-19", If_Range=other)
+        assert (whole.status, whole.text) == (200, LONG)
+    assert "accept-ranges" not in get(app, long, Accept_Encoding="br").headers
+
+
+def test_what_packing_does_not_make_smaller_is_sent_as_it_is(assets: Assets, app: Starlette) -> None:
+    (assets.root / "noise.txt").write_bytes(os.urandom(2000))
+    (assets.root / "tiny.css").write_text("a{}")
+    (assets.root / "picture.png").write_bytes(bytes(2000))
+    for name in ("noise.txt", "tiny.css", "picture.png"):
+        answer = get(app, f"/static/{name}", Accept_Encoding="br, gzip")
+        assert (answer.status, answer.body) == (200, (assets.root / name).read_bytes())
+        assert "content-encoding" not in answer.headers
+
+
+@pytest.mark.parametrize("name", ["a.css", "a.js", "a.mjs", "a.svg", "a.json", "a.txt", "a.html", "a.xml"])
+def test_every_kind_of_text_is_packed(assets: Assets, app: Starlette, name: str) -> None:
+    (assets.root / name).write_text(LONG)
+    assert get(app, f"/static/{name}", Accept_Encoding="gzip").headers["content-encoding"] == "gzip"
+
+
+def test_a_file_is_packed_once_for_each_content_and_when_somebody_asks(
+    assets: Assets, app: Starlette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed: list[tuple[str, str]] = []
+    pack = module._pack
+
+    def counted(path: str, packing: str) -> module._Packed:
+        packed.append((Path(path).name, packing))
+        return pack(path, packing)
+
+    monkeypatch.setattr(module, "_pack", counted)
+    style = assets.root / "long.css"
+    style.write_text(LONG)
+    get(app, assets.url("long.css"))
+    assert packed == []
+    for _ in range(3):
+        get(app, assets.url("long.css"), Accept_Encoding="br")
+        os.utime(style)  # Saved again as it was.
+    assert packed == [("long.css", "br")]
+    style.write_text(LONG * 2)
+    for _ in range(3):
+        assert brotli.decompress(get(app, assets.url("long.css"), Accept_Encoding="br").body).decode() == LONG * 2
+    assert packed == [("long.css", "br")] * 2
+    assert len(assets._packed) == 1
+
+
+def test_while_a_file_is_packed_the_others_are_served_and_all_who_want_it_wait_for_the_same(
+    assets: Assets, app: Starlette, long: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end, pack, times = threading.Event(), threading.Event(), module._pack, []
+
+    def slowly(path: str, packing: str) -> module._Packed:
+        times.append(path)
+        begun.set()
+        assert may_end.wait(10)
+        return pack(path, packing)
+
+    monkeypatch.setattr(module, "_pack", slowly)
+
+    async def act() -> list[Answer]:
+        waiting = [asyncio.create_task(asked(app, long, "GET", {"Accept-Encoding": "br"})) for _ in range(8)]
+        await asyncio.to_thread(begun.wait, 10)
+        assert (await asked(app, assets.url("app.css"), "GET", {})).text == STYLE
+        assert not any(task.done() for task in waiting)
+        may_end.set()
+        return await asyncio.gather(*waiting)
+
+    assert {brotli.decompress(answer.body).decode() for answer in asyncio.run(act())} == {LONG}
+    assert len(times) == 1
+
+
+def test_a_file_written_to_while_it_is_packed_is_not_kept_under_its_former_hash(
+    assets: Assets, app: Starlette, long: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = module._pack
+
+    def late(path: str, packing: str) -> module._Packed:
+        Path(path).write_text(LONG * 2)
+        return pack(path, packing)
+
+    monkeypatch.setattr(module, "_pack", late)
+    assert "content-encoding" not in get(app, long, "HEAD", Accept_Encoding="br").headers
+
+
+def test_a_start_does_not_pay_for_what_only_a_browser_needs() -> None:
+    look = "import sys, server.assets; sys.exit('brotli' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", look], cwd=ROOT).returncode == 0
 
 
 def test_files_cannot_be_changed(app: Starlette) -> None:
@@ -194,6 +397,34 @@ SPELLINGS = [
     "~/{}",
     "..%0a/{}",
     "..%20/{}",
+    "..%u002f{}",
+    "%uff0e%uff0e/{}",
+    "..%e0%80%af{}",
+    "%e0%80%ae%e0%80%ae/{}",
+    "%f0%80%80%ae%f0%80%80%ae/{}",
+    "%2e%2e%5c%2e%2e/{}",
+    "..%25255c{}",
+    "%25252e%25252e%25252f{}",
+    "%00/../{}",
+    "app.css%00/../../{}",
+    "..%0d%0a/{}",
+    ".%20./{}",
+    "..\\/{}",
+    "..%5c/{}",
+    "..%01/{}",
+    "%ff../{}",
+    "..%ff/{}",
+    "deep/./.././../{}",
+    "static/../../{}",
+    "way-out/static/../{}",
+    "way-out/way-out/{}",
+    "way-out%2f{}",
+    "deep/../way-out/{}",
+    "round.txt/../../{}",
+    "C:\\{}",
+    "\\\\?\\{absolute}",
+    "%2fproc%2fself%2froot{absolute}",
+    "/proc/self/root{absolute}",
     "../{}?x=app.css",
     "../{}%23app.css",
 ]
@@ -246,6 +477,47 @@ def test_a_file_outside_is_not_even_opened(assets: Assets, app: Starlette, pipe:
     asking.start()
     asking.join(10)
     assert not asking.is_alive()
+
+
+@contextmanager
+def serving(app: ASGIApp, parser: str) -> Iterator[tuple[str, int]]:
+    """The address of an app on a real Uvicorn."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(app, http=parser, lifespan="off", log_config=None))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            yield listening.getsockname()
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def sent(address: tuple[str, int], path: str) -> tuple[int, bytes]:
+    """Status and whole answer to a path that no client has looked at: its bytes go out as they are."""
+    with socket.create_connection(address, timeout=10) as connection:
+        target = path.replace(" ", "%20").encode("latin-1")
+        connection.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        with connection.makefile("rb") as file:
+            answer = file.read()
+    return int(answer.split()[1]), answer
+
+
+@pytest.mark.parametrize("parser", ["httptools", "h11"])
+def test_a_real_server_gives_no_planted_secret_whatever_comes_over_the_wire(
+    assets: Assets, app: Starlette, parser: str
+) -> None:
+    secret = assets.root.parent / "secret.txt"
+    raw = ("..\x00/{}", "\x00../{}", "..\x7f/{}", "\xc0\xae\xc0\xae/{}", "..\xff/{}", "..\t/{}")
+    spellings = [*SPELLINGS, *raw, *("../" * depth + "{absolute}" for depth in (1, 3, 9))]
+    with serving(app, parser) as address:
+        for spelling in spellings:
+            for prefix in ("/static/", "/static//", "/static/deep/../"):
+                path = prefix + spelling.format(secret.name, absolute=str(secret))
+                status, answer = sent(address, path)
+                assert status in (400, 404), path
+                assert SECRET.encode() not in answer
+        assert sent(address, assets.url("app.css"))[1].endswith(STYLE.encode())
 
 
 def test_the_real_server_gives_nothing_outside_whatever_comes_over_the_wire(client: httpx.Client) -> None:
