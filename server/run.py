@@ -3,8 +3,11 @@
 What the app does is not known here; it is named by its import path.
 """
 
+import contextlib
 import errno
+import faulthandler
 import importlib.util
+import logging
 import os
 import signal
 import socket
@@ -17,13 +20,18 @@ from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
-from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import ChangeReload, Multiprocess
+from uvicorn.supervisors import ChangeReload
 
+from server import log
 from server.settings import Settings
+from server.workers import ANSWER_SECONDS, END_SECONDS, Workers
 
 APP = "app.main:app"
+HAS_UVLOOP = importlib.util.find_spec("uvloop") is not None
+BACKLOG = 2048
 WATCHED = ["app", "server", "templates", "static"]
+
+logger = logging.getLogger(__name__)
 
 
 class AddressTaken(OSError):
@@ -40,21 +48,31 @@ def config(settings: Settings) -> uvicorn.Config:
         reload=settings.reload,
         reload_dirs=WATCHED if settings.reload else None,
         reload_includes=["*.css", "*.js", "*.svg"] if settings.reload else None,
-        # The fastest loop and parser there are wheels for; Windows has no uvloop.
-        loop="uvloop" if importlib.util.find_spec("uvloop") else "asyncio",
-        http="httptools",
+        # The fastest loop and parser there are wheels for; the parser with limits on the head of a request.
+        loop="uvloop" if HAS_UVLOOP else "asyncio",
+        http="server.protocol:HttpProtocol",
+        # The only one of Uvicorn's three that neither copies frames through streams nor keeps a task a connection.
         ws="websockets-sansio",
         # Fragments are small and mostly sent on loopback: deflate would cost more than it saves.
         ws_per_message_deflate=False,
-        # Nobody is trusted to say for whom they speak; a proxy needs to be allowed by name.
-        proxy_headers=False,
+        # A page says in a few kilobytes what it shows; the guard holds this limit under other servers too.
+        ws_max_size=64 * 1024,
+        # Nobody is trusted to say for whom they speak, unless the owner says that there is a proxy on this machine.
+        proxy_headers=settings.proxy_headers,
+        forwarded_allow_ips="127.0.0.1,::1",
+        # Nobody needs to know.
         server_header=False,
         # Long enough for a person to read and click again on the same connection.
         timeout_keep_alive=30,
+        # What a thousand tabs need that come back at once, after a restart, before the first is answered.
+        backlog=BACKLOG,
+        # A request that is being answered may end; an export of a gigabyte does not hold up a restart.
         timeout_graceful_shutdown=3,
-        log_level=settings.log_level,
-        # One line a request is for debugging; the terminal of a person stays calm.
-        access_log=settings.log_level == "debug",
+        log_config=log.config(settings.log_level, settings.log_format),
+        # One line a request comes from server/log.py, which knows the request's id and how long it took.
+        access_log=False,
+        timeout_worker_healthcheck=ANSWER_SECONDS,
+        # An app that cannot start is not served.
         lifespan="on",
     )
 
@@ -65,44 +83,70 @@ def serve(settings: Settings) -> int:
     Whoever ends at a signal takes it before the address is printed, so that none is lost while the app is loaded.
     """
     configuration = config(settings)
-    server = uvicorn.Server(configuration)
-    with _listen(settings) as listening:
+    if not HAS_UVLOOP:
+        logger.warning("uvloop is not installed here: asyncio's own event loop serves, at about half the speed.")
+    server = Server(configuration)
+    with contextlib.ExitStack() as open_sockets:
+        sockets = [open_sockets.enter_context(each) for each in _listen(settings)]
         if settings.reload:
-            reloader = ChangeReload(configuration, target=server.run, sockets=[listening])
+            reloader = ChangeReload(configuration, target=server.run, sockets=sockets)
             _hear_the_end(reloader.signal_handler)
-            _announce(settings, listening)
+            _announce(settings, sockets[0])
             reloader.run()
             return 0
         if settings.workers > 1:
-            supervisor = Multiprocess(configuration, sockets=[listening])
-            _announce(settings, listening)
-            # A worker that cannot load the app would be started again for ever: load it here first.
+            workers = Workers(configuration, sockets)
+            _announce(settings, sockets[0])
+            # Why an app cannot be loaded is said once, here, instead of by every worker.
             configuration.load_app()
-            supervisor.run()
-            return int(any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes))
+            workers.run()
+            return workers.failure
         # Uvicorn raises the signal again, at its end, for whoever was there before: itself, so that the end is clean.
         _hear_the_end(server.handle_exit)
-        _announce(settings, listening)
-        server.run(sockets=[listening])
+        _announce(settings, sockets[0])
+        server.run(sockets=sockets)
         return 0 if server.started else 1
 
 
-def _listen(settings: Settings) -> socket.socket:
-    """Listen before anything is loaded: a taken port is one line, and who comes early waits for the answer."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+class Server(uvicorn.Server):
+    """A server that ends within END_SECONDS of a signal, whatever hangs; the stack is then in the log."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin the end."""
+        faulthandler.dump_traceback_later(END_SECONDS, exit=True)
+        super().handle_exit(sig, frame)
+
+
+def _listen(settings: Settings) -> list[socket.socket]:
+    """Listen before anything is loaded: a taken port is one line, and who comes early waits for the answer.
+
+    One socket a worker where the system spreads connections over the sockets of one address: Linux alone does.
+    """
+    count = settings.workers if sys.platform == "linux" else 1
+    if count == 1:
+        return [_socket(settings, settings.port)]
+    # Sockets that share an address would also share it with a second server that is started by mistake.
+    with _socket(settings, settings.port) as only:
+        port = only.getsockname()[1]
+    return [_socket(settings, port, shared=True) for _ in range(count)]
+
+
+def _socket(settings: Settings, port: int, shared: bool = False) -> socket.socket:
+    listening = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET, socket.SOCK_STREAM)
     if os.name == "posix":
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
-        listening.bind((settings.host, settings.port))
-        listening.listen()
+        listening.bind((settings.host, port))
+        listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
         if error.errno == errno.EADDRINUSE:
             raise AddressTaken(
-                f"Port {settings.port} is in use: stop the program that has it, or choose another with --port."
+                f"Port {port} is in use: stop the program that has it, or choose another with --port."
             ) from None
-        raise AddressTaken(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}.") from None
+        raise AddressTaken(f"Cannot listen on {settings.host}:{port}: {error.strerror}.") from None
     listening.set_inheritable(True)
     return listening
 

@@ -1,0 +1,95 @@
+"""Uvicorn's HTTP protocol, with limits on the head of a request: its size, and the time until it is whole.
+
+Uvicorn itself waits for ever for a head that does not end, and keeps whatever comes.
+"""
+
+import asyncio
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from server.guard import SECURITY_HEADERS
+
+HEAD_SECONDS = 10
+HEAD_LIMIT = 64 * 1024
+TOO_LARGE = "The head of this request is larger than 64 KiB."
+TOO_SLOW = "The head of this request did not come within 10 seconds."
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """httptools; a head is whole within HEAD_SECONDS of its first byte and is not larger than HEAD_LIMIT bytes.
+
+    A connection that sends nothing at all is closed after the same time. Status 408 and 431 as in RFC 9110, section
+    15.5.9, and RFC 6585, section 5.
+    """
+
+    _head_timer: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+    _refusal: tuple[int, str] | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin to wait for the first head."""
+        super().connection_made(transport)
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._refuse_slow_head)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; what one call brings may hold the rest of one head and all of the next."""
+        super().data_received(data)
+        if self._awaits_head():
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_LIMIT:
+                self._refuse(431, TOO_LARGE)
+            elif self._head_timer is None:
+                self._head_timer = self.loop.call_later(HEAD_SECONDS, self._refuse_slow_head)
+
+    def on_headers_complete(self) -> None:
+        """Let the app answer, unless the head came in one piece that is too large."""
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        self._head_bytes = 0
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_LIMIT:
+            self._refusal = (431, TOO_LARGE)
+            # The parser passes it on to data_received, which then answers.
+            raise httptools.HttpParserError
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer a head that cannot be understood, or not be taken, and close."""
+        status, words = self._refusal or (400, msg)
+        self._refuse(status, words)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        super().connection_lost(exc)
+
+    def _awaits_head(self) -> bool:
+        """Whether what has come so far ends within a head, or before one: empty lines may stand there."""
+        scope = self.scope
+        # A message that has begun gets its method when its head is whole.
+        if scope is None or "method" not in scope:
+            return True
+        return self.cycle is not None and self.cycle.response_complete and self.timeout_keep_alive_task is None
+
+    def _refuse_slow_head(self) -> None:
+        if self.scope is None:
+            self.transport.close()  # Nothing was asked, so there is nothing to answer.
+        else:
+            self._refuse(408, TOO_SLOW)
+
+    def _refuse(self, status: int, words: str) -> None:
+        if self.transport.is_closing():
+            return
+        headers = [
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", b"%d" % len(words)),
+            (b"connection", b"close"),
+            *SECURITY_HEADERS,
+        ]
+        lines = [STATUS_LINE[status], *(b"%s: %s\r\n" % header for header in headers), b"\r\n", words.encode()]
+        self.transport.write(b"".join(lines))
+        self.transport.close()

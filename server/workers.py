@@ -1,0 +1,159 @@
+"""Several processes that answer: Uvicorn's supervisor, with an eye on what it does not see.
+
+A worker that ends is replaced at once. One whose event loop stands still ends itself, with its stack in the log, and
+is replaced: Uvicorn's own ping is answered by a thread, which goes on while the loop hangs. One that ends before it
+has ever answered would do so for ever: then all end. Each worker has a socket of its own where the system spreads
+connections over them, kept open here, so that who comes while a worker is replaced waits instead of being refused.
+"""
+
+import faulthandler
+import logging
+import multiprocessing.connection
+import signal
+import time
+from socket import socket
+
+import uvicorn
+from uvicorn.supervisors.multiprocess import Multiprocess, Process
+
+logger = logging.getLogger(__name__)
+
+# A loop that has not turned for so long hangs; the watch is wound up once a second.
+HANG_SECONDS = 10
+# How long the supervisor waits for an answer: a worker that hangs has ended itself by then, one that is stopped cannot.
+ANSWER_SECONDS = 12
+# A worker that has not ended by then is killed: a little more than Uvicorn's graceful end takes.
+END_SECONDS = 4.5
+
+
+class WatchedServer(uvicorn.Server):
+    """A server that ends its process when the event loop hangs, even in C code that never gives way.
+
+    It ends as well when the supervisor is gone, as nobody else would end it then.
+    """
+
+    async def on_tick(self, counter: int) -> bool:
+        """Wind up the watch; called ten times a second."""
+        if counter % 10 == 0:
+            faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
+            supervisor = multiprocessing.parent_process()
+            self.should_exit = self.should_exit or not (supervisor and supervisor.is_alive())
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """End gracefully, unwatched: there are no ticks any more."""
+        faulthandler.cancel_dump_traceback_later()
+        await super().shutdown(sockets)
+
+
+class Worker(Process):
+    """A process that answers on `sockets`."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket]) -> None:
+        super().__init__(config, sockets)
+        self.sockets = sockets
+        self.has_started = False
+
+    @property
+    def server(self) -> uvicorn.Server:
+        """The server inside the process; made there."""
+        if self._server is None:
+            self._server = WatchedServer(self.config)
+        return self._server
+
+    def is_alive(self, timeout: float = 5) -> bool:
+        """Whether the process is there and answers; remembers whether it has ever served."""
+        try:
+            self.parent_conn.send(b"ping")
+            # One that ends meanwhile is known at once.
+            answered = multiprocessing.connection.wait([self.parent_conn, self.process.sentinel], timeout)
+            if self.parent_conn not in answered:
+                return False
+            self.has_started = self.parent_conn.recv() or self.has_started
+        except (OSError, EOFError):
+            return False
+        return True
+
+    def ended_before_start(self) -> bool:
+        """Whether it gave up by itself without having served."""
+        return not self.has_started and bool(self.exitcode and self.exitcode > 0)
+
+
+class Workers(Multiprocess):
+    """The supervisor: worker number n answers on `sockets[n]`, or all on the only one.
+
+    `failure` is the exit code of a worker that could not start, 0 where all did.
+    """
+
+    processes: list[Worker]  # type: ignore[assignment]
+    failure = 0
+
+    def init_processes(self) -> None:
+        """Start every worker."""
+        for number in range(self.processes_num):
+            self.processes.append(self._start([self.sockets[number % len(self.sockets)]]))
+
+    def run(self) -> None:
+        """Keep the workers alive until a signal."""
+        self.init_processes()
+        while not self.should_exit.is_set():
+            multiprocessing.connection.wait([worker.process.sentinel for worker in self.processes], timeout=0.5)
+            self.handle_signals()
+            self.keep_subprocess_alive()
+        self.terminate_all()
+        self.join_all()
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace the workers that are gone, or do not answer."""
+        for number, worker in enumerate(self.processes):
+            if self.should_exit.is_set() or worker.is_alive(self.config.timeout_worker_healthcheck):
+                continue
+            worker.kill()
+            worker.process.join()
+            if worker.ended_before_start():
+                logger.error("Worker %s could not start the app; ending.", worker.pid)
+                self.failure = worker.exitcode or 1
+                self.should_exit.set()
+                return
+            logger.warning("Worker %s ended (%s); another takes its place.", worker.pid, _reason(worker.exitcode))
+            self.processes[number] = self._start(worker.sockets)
+
+    def restart_all(self) -> None:
+        """Replace each worker by a new one that answers already (SIGHUP)."""
+        for number, old in enumerate(self.processes):
+            new = self._start(old.sockets)
+            if not new.wait_until_ready(self.config.timeout_worker_healthcheck, self.should_exit):
+                new.kill()
+                new.process.join()
+                logger.error("A new worker did not start; those that run stay.")
+                return
+            new.has_started = True
+            self.processes[number] = new
+            old.terminate()
+            old.process.join(END_SECONDS)
+
+    def join_all(self) -> None:
+        """Wait for the end of all, and kill those that do not come to it."""
+        end = time.monotonic() + END_SECONDS
+        for worker in self.processes:
+            worker.process.join(max(0.0, end - time.monotonic()))
+            if worker.process.is_alive():
+                logger.warning("Worker %s did not end within %s s and was killed.", worker.pid, END_SECONDS)
+                worker.process.kill()
+                worker.process.join()
+
+    def handle_ttin(self) -> None:
+        """The number of workers, each with its socket, is chosen at start."""
+
+    handle_ttou = handle_ttin
+
+    def _start(self, sockets: list[socket]) -> Worker:
+        worker = Worker(self.config, sockets)
+        worker.start()
+        return worker
+
+
+def _reason(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        return signal.Signals(-exitcode).name
+    return f"exit code {exitcode}"
