@@ -3,28 +3,26 @@
 `python server.py`, `uvicorn app.main:app` and Gunicorn all serve `app` from here, guarded and cached alike.
 """
 
-import contextlib
-import os
-import secrets
 import sys
+import tempfile
 import time
 import tomllib
-from pathlib import Path
-from tempfile import mkstemp
 
 from fasthtml.core import FastHTML
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
-from app import exports, imports, tasks
+from app import exports, imports, sign_in, tasks
 from app.db import UnusableDatabase, UnusableDirectory, db, prepare
 from app.migrations import migrations
-from app.pages import HANDLERS, ROOT, assets, error_answer
+from app.pages import HANDLERS, ROOT, assets, shell
+from app.sessions import sessions
 from server.bodies import FORM_LIMIT
 from server.fragments import FragmentCache
 from server.guard import Guard
 from server.settings import LOOPBACK_NAMES, Settings, SettingsError
+from server.token import keep_out_of_logs, secret
 from templates import layout
 
 SESSION_COOKIE = "kindling_session"
@@ -42,23 +40,10 @@ class App(FastHTML):
             hosts={settings.host, *LOOPBACK_NAMES, *settings.allow_host},
             uploads={"/imports"},
             max_upload=settings.max_upload,
+            admit=sessions.admit,
             cache=lambda app: FragmentCache(app, db.token, session_cookie=SESSION_COOKIE, check=settings.reload),
-            refusal=lambda scope, status, words: error_answer(Request(scope), status, words),
+            refusal=sign_in.refusal,
         )
-
-
-def session_key(directory: Path) -> str:
-    """The key that signs sessions, made at the first start, readable by its owner alone."""
-    path = directory / "session.key"
-    if not path.exists():
-        file, whole = mkstemp(dir=directory)
-        with os.fdopen(file, "w") as key:
-            key.write(secrets.token_urlsafe(32))
-        # Of two processes that start at once, one makes the key and both read it whole.
-        with contextlib.suppress(FileExistsError):
-            os.link(whole, path)
-        os.unlink(whole)
-    return path.read_text()
 
 
 try:
@@ -69,26 +54,34 @@ except (SettingsError, UnusableDatabase) as problem:
     sys.exit(2 if isinstance(problem, SettingsError | UnusableDirectory) else 1)
 
 
+sessions.open(settings.data, settings.host)
+keep_out_of_logs()
+
+
 async def start() -> None:
     """Open the file, and take up what a stop has left."""
     db.open(database)
+    # Large uploads wait on the disk of the data, not in a memory that the system calls its temporary directory.
+    tempfile.tempdir = str(settings.data.resolve())
     await imports.recover()
+    await sessions.sweep()
 
 
 async def stop() -> None:
     """Let imports end and writes reach the disk."""
     await imports.end_all()
+    tempfile.tempdir = None
     db.close()
 
 
 app = App(
     title=layout.NAME,
     hdrs=layout.head(assets.url),
-    body_wrap=layout.shell,
+    body_wrap=shell,
     default_hdrs=False,
     canonical=False,
     htmlkw={"lang": "en"},
-    secret_key=session_key(settings.data),
+    secret_key=secret(settings.data / "session.key"),
     session_cookie=SESSION_COOKIE,
     same_site="lax",
     max_part_size=FORM_LIMIT,
@@ -97,7 +90,7 @@ app = App(
     on_shutdown=[stop],
 )
 app.mount(assets.prefix, assets)
-for feature in (tasks, imports, exports):
+for feature in (tasks, imports, exports, sign_in):
     feature.rt.to_app(app)
 
 

@@ -128,3 +128,15 @@ def create_imports(db: Database) -> None:
             PRIMARY KEY (import_id, task_id)
         ) WITHOUT ROWID
     """)
+
+
+@migrations()
+def create_sessions(db: Database) -> None:
+    """Who is signed in from another machine: hashes only, so that the file opens no door."""
+    db.execute(f"""
+        CREATE TABLE sessions (
+            cookie_hash TEXT PRIMARY KEY,
+            token_hash TEXT NOT NULL,
+            created_at TEXT NOT NULL DEFAULT ({NOW})
+        ) WITHOUT ROWID
+    """)

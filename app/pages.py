@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from server.assets import Assets
+from server.fragments import signed_in
 from templates import errors, layout
 from templates.tags import Safe
 
@@ -31,7 +32,12 @@ def wants_fragment(request: Request) -> bool:
 
 def page(title: str, content: object, area: str = "") -> Safe:
     """A whole page of this app."""
-    return layout.page(title, content, asset=assets.url, area=area)
+    return layout.page(title, content, asset=assets.url, area=area, signed_in=signed_in())
+
+
+def shell(content: object) -> tuple[Safe, ...]:
+    """What stands around the content of a page that FastHTML puts together."""
+    return layout.shell(content, signed_in=signed_in())
 
 
 def answer(request: Request, title: str, fragment: Safe, area: str = "") -> Safe:

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from click_default_group import DefaultGroup
 
-from server.settings import LOG_FORMATS, LOG_LEVELS, PREFIX, Settings, SettingsError, size
+from server.settings import LOG_FORMATS, LOG_LEVELS, PREFIX, Settings, SettingsError, is_loopback, size
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -55,19 +55,20 @@ class Size(click.ParamType[int]):
             self.fail(str(error), parameter, context)
 
 
+# A directory that is named is found from where the person stands, the default one in the project.
+DATA: dict[str, Any] = _setting("data") | {
+    "type": click.Path(file_okay=False, resolve_path=True, path_type=Path),
+    "default": ROOT / Settings.data,
+    "show_default": str(Settings.data),
+    "help": "Directory of the data.",
+}
 FILE = click.Path(dir_okay=False, exists=True, resolve_path=True, path_type=Path)
 
 
 @commands.command()
 @click.option("--host", **_setting("host"), help="Address to listen on.")
 @click.option("--port", type=int, **_setting("port"), help="Port to listen on; 0 takes a free one.")
-# A directory that is named is found from where the person stands, the default one in the project.
-@click.option(
-    "--data",
-    type=click.Path(file_okay=False, resolve_path=True, path_type=Path),
-    **_setting("data") | {"default": ROOT / Settings.data, "show_default": str(Settings.data)},
-    help="Directory of the data.",
-)
+@click.option("--data", **DATA)
 @click.option("--workers", type=int, **_setting("workers"), help="Processes that answer requests.")
 @click.option("--reload/--no-reload", **_setting("reload"), help="Start again whenever the code changes.")
 @click.option("--open/--no-open", **_setting("open"), help="Open the page in the browser.")
@@ -100,6 +101,27 @@ def run(**options: Any) -> None:
         click.echo(f"server.py: {error}", err=True)
         sys.exit(2)
     sys.exit(code)
+
+
+@commands.command()
+@click.option("--new", is_flag=True, help="Make a new one first, which signs everybody out.")
+@click.option("--data", **DATA)
+@click.option("--host", **_setting("host"), help="The --host of the server.")
+@click.option("--port", type=int, **_setting("port"), help="The --port of the server.")
+@click.option("--tls/--no-tls", **_setting("tls"), help="Whether the server has --tls.")
+def token(new: bool, data: Path, host: str, port: int, tls: bool) -> None:
+    """Show the link that signs another machine in, and its QR code."""
+    from server.token import invitation, read, renew  # Only here.
+
+    # A server for this machine alone asks nobody: who wants the link means one that others can reach.
+    host = "0.0.0.0" if is_loopback(host) else host
+    host = f"[{host}]" if ":" in host else host
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        click.echo(invitation(renew(data) if new else read(data), f"{'https' if tls else 'http'}://{host}:{port}"))
+    except OSError as error:
+        click.echo(f"server.py: The token in {data} cannot be used: {error.strerror}.", err=True)
+        sys.exit(2)
 
 
 @commands.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})

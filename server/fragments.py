@@ -26,10 +26,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 logger = logging.getLogger("uvicorn.error")
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
-# The values of the two cookies that say who it is: session and time zone.
-Person = tuple[str, str]
+# The values of the two cookies that say who it is, session and time zone, and whether they are signed in.
+Person = tuple[str, str, str]
 Key = tuple[Any, ...]
-NOBODY: Person = ("", "")
+NOBODY: Person = ("", "", "")
+# Where a scope says that the person is signed in; whoever checks it sets it to any text.
+SIGNED_IN = "kindling.signed_in"
 
 # What an entry costs beside its body and its key: headers and place in the table, measured with tracemalloc.
 ENTRY_BYTES = 1024
@@ -43,6 +45,7 @@ class _View:
     """What a route has said, while it renders, about the view that is being made."""
 
     zone: tzinfo | None = None
+    signed_in: bool = False
     is_fragment: bool = False
     day: date | None = None
 
@@ -97,6 +100,12 @@ def zone() -> tzinfo | None:
     """The person's time zone, None for the machine's own; it is part of the person, so any view may ask for it."""
     view = _view.get()
     return view.zone if view else None
+
+
+def signed_in() -> bool:
+    """Whether the person has signed in, and so can sign out; it is part of the person, so any view may ask for it."""
+    view = _view.get()
+    return view is not None and view.signed_in
 
 
 class FragmentCache:
@@ -165,12 +174,13 @@ class FragmentCache:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        _view.set(_View(zone=_zone_named(self._person(scope)[1])))
+        _view.set(_view_of(self._person(scope)))
         await self.app(scope, receive, send)
 
     def _person(self, scope: Scope) -> Person:
         """Who asks. The header may come in several pieces."""
-        return _person(b"; ".join([value for name, value in scope["headers"] if name == b"cookie"]), *self._cookies)
+        cookies = b"; ".join([value for name, value in scope["headers"] if name == b"cookie"])
+        return _person(cookies, *self._cookies, scope.get(SIGNED_IN, ""))
 
     async def _render(
         self,
@@ -183,7 +193,7 @@ class FragmentCache:
         if_none_match: bytes | None,
     ) -> None:
         """Let the app answer; keep the answer if the route is a fragment and all went well."""
-        view = _View(zone=_zone_named(person[1]))
+        view = _view_of(person)
         _view.set(view)
         start: Message | None = None
         chunks: list[bytes] = []
@@ -222,7 +232,7 @@ class FragmentCache:
         self._hits += 1
         if self._hits % CHECK_EVERY:
             return
-        _view.set(_View(zone=_zone_named(person[1])))
+        _view.set(_view_of(person))
         chunks: list[bytes] = []
 
         async def collect(message: Message) -> None:
@@ -272,10 +282,14 @@ def _bytes(key: Key, entry: _Entry) -> int:
 
 
 @lru_cache(maxsize=128)
-def _person(cookies: bytes, session_cookie: str, zone_cookie: str) -> Person:
+def _person(cookies: bytes, session_cookie: str, zone_cookie: str, signed_in: str) -> Person:
     """Who asks, read from the cookies as the app reads them: otherwise one could be shown what another one sees."""
     values = cookie_parser(cookies.decode("latin-1"))
-    return values.get(session_cookie, ""), values.get(zone_cookie, "")
+    return values.get(session_cookie, ""), values.get(zone_cookie, ""), signed_in
+
+
+def _view_of(person: Person) -> _View:
+    return _View(zone=_zone_named(person[1]), signed_in=bool(person[2]))
 
 
 @lru_cache(maxsize=128)

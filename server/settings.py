@@ -67,11 +67,6 @@ class Settings:
             raise SettingsError(f"--max-upload is at least 1 byte, not {self.max_upload}.")
         if bool(self.cert) != bool(self.key):
             raise SettingsError("--cert and --key come together: name both files, or use --tls alone.")
-        if not is_loopback(self.host):
-            raise SettingsError(
-                f"--host {self.host} would let other machines in, and there is no sign-in yet: "
-                "use 127.0.0.1, or put a proxy that asks for a password in front."
-            )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from templates.tags import (
     A,
     Body,
+    Button,
     Div,
+    Form,
     Head,
     Header,
     Html,
@@ -27,11 +29,11 @@ HTMX = '{"metaCharacter":"-","includeIndicatorCSS":false,"extensions":"ws"}'
 Asset = Callable[[str], str]
 
 
-def page(title: str, content: object, *, asset: Asset, area: str = "") -> Safe:
+def page(title: str, content: object, *, asset: Asset, area: str = "", signed_in: bool = False) -> Safe:
     """A whole page: `content` in the shell; `asset` gives the address of a static file, `area` is where we are."""
     return Html(
         Head(*head(asset), Title(f"{title} · {NAME}")),
-        Body(*shell(content, area)),
+        Body(*shell(content, area, signed_in)),
         lang="en",
     )
 
@@ -50,14 +52,15 @@ def head(asset: Asset) -> tuple[Safe, ...]:
     )
 
 
-def shell(content: object, area: str = "") -> tuple[Safe, ...]:
-    """Header, main part and the place for toasts."""
+def shell(content: object, area: str = "", signed_in: bool = False) -> tuple[Safe, ...]:
+    """Header, main part and the place for toasts; who is signed in can sign out."""
     return (
         A("Skip to the content", href="#main", cls="skip"),
         Header(
             A(Span(cls="flame", aria_hidden="true"), NAME, href="/tasks", cls="brand"),
             Nav(
                 [A(name, href=path, aria_current="page" if path == area else None) for path, name in AREAS.items()],
+                Form(Button("Sign out", cls="button"), method="post", action="/sign-out") if signed_in else None,
                 aria_label="Main",
             ),
             cls="top",

@@ -136,7 +136,6 @@ def test_the_version_is_that_of_the_project() -> None:
         (["--port", "http"], {}, ["--port", "http", "integer"]),
         (["--workers", "0"], {}, ["--workers", "at least 1"]),
         (["--workers", "2", "--reload"], {}, ["--reload", "one worker"]),
-        (["--host", "0.0.0.0"], {}, ["0.0.0.0", "other machines"]),
         (["--log-level", "loud"], {}, ["--log-level", "loud", "warning"]),
         (["--prot", "80"], {}, ["--prot", "--port"]),
         (["--port"], {}, ["--port", "argument"]),
@@ -205,3 +204,30 @@ def test_the_tests_are_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ended = CliRunner().invoke(commands, ["test", "tests/app", "-k", "milk", "--help"])
     assert ended.exit_code == 3
     assert called == [[sys.executable, "-m", "pytest", "tests/app", "-k", "milk", "--help"]]
+
+
+def test_the_token_is_shown_with_its_link_and_kept(tmp_path: Path) -> None:
+    shown = server_py("token", "--data", tmp_path / "data", "--host", "tasks.test", "--port", 8000, "--tls")
+    token = (tmp_path / "data" / "token").read_text()
+    assert shown.returncode == 0
+    assert shown.stdout.endswith(f" https://tasks.test:8000/sign-in?token={token}\n")
+    again = server_py("token", KINDLING_DATA=str(tmp_path / "data"), KINDLING_HOST="fd00::2", KINDLING_PORT="81")
+    assert again.stdout.endswith(f" http://[fd00::2]:81/sign-in?token={token}\n")
+
+
+def test_the_link_is_for_other_machines(tmp_path: Path) -> None:
+    shown = server_py("token", "--data", tmp_path)
+    assert not re.search(r"//(localhost|127\.|0\.0\.0\.0|\[::)", shown.stdout)
+
+
+def test_a_new_token_is_asked_for(tmp_path: Path) -> None:
+    tokens = [server_py("token", "--data", tmp_path, *more).stdout[-33:] for more in ([], [], ["--new"], [])]
+    assert tokens[0] == tokens[1] != tokens[2] == tokens[3]
+
+
+def test_a_token_that_cannot_be_kept_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ended = server_py("token", "--data", tmp_path / "file" / "data")
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert str(tmp_path / "file" / "data") in line

@@ -26,3 +26,13 @@ def test_a_page_needs_nothing_from_elsewhere_and_nothing_inline() -> None:
         for name in ("src", "href"):
             assert element.get(name, "/").startswith(("/", "#"))
     assert all(script.text is None for script in document.iter("script"))
+
+
+def test_who_is_signed_in_can_sign_out() -> None:
+    def forms(**options: bool) -> list[tuple[str | None, str | None]]:
+        text = page("Title", P("content"), asset=lambda name: f"/static/{name}", **options)
+        document = html5lib.parse(text, namespaceHTMLElements=False)
+        return [(form.get("method"), form.get("action")) for form in document.iterfind("body/header//form")]
+
+    assert forms() == []
+    assert forms(signed_in=True) == [("post", "/sign-out")]

@@ -1,0 +1,126 @@
+"""Who is signed in: where other machines can reach the app, each browser shows a cookie that it got for the token.
+
+The file keeps hashes of both, never what opens a door. Programs of this machine need none while the app listens to them
+alone.
+"""
+
+import secrets
+import time
+from functools import lru_cache
+from pathlib import Path
+
+from sqlite_utils.utils import sqlite3
+from starlette.requests import cookie_parser
+from starlette.types import Scope
+
+from app.db import Connection, db
+from app.pages import assets
+from server.fragments import SIGNED_IN
+from server.guard import Refused, local_address
+from server.settings import is_loopback
+from server.token import Token, hashed
+
+LIFETIME = 180 * 24 * 60 * 60
+# What answers anyone: the way in and the health; beside them the static files.
+OPEN = frozenset(("/sign-in", "/healthz"))
+SIGN_IN_FIRST = (
+    "Sign in first: open the link that the server printed in its terminal, or paste the token. "
+    "“python server.py token” shows both again."
+)
+
+
+class Sessions:
+    """The sessions of one data directory, for a server that is bound to one host."""
+
+    def open(self, directory: Path, host: str) -> None:
+        """Begin to know who may come in."""
+        self.token = Token(directory)
+        self.host = host
+        # When the sessions end that were looked up since the last commit, and what the answers hold for.
+        self._ends: dict[str, float] = {}
+        self._state: tuple[int, str] | None = None
+
+    def admit(self, scope: Scope) -> None:
+        """Raises Refused for a request that has to sign in first; marks one that is signed in."""
+        if not self.are_needed(scope) or scope["path"] in OPEN or scope["path"].startswith(f"{assets.prefix}/"):
+            return
+        try:
+            known = self._is_known(cookie_of(scope))
+        except sqlite3.Error:
+            raise Refused(503, "The database cannot be read, so nobody can be let in. Try again in a moment.") from None
+        if not known:
+            raise Refused(401, SIGN_IN_FIRST)
+        scope[SIGNED_IN] = "yes"
+
+    def are_needed(self, scope: Scope) -> bool:
+        """Whether other machines can reach the app: as it was started, or by the connection that this came in on."""
+        return not (is_on_this_machine(self.host) and is_on_this_machine(local_address(scope)))
+
+    async def begin(self) -> str:
+        """Make a session; the value of its cookie."""
+        cookie = secrets.token_urlsafe(24)
+        row = [hashed(cookie), self.token.hash()]
+        await db.write(
+            lambda connection: connection.execute("INSERT INTO sessions (cookie_hash, token_hash) VALUES (?, ?)", row)
+        )
+        return cookie
+
+    async def end(self, cookie: str) -> None:
+        """End the session of this cookie; who has a copy of it is signed out too."""
+        await db.write(
+            lambda connection: connection.execute("DELETE FROM sessions WHERE cookie_hash = ?", [hashed(cookie)])
+        )
+
+    async def sweep(self) -> None:
+        """Delete what has ended by itself."""
+        await db.write(_delete_old)
+
+    def _is_known(self, cookie: str) -> bool:
+        if not cookie:
+            return False
+        state = db.token(), self.token.hash()
+        if state != self._state:
+            self._ends.clear()
+            self._state = state
+        end = self._ends.get(cookie)
+        if end is None:
+            found = db.read(
+                "SELECT CAST(strftime('%s', created_at) AS INTEGER) FROM sessions "
+                "WHERE cookie_hash = ? AND token_hash = ?",
+                [hashed(cookie), state[1]],
+            )
+            if not found:
+                return False
+            end = self._ends[cookie] = found[0][0] + LIFETIME
+        return time.time() < end
+
+
+def cookie_of(scope: Scope) -> str:
+    """The cookie of a session; empty where there is none."""
+    header = b"; ".join([value for name, value in scope["headers"] if name == b"cookie"])
+    return _cookie(header, cookie_name(scope)) if header else ""
+
+
+def cookie_name(scope: Scope) -> str:
+    """Cookies know no ports: two apps on one machine would take each other's without one in the name."""
+    return f"kindling_access_{(scope.get('server') or ('', 0))[1]}"
+
+
+@lru_cache(maxsize=256)
+def is_on_this_machine(address: str) -> bool:
+    """Whether only programs of this machine can come in at an address, or at the file of a socket."""
+    return address.startswith("/") or is_loopback(address.removeprefix("::ffff:"))
+
+
+@lru_cache(maxsize=256)
+def _cookie(header: bytes, name: str) -> str:
+    return cookie_parser(header.decode("latin-1")).get(name, "")
+
+
+def _delete_old(connection: Connection) -> None:
+    connection.execute(
+        "DELETE FROM sessions WHERE created_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?)", [f"-{LIFETIME} seconds"]
+    )
+
+
+sessions = Sessions()

@@ -1,0 +1,32 @@
+"""The way in from another machine: one field for the token, one button."""
+
+from templates.tags import H1, Button, Form, Input, Label, P, Safe, Section
+
+
+def sign_in_page(token: str, next: str, problem: str = "") -> Safe:
+    """The form, filled in where the link held the token; `next` is the page that was wanted."""
+    return Section(
+        H1("Sign in"),
+        P(problem, cls="form-error", role="alert")
+        if problem
+        else P("The token is part of the link that the server printed."),
+        Form(
+            Label(
+                "Token",
+                Input(
+                    name="token",
+                    type="password",
+                    value=token,
+                    required=True,
+                    autofocus=not token,
+                    autocomplete="current-password",
+                ),
+            ),
+            Input(type="hidden", name="next", value=next),
+            Button("Sign in", cls="button primary", autofocus=bool(token)),
+            method="post",
+            action="/sign-in",
+            cls="edit-form",
+        ),
+        cls="card error-page",
+    )

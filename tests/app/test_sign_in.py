@@ -1,0 +1,326 @@
+"""Signing in and out, on a server that other machines could reach, over HTTP as a person does it."""
+
+import asyncio
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+import html5lib
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.exceptions import HTTPException
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from app.sign_in import SLOWEST, WAITING, WrongTokens, delay, path_of_this_app
+from server.token import read
+from tests.conftest import ROOT
+from tests.server.test_run import Running
+
+DAYS_180 = 180 * 24 * 60 * 60
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Told to listen to all machines; for the tests it is bound to this one."""
+    running = Running(
+        *("-m", "uvicorn", "app.main:app", "--port", "0"),
+        data=tmp_path_factory.mktemp("open") / "data",
+        KINDLING_HOST="0.0.0.0",
+    )
+    yield running
+    running.end_anyhow()
+
+
+@pytest.fixture
+def client(running: Running) -> Iterator[httpx.Client]:
+    with running.client() as client:
+        yield client
+
+
+def token_of(running: Running) -> str:
+    return read(running.data)
+
+
+def sign_in(client: httpx.Client, token: str, next: str = "/tasks") -> httpx.Response:
+    return client.post("/sign-in", data={"token": token, "next": next})
+
+
+def form_of(answer: httpx.Response) -> dict[str, str]:
+    """The fields of the sign-in form on a page."""
+    form = html5lib.parse(answer.text, namespaceHTMLElements=False).find(".//form[@action='/sign-in']")
+    return {field.get("name"): field.get("value") for field in form.findall(".//input")}
+
+
+def test_without_a_session_there_is_only_the_way_in(client: httpx.Client) -> None:
+    for path in ("/", "/tasks", "/tasks/1", "/imports", "/export.db", "/nothing"):
+        answer = client.get(path)
+        assert answer.status_code == 401
+        assert "python server.py token" in answer.text
+        assert answer.headers["cache-control"] == "no-store"
+        assert "Sign out" not in answer.text
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        assert client.request(method, "/tasks", data={"title": "x"}).status_code == 401
+    page = client.get("/tasks")
+    style = re.findall(r"/static/app\.[^\"]*css", page.text)[0]
+    for path in (style, "/healthz", "/sign-in"):
+        assert client.get(path).status_code == 200
+
+
+def test_a_fragment_and_json_say_it_too(client: httpx.Client) -> None:
+    toast = client.get("/tasks", headers={"HX-Request": "true"})
+    assert (toast.status_code, toast.headers["hx-retarget"]) == (401, "#toasts")
+    assert "<html" not in toast.text
+    assert "python server.py token" in toast.text
+    said = client.get("/tasks", headers={"Accept": "application/json"})
+    assert (said.status_code, said.json()["status"]) == (401, 401)
+    assert "python server.py token" in said.json()["message"]
+
+
+def handshake(running: Running, **headers: str) -> int:
+    """The status that a WebSocket handshake is answered with."""
+    try:
+        with connect(running.url.replace("http:", "ws:") + "/live", proxy=None, additional_headers=headers):
+            return 101
+    except InvalidStatus as refusal:
+        return refusal.response.status_code
+
+
+def test_a_handshake_without_a_session_is_refused(running: Running, client: httpx.Client) -> None:
+    assert handshake(running) == 401
+    sign_in(client, token_of(running))
+    cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    assert handshake(running, Cookie=cookies) != 401
+    assert handshake(running, Cookie=cookies, Origin="http://evil.example") == 403
+
+
+def test_the_link_takes_one_click_and_changes_nothing_before_it(running: Running, client: httpx.Client) -> None:
+    with closing(sqlite3.connect(running.data / "app.db")) as watching:
+        before = watching.execute("PRAGMA data_version").fetchone()
+        page = client.get("/sign-in", params={"token": token_of(running)})
+        assert page.headers["cache-control"] == "no-store"
+        assert client.head("/sign-in", params={"token": token_of(running)}).status_code == 200
+        assert "set-cookie" not in page.headers
+        assert client.get("/tasks").status_code == 401
+        assert watching.execute("PRAGMA data_version").fetchone() == before
+    answer = client.post("/sign-in", data=form_of(page))
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    (cookie,) = client.cookies.jar
+    assert cookie.name == f"kindling_access_{urlsplit(running.url).port}"
+    assert len(cookie.value or "") >= 32
+    said = answer.headers["set-cookie"].lower()
+    for part in ("; httponly", "; path=/", "; samesite=strict", f"; max-age={DAYS_180}"):
+        assert part in said
+    assert "secure" not in said
+    assert client.get("/tasks").status_code == 200
+
+
+def test_who_asked_for_a_page_comes_to_it(running: Running, client: httpx.Client) -> None:
+    form = form_of(client.get("/tasks?q=milk&status=open"))
+    assert form["next"] == "/tasks?q=milk&status=open"
+    answer = sign_in(client, token_of(running), form["next"])
+    assert (answer.status_code, answer.headers["location"]) == (303, "/tasks?q=milk&status=open")
+    assert sign_in(client, token_of(running), "https://evil.example").headers["location"] == "/"
+
+
+def test_questions_change_nothing_for_who_is_signed_in_either(running: Running, client: httpx.Client) -> None:
+    sign_in(client, token_of(running))
+    with closing(sqlite3.connect(running.data / "app.db")) as watching:
+        before = watching.execute("PRAGMA data_version").fetchone()
+        for path in ("/sign-in", "/sign-out", f"/sign-in?token={token_of(running)}&next=/", "/tasks", "/imports"):
+            for method in ("GET", "HEAD", "OPTIONS"):
+                assert client.request(method, path).status_code in (200, 405)
+        assert watching.execute("PRAGMA data_version").fetchone() == before
+
+
+def test_pages_are_kept_for_who_is_signed_in(running: Running, client: httpx.Client) -> None:
+    sign_in(client, token_of(running))
+    page = client.get("/imports")
+    assert "Sign out" in page.text
+    again = client.get("/imports", headers={"If-None-Match": page.headers["etag"]})
+    assert again.status_code == 304
+
+
+def test_a_cookie_is_dead_after_signing_out(running: Running, client: httpx.Client) -> None:
+    sign_in(client, token_of(running))
+    kept = dict(client.cookies)
+    with running.client() as other:
+        sign_in(other, token_of(running))
+        answer = client.post("/sign-out")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
+        assert not client.cookies
+        with running.client(cookies=kept) as replayed:
+            assert replayed.get("/tasks").status_code == 401
+        assert other.get("/tasks").status_code == 200, "the other browser is another session"
+
+
+@pytest.mark.parametrize("token", ["", "wrong", "ü", "\0", "x" * 10_000])
+def test_a_wrong_token_opens_nothing(running: Running, client: httpx.Client, token: str) -> None:
+    token_of(running)
+    sign_in(client, token_of(running))  # Nobody waits longer for what others have tried.
+    client.cookies.clear()
+    answer = sign_in(client, token, "/imports")
+    assert answer.status_code == 401
+    assert "That is not the token." in answer.text
+    assert form_of(answer) == {"token": "", "next": "/imports"}
+    assert "set-cookie" not in answer.headers
+
+
+def test_a_right_token_does_not_wait_for_wrong_ones(running: Running) -> None:
+    async def try_all() -> None:
+        async with httpx.AsyncClient(base_url=running.url, timeout=20) as client:
+            wrong = [asyncio.ensure_future(client.post("/sign-in", data={"token": "wrong"})) for _ in range(6)]
+            # Once the first is answered all have come.
+            await asyncio.wait(wrong, return_when=asyncio.FIRST_COMPLETED)
+            right = await client.post("/sign-in", data={"token": token_of(running)})
+            assert right.status_code == 303
+            assert not all(each.done() for each in wrong)
+            for each in wrong:
+                each.cancel()
+            await asyncio.gather(*wrong, return_exceptions=True)
+
+    asyncio.run(try_all())
+
+
+def test_a_new_token_signs_everybody_out_while_the_server_runs(running: Running, client: httpx.Client) -> None:
+    old = token_of(running)
+    sign_in(client, old)
+    assert client.get("/tasks").status_code == 200
+    renewed = subprocess.run(
+        [sys.executable, "server.py", "token", "--new", "--data", running.data],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert token_of(running) != old
+    assert f"/sign-in?token={token_of(running)}" in renewed.stdout
+    assert client.get("/tasks").status_code == 401
+    assert sign_in(client, old).status_code == 401
+    assert sign_in(client, token_of(running)).status_code == 303
+    assert client.get("/tasks").status_code == 200
+
+
+def test_no_secret_is_in_the_log(tmp_path: Path) -> None:
+    running = Running(
+        *("-m", "uvicorn", "app.main:app", "--port", "0", "--log-level", "debug"),
+        data=tmp_path / "data",
+        KINDLING_HOST="0.0.0.0",
+    )
+    try:
+        with running.client() as client:
+            token = token_of(running)
+            client.get("/sign-in", params={"token": token})
+            client.get("/sign-in", params={"token": token}, headers={"Host": "evil.example"})
+            sign_in(client, token)
+            client.get("/tasks", params={"token": token})
+            cookies = dict(client.cookies)
+        assert running.end(signal.SIGTERM) in (0, -signal.SIGTERM)
+    finally:
+        running.end_anyhow()
+    assert "GET /sign-in?token=… " in running.printed
+    for secret in (token, *cookies.values()):
+        assert secret not in running.printed
+
+
+PLAIN = """
+import asyncio, httpx
+from app.main import app, start, stop, settings
+from server.token import read
+
+async def ask():
+    await start()
+    for address in ("http://127.0.0.1:5001", "http://192.0.2.7:5001", "https://192.0.2.7:5001"):
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=address) as client:
+            print((await client.get("/imports")).status_code)
+            signed_in = await client.post("/sign-in", data={"token": read(settings.data)})
+            print("Secure" in signed_in.headers["set-cookie"])
+            print("Sign out" in (await client.get("/imports")).text)
+    await stop()
+
+asyncio.run(ask())
+"""
+
+
+def test_a_connection_from_another_machine_needs_a_session_however_the_app_was_started(tmp_path: Path) -> None:
+    """As with `uvicorn app.main:app --host 0.0.0.0`, which no setting knows of; over https the cookie is for https."""
+    asked = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PLAIN],
+        env={**os.environ, "KINDLING_DATA": str(tmp_path / "data")},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert asked.stdout.split() == ["200", "False", "False", "401", "False", "True", "401", "True", "True"], (
+        asked.stderr
+    )
+
+
+# Where to go
+
+
+@pytest.mark.parametrize("address", ["/", "/tasks", "/tasks?q=a%20b&x=//evil", "/ä"])
+def test_a_path_of_this_app_is_gone_to(address: str) -> None:
+    assert path_of_this_app(address) == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "tasks",
+        "//evil.example",
+        "/\\evil.example",
+        "/\t/evil.example",
+        "https://evil.example",
+        "javascript:x",
+        "/a\nb",
+    ],
+)
+def test_any_other_address_is_not(address: str) -> None:
+    assert path_of_this_app(address) == "/"
+
+
+@given(st.text(st.sampled_from("/\\:@.?#ehtvil\t\n \0")))
+def test_nobody_is_led_elsewhere(address: str) -> None:
+    to = urlsplit(urljoin("http://localhost:5001/sign-in", path_of_this_app(address)))
+    assert (to.scheme, to.netloc) == ("http", "localhost:5001")
+
+
+# Patience
+
+
+def test_each_wrong_token_waits_longer_up_to_a_bound() -> None:
+    delays = [delay(count) for count in range(1, 100)]
+    assert delays == sorted(delays)
+    assert delays[0] < 0.5
+    assert delays[-1] == SLOWEST == 8
+
+
+def test_only_so_many_wait_at_once() -> None:
+    async def try_all() -> None:
+        wrong = WrongTokens()
+        waiting = [asyncio.ensure_future(wrong.slow_down()) for _ in range(WAITING)]
+        await asyncio.sleep(0)
+        assert (wrong.waiting, wrong.count) == (20, 20)
+        with pytest.raises(HTTPException) as refusal:
+            await wrong.slow_down()
+        assert refusal.value.status_code == 429
+        assert refusal.value.headers == {"retry-after": "8"}
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert wrong.waiting == 0
+        wrong.forget()
+        assert wrong.count == 0
+
+    asyncio.run(try_all())
