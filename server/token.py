@@ -52,6 +52,8 @@ class Token:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        # Looked at in every request: joining a path takes as long as asking the system about it.
+        self._path = str(directory / FILE_NAME)
         self._state: tuple[int, int] | None = None
         self._hash = ""
 
@@ -66,7 +68,7 @@ class Token:
 
     def _look(self) -> tuple[int, int] | None:
         try:
-            found = os.stat(self._directory / FILE_NAME)
+            found = os.stat(self._path)
         except FileNotFoundError:
             return None
         return found.st_ino, found.st_mtime_ns
