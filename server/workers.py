@@ -8,9 +8,11 @@ connections over them, kept open here, so that who comes while a worker is repla
 
 import faulthandler
 import logging
-import multiprocessing.connection
+import multiprocessing
 import signal
 import time
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
 from socket import socket
 
 import uvicorn
@@ -32,6 +34,15 @@ class WatchedServer(uvicorn.Server):
     It ends as well when the supervisor is gone, as nobody else would end it then.
     """
 
+    def __init__(self, config: uvicorn.Config, started: Connection) -> None:
+        super().__init__(config)
+        self._tell_started = started
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Begin to serve, and tell the supervisor so."""
+        await super().startup(sockets)
+        self._tell_started.send(True)
+
     async def on_tick(self, counter: int) -> bool:
         """Wind up the watch; called ten times a second."""
         if counter % 10 == 0:
@@ -52,31 +63,34 @@ class Worker(Process):
     def __init__(self, config: uvicorn.Config, sockets: list[socket]) -> None:
         super().__init__(config, sockets)
         self.sockets = sockets
-        self.has_started = False
+        # What the worker said at its start stays in the pipe after its end, however soon that came.
+        self._started, self._tell_started = Pipe(duplex=False)
 
     @property
     def server(self) -> uvicorn.Server:
         """The server inside the process; made there."""
         if self._server is None:
-            self._server = WatchedServer(self.config)
+            self._server = WatchedServer(self.config, self._tell_started)
         return self._server
 
     def is_alive(self, timeout: float = 5) -> bool:
-        """Whether the process is there and answers; remembers whether it has ever served."""
+        """Whether the process is there and answers."""
         try:
             self.parent_conn.send(b"ping")
             # One that ends meanwhile is known at once.
-            answered = multiprocessing.connection.wait([self.parent_conn, self.process.sentinel], timeout)
-            if self.parent_conn not in answered:
-                return False
-            self.has_started = self.parent_conn.recv() or self.has_started
+            answered = wait([self.parent_conn, self.process.sentinel], timeout)
+            return self.parent_conn in answered and self.parent_conn.recv() is not None
         except (OSError, EOFError):
             return False
-        return True
 
     def ended_before_start(self) -> bool:
         """Whether it gave up by itself without having served."""
-        return not self.has_started and bool(self.exitcode and self.exitcode > 0)
+        return bool(self.exitcode and self.exitcode > 0) and not self._started.poll()
+
+    def forget(self) -> None:
+        """Close what only a worker that runs needs."""
+        self._started.close()
+        self._tell_started.close()
 
 
 class Workers(Multiprocess):
@@ -97,7 +111,7 @@ class Workers(Multiprocess):
         """Keep the workers alive until a signal."""
         self.init_processes()
         while not self.should_exit.is_set():
-            multiprocessing.connection.wait([worker.process.sentinel for worker in self.processes], timeout=0.5)
+            wait([worker.process.sentinel for worker in self.processes], timeout=0.5)
             self.handle_signals()
             self.keep_subprocess_alive()
         self.terminate_all()
@@ -116,6 +130,7 @@ class Workers(Multiprocess):
                 self.should_exit.set()
                 return
             logger.warning("Worker %s ended (%s); another takes its place.", worker.pid, _reason(worker.exitcode))
+            worker.forget()
             self.processes[number] = self._start(worker.sockets)
 
     def restart_all(self) -> None:
@@ -127,10 +142,10 @@ class Workers(Multiprocess):
                 new.process.join()
                 logger.error("A new worker did not start; those that run stay.")
                 return
-            new.has_started = True
             self.processes[number] = new
             old.terminate()
             old.process.join(END_SECONDS)
+            old.forget()
 
     def join_all(self) -> None:
         """Wait for the end of all, and kill those that do not come to it."""
