@@ -14,9 +14,11 @@ from typing import Any
 import html5lib
 import httpx
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
+from server.bodies import FORM_LIMIT, MESSAGE_LIMIT
+from server.token import read
 from tests.conftest import ROOT
 from tests.server.test_run import Running
 
@@ -351,6 +353,19 @@ def test_a_socket_speaks_with_our_pages_only(pasted: Running) -> None:
     assert refusal.value.response.status_code == 403
 
 
+def test_a_socket_takes_messages_up_to_a_limit(pasted: Running) -> None:
+    """Uvicorn itself would take sixteen megabytes."""
+    with connect(pasted.url.replace("http:", "ws:") + "/echo", origin=pasted.url, proxy=None) as socket:
+        fits = json.dumps({"msg": "x" * (MESSAGE_LIMIT - 100), "HEADERS": {}})
+        socket.send(fits)
+        assert "heard xxx" in str(socket.recv(timeout=20))
+        socket.send(fits + " " * 100)
+        with pytest.raises(ConnectionClosedError) as closed:
+            socket.recv(timeout=20)
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1009, "A message has at most 64 KiB.")
+
+
 def test_our_tags_and_theirs_go_into_each_other(client: httpx.Client, htmx: httpx.Client) -> None:
     mixed = html5lib.parseFragment(htmx.get("/mixed").text, namespaceHTMLElements=False)
     div = mixed.find("div")
@@ -480,3 +495,139 @@ def test_settings_that_cannot_be_used_are_one_line_under_uvicorn_too(tmp_path: P
     (line,) = ended.stderr.splitlines()
     assert "KINDLING_PORT" in line
     assert not (tmp_path / "data").exists()
+
+
+# However it is started, it is guarded
+
+WAYS = {
+    "uvicorn": ("uvicorn", "app.main:app", "--port", "0"),
+    "uvicorn --reload": ("uvicorn", "app.main:app", "--port", "0", "--reload"),
+    "gunicorn": ("gunicorn", "-k", "uvicorn_worker.UvicornWorker", "app.main:app", "-w", "2", "--bind", "127.0.0.1:0"),
+}
+
+
+@pytest.fixture(scope="module", params=WAYS.values(), ids=WAYS)
+def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """The app as others start it, told to listen to all machines and bound to this one."""
+    for package in ("gunicorn", "uvicorn_worker") if request.param[0] == "gunicorn" else ():
+        pytest.importorskip(package)
+    data = tmp_path_factory.mktemp("started") / "data"
+    running = Running("-m", *request.param, data=data, KINDLING_HOST="0.0.0.0")
+    running.wait_for("Application startup complete")
+    yield running
+    running.end_anyhow()
+
+
+@pytest.fixture
+def person(started: Running) -> Iterator[httpx.Client]:
+    """A browser that is signed in."""
+    with started.client() as client:
+        assert client.post("/sign-in", data={"token": read(started.data)}).status_code == 303
+        yield client
+
+
+def test_it_answers_to_its_own_names_only(started: Running, person: httpx.Client) -> None:
+    assert person.get("/tasks").status_code == 200
+    for host, status in (("evil.example", 403), ("user@localhost", 400), ("localhost:x", 400), ("", 400)):
+        for path in ("/tasks", "/static/app.css", "/healthz", "/sign-in"):
+            answer = person.get(path, headers={"Host": host})
+            assert answer.status_code == status
+            assert "content-security-policy" in answer.headers
+
+
+def test_it_takes_changes_from_its_own_pages_only(started: Running, person: httpx.Client) -> None:
+    own = {"Origin": started.url}
+    assert person.post("/tasks", data={"title": "Mine"}, headers=own).status_code == 303
+    for headers in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "same-site"}):
+        assert person.post("/tasks", data={"title": "Theirs"}, headers=headers).status_code == 403
+    assert [task["title"] for task in person.get("/export.json").json()] == ["Mine"]
+    address = started.url.replace("http:", "ws:") + "/live"
+    for headers, status in (({"Origin": "http://evil.example"}, 403), ({}, 401)):
+        with pytest.raises(InvalidStatus) as refusal, connect(address, additional_headers=headers, proxy=None):
+            pass
+        assert refusal.value.response.status_code == status
+
+
+def test_it_reads_only_so_much(person: httpx.Client) -> None:
+    assert person.post("/tasks", content=b"x" * (FORM_LIMIT + 1)).status_code == 413
+    deep = person.post("/tasks", content=b"[" * 5000, headers={"Content-Type": "application/json"})
+    assert (deep.status_code, "100 levels" in deep.text) == (400, True)
+
+
+def test_it_lets_in_who_is_signed_in_whichever_worker_answers(started: Running, person: httpx.Client) -> None:
+    kept = dict(person.cookies)
+    for _ in range(8):
+        # A connection is one worker's: with a new one for each request both get some.
+        with started.client() as stranger:
+            assert stranger.get("/tasks").status_code == 401
+        with started.client(cookies=kept) as same:
+            assert same.get("/tasks").status_code == 200
+    person.post("/sign-out")
+    for _ in range(8):
+        with started.client(cookies=kept) as replayed:
+            assert replayed.get("/tasks").status_code == 401
+
+
+MOUNTED = """
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from app.main import app
+
+api = FastAPI()
+
+
+@api.get("/hello/{name}")
+def hello(name: str):
+    return {"hello": name}
+
+
+@api.post("/things")
+def add(things: list[int]):
+    return {"count": len(things)}
+
+
+async def plain(request):
+    return PlainTextResponse((await request.body())[:9])
+
+
+app.mount("/api", api)
+app.mount("/other", Starlette(routes=[Route("/plain", plain, methods=["GET", "POST"])]))
+"""
+
+
+@pytest.fixture(scope="module")
+def mounted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """Other apps beside ours, as their documentation mounts them."""
+    pytest.importorskip("fastapi")
+    directory = tmp_path_factory.mktemp("mounted")
+    (directory / "mounted.py").write_text(MOUNTED)
+    running = Running(
+        *("-m", "uvicorn", "mounted:app", "--port", "0"),
+        data=directory / "data",
+        PYTHONPATH=f"{directory}{os.pathsep}{ROOT}",
+    )
+    with running.client() as client:
+        yield client
+    running.end_anyhow()
+
+
+def test_another_app_can_be_mounted(mounted: httpx.Client) -> None:
+    assert mounted.get("/api/hello/Ada").json() == {"hello": "Ada"}
+    assert mounted.get("/api/openapi.json").json()["paths"].keys() == {"/hello/{name}", "/things"}
+    assert mounted.post("/api/things", json=[1, 2]).json() == {"count": 2}
+    assert mounted.post("/other/plain", content=b"As it is").text == "As it is"
+    assert mounted.get("/tasks").status_code == 200
+
+
+def test_what_is_mounted_is_guarded_too(mounted: httpx.Client) -> None:
+    for path in ("/api/things", "/other/plain"):
+        assert mounted.post(path, json=[], headers={"Host": "evil.example"}).status_code == 403
+        assert mounted.post(path, json=[], headers={"Origin": "http://evil.example"}).status_code == 403
+        assert mounted.post(path, content=b"[" * (FORM_LIMIT + 1)).status_code in (400, 413)
+        assert mounted.post(path, content=b"x" * (FORM_LIMIT + 1), headers={"Content-Type": "a/b"}).status_code == 413
+        deep = mounted.post(path, content=b"[" * 5000, headers={"Content-Type": "application/json"})
+        assert (deep.status_code, "100 levels" in deep.text) == (400, True)
+        assert "content-security-policy" in deep.headers
