@@ -1,8 +1,10 @@
 """The app as a whole: its health, its key, and that routes work which are written as FastHTML's documentation does."""
 
+import contextlib
 import json
 import os
 import re
+import socket
 import stat
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import html5lib
 import httpx
@@ -20,7 +23,7 @@ from websockets.sync.client import connect
 from server.bodies import FORM_LIMIT, MESSAGE_LIMIT
 from server.token import read
 from tests.conftest import ROOT
-from tests.server.test_run import Running
+from tests.server.test_run import Running, until
 
 # What a person might paste from the documentation, below the app: nothing here knows this project but its last routes.
 PASTED = """
@@ -631,3 +634,39 @@ def test_what_is_mounted_is_guarded_too(mounted: httpx.Client) -> None:
         deep = mounted.post(path, content=b"[" * 5000, headers={"Content-Type": "application/json"})
         assert (deep.status_code, "100 levels" in deep.text) == (400, True)
         assert "content-security-policy" in deep.headers
+
+
+# Files that come
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="Linux says which files a process has open")
+def test_a_large_file_waits_in_the_directory_of_the_data_and_a_crash_leaves_nothing(tmp_path: Path) -> None:
+    running = Running("-m", "uvicorn", "app.main:app", "--port", "0", data=tmp_path / "data")
+    try:
+        running.wait_for("Application startup complete")
+        address = urlsplit(running.url)
+        with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+            connection.sendall(
+                f"POST /imports HTTP/1.1\r\nHost: localhost\r\nContent-Length: {64 * FORM_LIMIT}\r\n"
+                "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+                '--x\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n'.encode()
+            )
+            connection.sendall(b"x" * 4 * FORM_LIMIT)
+            until(lambda: len(spooled(running)) == 1)
+            (mode,) = spooled(running)
+            assert stat.S_IMODE(mode) == 0o600
+            running.process.kill()
+            running.process.communicate(timeout=20)
+        assert {path.name.partition("-")[0] for path in running.data.iterdir()} == {"app.db", "session.key"}
+    finally:
+        running.end_anyhow()
+
+
+def spooled(running: Running) -> list[int]:
+    """The modes of the files without a name that the process has open in the directory of its data."""
+    modes = []
+    for file in Path(f"/proc/{running.process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # It is closed by now.
+            if re.match(f"{running.data}/.*deleted", os.readlink(file)) and file.stat().st_size > FORM_LIMIT:
+                modes.append(file.stat().st_mode)
+    return modes
