@@ -20,6 +20,11 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
+try:
+    import fcntl
+except ImportError:  # Windows has none.
+    fcntl = None  # type: ignore[assignment]
+
 from sqlite_utils import Database as SqliteUtils
 from sqlite_utils import Migrations
 from sqlite_utils.utils import sqlite3
@@ -41,7 +46,10 @@ CHECK_STRIDE = 10_000
 
 # The first copy of the header of the log's index: counter of commits, size, checksum and salts of the log, in bytes.
 LOG_INDEX_HEADER = 48
-_never_closed: list[mmap.mmap] = []
+_never_closed: list[Any] = []
+# Before that, two processes that reset the write-ahead log at once can damage the file
+# (https://www.sqlite.org/wal.html, “The WAL-Reset Bug”).
+SAFE_FOR_SEVERAL = (3, 51, 3)
 
 
 class UnusableDatabase(Exception):
@@ -50,6 +58,10 @@ class UnusableDatabase(Exception):
 
 class UnusableDirectory(UnusableDatabase):
     """The directory cannot hold the file; the message says why and what to do."""
+
+
+class SeveralProcesses(UnusableDatabase):
+    """This SQLite must not serve the file from several processes; the message says why and what to do."""
 
 
 class Database:
@@ -255,6 +267,27 @@ def prepare(directory: Path, migrations: Migrations) -> Path:
     except sqlite3.Error as error:
         raise UnusableDatabase(f"{path} cannot be opened: {error}.") from error
     return path
+
+
+def claim(directory: Path, workers: int) -> None:
+    """Make sure that one process alone uses the data where this SQLite needs that; the claim ends with the process.
+
+    Raises SeveralProcesses where there are more.
+    """
+    if sqlite3.sqlite_version_info >= SAFE_FOR_SEVERAL or fcntl is None:
+        return
+    lock = open(directory / "process.lock", "a")  # noqa: SIM115 - held until the process ends
+    _never_closed.append(lock)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_alone = workers == 1
+    except BlockingIOError:
+        is_alone = False
+    if not is_alone:
+        raise SeveralProcesses(
+            f"SQLite {sqlite3.sqlite_version} can damage a file that several processes write; 3.51.3 and later cannot. "
+            f"Use one worker, end what else serves {directory}, or get a newer SQLite: pip install pysqlite3."
+        )
 
 
 def backup(path: Path, copy: Path) -> None:

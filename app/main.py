@@ -14,13 +14,14 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
 from app import exports, imports, sign_in, tasks
-from app.db import UnusableDatabase, UnusableDirectory, db, prepare
+from app.db import SeveralProcesses, UnusableDatabase, UnusableDirectory, claim, db, prepare
 from app.migrations import migrations
 from app.pages import HANDLERS, ROOT, assets, shell
 from app.sessions import sessions
 from server.bodies import FORM_LIMIT
 from server.fragments import FragmentCache
 from server.guard import Guard
+from server.log import RequestLog
 from server.settings import LOOPBACK_NAMES, Settings, SettingsError
 from server.token import keep_out_of_logs, secret
 from templates import layout
@@ -31,11 +32,11 @@ STARTED = time.monotonic()
 
 
 class App(FastHTML):
-    """FastHTML, with the fragment cache around it and the guard around both."""
+    """FastHTML, with the fragment cache around it, the guard around both, and the log of requests around all."""
 
     def build_middleware_stack(self) -> ASGIApp:
         """Guard, then cache, then what FastHTML has."""
-        return Guard(
+        guarded = Guard(
             super().build_middleware_stack(),
             hosts={settings.host, *LOOPBACK_NAMES, *settings.allow_host},
             uploads={"/imports"},
@@ -44,14 +45,16 @@ class App(FastHTML):
             cache=lambda app: FragmentCache(app, db.token, session_cookie=SESSION_COOKIE, check=settings.reload),
             refusal=sign_in.refusal,
         )
+        return RequestLog(guarded) if settings.logs_requests else guarded
 
 
 try:
     settings = Settings.from_environment()
     database = prepare(settings.data, migrations)
+    claim(settings.data, settings.workers)
 except (SettingsError, UnusableDatabase) as problem:
     print(f"server.py: {problem}", file=sys.stderr)
-    sys.exit(2 if isinstance(problem, SettingsError | UnusableDirectory) else 1)
+    sys.exit(2 if isinstance(problem, SettingsError | UnusableDirectory | SeveralProcesses) else 1)
 
 
 sessions.open(settings.data, settings.host)

@@ -68,6 +68,11 @@ class Settings:
         if bool(self.cert) != bool(self.key):
             raise SettingsError("--cert and --key come together: name both files, or use --tls alone.")
 
+    @property
+    def logs_requests(self) -> bool:
+        """Whether each request is a line in the log: in development, and where a program reads it."""
+        return self.reload or self.log_format == "json"
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
         """Read KINDLING_HOST, KINDLING_PORT and so on; what is absent or empty keeps its default."""
