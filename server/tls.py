@@ -1,0 +1,185 @@
+"""A certificate for https on this machine: an authority of its own, which people can trust, and what it has signed.
+
+The authority is made once and kept, its key never leaves the directory. The certificate is made anew when it nears its
+end or when the hosts differ. Each file is written whole, then put in its place, so that starts at the same time
+cannot break each other; what a certificate was made for stands above it in its own file.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import ssl
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import mkstemp
+from typing import TYPE_CHECKING, NamedTuple
+
+from server.settings import SettingsError
+
+if TYPE_CHECKING:
+    from trustme import CA
+
+# Browsers take no certificate that is valid for longer than 398 days.
+VALID = timedelta(days=397)
+# Part of that: a clock that is somewhat slow must not find the certificate too young.
+YOUNGER = timedelta(days=1)
+RENEWED = timedelta(days=30)
+
+
+class Certificate(NamedTuple):
+    """The files of a certificate, of its key (the same file), and of the authority that signed it."""
+
+    cert: Path
+    key: Path
+    ca: Path
+
+
+def certificate(directory: Path, hosts: Iterable[str]) -> Certificate:
+    """The certificate for `hosts` in `directory`, made where there is none that will do.
+
+    Raises SettingsError where none can be made.
+    """
+    files = Certificate(directory / "server.pem", directory / "server.pem", directory / "ca.pem")
+    names = sorted({host.strip("[]").lower() for host in hosts})
+    try:
+        _make_directory(directory)
+        if not _will_do(files, names):
+            _make(files, names)
+    except OSError as error:
+        raise SettingsError(
+            f"No certificate can be kept in {directory}: {error.strerror}. Make it writable for you, then start again."
+        ) from None
+    return files
+
+
+def how_to_trust(ca: Path) -> str:
+    """What a person does so that browsers take the certificate."""
+    return (
+        f"Browsers warn until they trust {ca}: import it once as a certificate authority "
+        "(browser settings, Certificates, Authorities). It is for this machine only, keep its directory to yourself."
+    )
+
+
+def check_own(cert: Path, key: Path) -> None:
+    """Raises SettingsError for a certificate and a key of the person's own that no browser would take."""
+    for option, path, expected in (("--cert", cert, b"CERTIFICATE-----"), ("--key", key, b"PRIVATE KEY-----")):
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise SettingsError(f"{option} {path} cannot be read: {error.strerror}.") from None
+        if b"-----BEGIN " not in content or expected not in content:
+            what = "certificate" if option == "--cert" else "private key"
+            raise SettingsError(f"{option} {path} holds no {what} in PEM (-----BEGIN …): name the file that does.")
+
+    def no_password() -> str:
+        raise SettingsError(
+            f"--key {key} is locked with a password: take it off with `openssl pkey -in {key} -out NEW`, and name NEW."
+        )
+
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        serving.load_cert_chain(cert, key, no_password)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise SettingsError(
+                f"--key {key} is not the key of --cert {cert}: name the two that were made together."
+            ) from None
+        raise SettingsError(f"--cert {cert} and --key {key} cannot be used: {error.reason or error}.") from None
+    _check_now(serving, cert)
+
+
+def _check_now(serving: ssl.SSLContext, cert: Path) -> None:
+    """Look at a certificate as a client does, in a handshake in memory: it must be valid today."""
+    asking = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    asking.check_hostname = False
+    asking.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    asking.load_verify_locations(cert)
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = asking.wrap_bio(to_client, to_server)
+    server = serving.wrap_bio(to_server, to_client, server_side=True)
+    try:
+        for side in (client, server, client):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    except ssl.SSLCertVerificationError as error:
+        raise SettingsError(
+            f"--cert {cert} cannot be used: {error.verify_message}. Renew it, then start again."
+        ) from None
+
+
+def _make_directory(directory: Path) -> None:
+    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, exist_ok=True)
+    directory.chmod(0o700)
+
+
+def _will_do(files: Certificate, names: list[str]) -> bool:
+    """Whether the certificate that is there is for these names and this authority, and for long enough.
+
+    It is read from the line above it: to ask the certificate itself would take longer than the rest of the start.
+    """
+    try:
+        with files.cert.open() as file:
+            note = json.loads(file.readline())
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(files.cert)
+        made_for = {"hosts": names, "authority": _fingerprint(files.ca.read_bytes())}
+        until = datetime.fromisoformat(note.pop("until"))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return False
+    return bool(note == made_for and datetime.now(UTC) + RENEWED < until < datetime.now(UTC) + VALID)
+
+
+def _make(files: Certificate, names: list[str]) -> None:
+    """Sign a new certificate; the first time, make the authority too."""
+    authority = _authority(files.ca)
+    begin = datetime.now(UTC) - YOUNGER
+    try:
+        signed = authority.issue_cert(
+            *names,
+            organization_name="Kindling",
+            organization_unit_name="This machine",
+            not_before=begin,
+            not_after=begin + VALID,
+        )
+    except ValueError as error:
+        raise SettingsError(f"No certificate can be made for {', '.join(names)}: {error}") from None
+    ca = authority.cert_pem.bytes()
+    note = {"hosts": names, "authority": _fingerprint(ca), "until": (begin + VALID).isoformat()}
+    _write(files.ca, ca)
+    _write(files.cert, json.dumps(note).encode() + b"\n" + signed.private_key_and_cert_chain_pem.bytes())
+
+
+def _authority(ca: Path) -> "CA":
+    """The authority that is kept beside `ca`, its key and certificate in one file; made where there is none."""
+    import trustme  # It loads longer than everything else here; few starts need it.
+
+    kept = ca.with_name("ca-key.pem")
+    if not kept.exists():
+        name = f"Certificates of this machine, {secrets.token_hex(4)}"
+        made = trustme.CA(organization_name="Kindling", organization_unit_name=name, path_length=0)
+        _write(kept, made.private_key_pem.bytes() + made.cert_pem.bytes(), replace=False)
+    content = kept.read_bytes()
+    try:
+        return trustme.CA.from_pem(content, content)
+    except ValueError:
+        raise SettingsError(f"{kept} is damaged: remove it, start again, and trust the new {ca.name}.") from None
+
+
+def _write(path: Path, content: bytes, replace: bool = True) -> None:
+    """Put a whole file in its place, readable by its owner alone; without `replace` the first one stays."""
+    handle, whole = mkstemp(dir=path.parent)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    if replace:
+        os.replace(whole, path)
+        return
+    with contextlib.suppress(FileExistsError):
+        os.link(whole, path)
+    os.unlink(whole)
+
+
+def _fingerprint(ca: bytes) -> str:
+    return hashlib.sha256(ca).hexdigest()
