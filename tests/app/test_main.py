@@ -505,7 +505,17 @@ def test_settings_that_cannot_be_used_are_one_line_under_uvicorn_too(tmp_path: P
 WAYS = {
     "uvicorn": ("uvicorn", "app.main:app", "--port", "0"),
     "uvicorn --reload": ("uvicorn", "app.main:app", "--port", "0", "--reload"),
-    "gunicorn": ("gunicorn", "-k", "uvicorn_worker.UvicornWorker", "app.main:app", "-w", "2", "--bind", "127.0.0.1:0"),
+    "gunicorn": (
+        "gunicorn",
+        "-k",
+        "uvicorn_worker.UvicornWorker",
+        "app.main:app",
+        "-w",
+        "2",
+        "--bind",
+        "127.0.0.1:0",
+        "--no-control-socket",
+    ),
 }
 
 
@@ -515,7 +525,8 @@ def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     for package in ("gunicorn", "uvicorn_worker") if request.param[0] == "gunicorn" else ():
         pytest.importorskip(package)
     data = tmp_path_factory.mktemp("started") / "data"
-    running = Running("-m", *request.param, data=data, KINDLING_HOST="0.0.0.0")
+    chosen = {"KINDLING_HOST": "0.0.0.0", "KINDLING_ALLOW_HOST": "tasks.test", "KINDLING_MAX_UPLOAD": "2M"}
+    running = Running("-m", *request.param, data=data, **chosen)
     running.wait_for("Application startup complete")
     yield running
     running.end_anyhow()
@@ -529,8 +540,14 @@ def person(started: Running) -> Iterator[httpx.Client]:
         yield client
 
 
+def cookies_of(person: httpx.Client) -> str:
+    """The cookies as a header, for a name that they were not made for."""
+    return "; ".join(f"{name}={value}" for name, value in person.cookies.items())
+
+
 def test_it_answers_to_its_own_names_only(started: Running, person: httpx.Client) -> None:
-    assert person.get("/tasks").status_code == 200
+    for host in (httpx.URL(started.url).netloc.decode(), "localhost", "tasks.test:5001"):
+        assert person.get("/tasks", headers={"Host": host, "Cookie": cookies_of(person)}).status_code == 200
     for host, status in (("evil.example", 403), ("user@localhost", 400), ("localhost:x", 400), ("", 400)):
         for path in ("/tasks", "/static/app.css", "/healthz", "/sign-in"):
             answer = person.get(path, headers={"Host": host})
@@ -555,6 +572,8 @@ def test_it_reads_only_so_much(person: httpx.Client) -> None:
     assert person.post("/tasks", content=b"x" * (FORM_LIMIT + 1)).status_code == 413
     deep = person.post("/tasks", content=b"[" * 5000, headers={"Content-Type": "application/json"})
     assert (deep.status_code, "100 levels" in deep.text) == (400, True)
+    large = person.post("/imports", files={"file": ("a.csv", b"x" * 2 * FORM_LIMIT)})
+    assert (large.status_code, "2 MiB" in large.text) == (413, True)
 
 
 def test_it_lets_in_who_is_signed_in_whichever_worker_answers(started: Running, person: httpx.Client) -> None:

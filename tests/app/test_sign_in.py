@@ -233,8 +233,9 @@ def test_no_secret_is_in_the_log(tmp_path: Path) -> None:
 
 
 PLAIN = """
-import asyncio, httpx
-from app.main import app, start, stop, settings
+import asyncio, httpx, sqlite3
+from contextlib import closing
+from app.main import app, database, db, start, stop, settings
 from server.token import read
 
 async def ask():
@@ -246,13 +247,22 @@ async def ask():
             print("Secure" in signed_in.headers["set-cookie"])
             print("Sign out" in (await client.get("/imports")).text)
     await stop()
+    with closing(sqlite3.connect(database)) as file, file:
+        file.execute("UPDATE sessions SET created_at = '2001-01-01T00:00:00.000Z' WHERE cookie_hash IN "
+                     "(SELECT cookie_hash FROM sessions LIMIT 2)")
+    await start()
+    print(len(db.read("SELECT * FROM sessions")))
+    await stop()
 
 asyncio.run(ask())
 """
 
 
 def test_a_connection_from_another_machine_needs_a_session_however_the_app_was_started(tmp_path: Path) -> None:
-    """As with `uvicorn app.main:app --host 0.0.0.0`, which no setting knows of; over https the cookie is for https."""
+    """As with `uvicorn app.main:app --host 0.0.0.0`, which no setting knows of.
+
+    Over https the cookie is for https; a start deletes the sessions that have ended.
+    """
     asked = subprocess.run(
         [sys.executable, "-W", "error", "-c", PLAIN],
         env={**os.environ, "KINDLING_DATA": str(tmp_path / "data")},
@@ -260,7 +270,7 @@ def test_a_connection_from_another_machine_needs_a_session_however_the_app_was_s
         capture_output=True,
         text=True,
     )
-    assert asked.stdout.split() == ["200", "False", "False", "401", "False", "True", "401", "True", "True"], (
+    assert asked.stdout.split() == ["200", "False", "False", "401", "False", "True", "401", "True", "True", "1"], (
         asked.stderr
     )
 

@@ -73,6 +73,15 @@ def depth_of(value: Any) -> int:
     return 1 + max(map(depth_of, value.values() if isinstance(value, dict) else value), default=0)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+def test_only_what_is_open_counts_and_strings_do_not(size: int) -> None:
+    for text in (b"[" + b"[],{}," * 500, rb'["\"' + b"[" * 500 + b'"]', rb'["\\",' + b"[" * 90, b"[]" * 500):
+        assert read(shallow, in_pieces(text, size)) == text
+    for text in (rb'["\"",' + b"[" * 500, rb'["\\",' + b"[" * 500, rb'["\\\"",' + b"[" * 500):
+        with pytest.raises(HTTPException, match="100 levels"):
+            read(shallow, in_pieces(text, size))
+
+
 @given(st.text('[]{}"\\ x').map(lambda text: text.encode() + b"[" * 2000))
 def test_what_is_let_through_never_is_too_deep_for_python(text: bytes) -> None:
     with contextlib.suppress(HTTPException, ValueError):

@@ -58,7 +58,9 @@ class Running:
 
     def end_anyhow(self) -> None:
         if self.process.poll() is None:
-            for process in [*psutil.Process(self.process.pid).children(recursive=True), self.process]:
+            children = psutil.Process(self.process.pid).children(recursive=True)
+            # First the one that would start another child in the place of each.
+            for process in (self.process, *children):
                 process.kill()
             self.process.communicate()
 
