@@ -11,19 +11,22 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 import threading
 import time
 import urllib.request
 import webbrowser
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
 from uvicorn.supervisors import ChangeReload
 
-from server import log
-from server.settings import Settings
+from server import log, tls, token
+from server.bodies import MESSAGE_LIMIT
+from server.settings import LOOPBACK_NAMES, Settings, is_loopback
 from server.workers import ANSWER_SECONDS, END_SECONDS, Workers
 
 APP = "app.main:app"
@@ -39,7 +42,8 @@ class AddressTaken(OSError):
 
 
 def config(settings: Settings) -> uvicorn.Config:
-    """Uvicorn's configuration for these settings."""
+    """Uvicorn's configuration for these settings. Raises SettingsError for a certificate that cannot be used."""
+    cert, key = _certificate(settings)
     return uvicorn.Config(
         APP,
         host=settings.host,
@@ -56,7 +60,7 @@ def config(settings: Settings) -> uvicorn.Config:
         # Fragments are small and mostly sent on loopback: deflate would cost more than it saves.
         ws_per_message_deflate=False,
         # A page says in a few kilobytes what it shows; the guard holds this limit under other servers too.
-        ws_max_size=64 * 1024,
+        ws_max_size=MESSAGE_LIMIT,
         # Nobody is trusted to say for whom they speak, unless the owner says that there is a proxy on this machine.
         proxy_headers=settings.proxy_headers,
         forwarded_allow_ips="127.0.0.1,::1",
@@ -74,7 +78,20 @@ def config(settings: Settings) -> uvicorn.Config:
         timeout_worker_healthcheck=ANSWER_SECONDS,
         # An app that cannot start is not served.
         lifespan="on",
+        ssl_certfile=cert,
+        ssl_keyfile=key,
     )
+
+
+def _certificate(settings: Settings) -> tuple[Path | None, Path | None]:
+    """The files of the certificate and its key; none without https."""
+    if settings.cert and settings.key:
+        tls.check_own(settings.cert, settings.key)
+        return settings.cert, settings.key
+    if not settings.tls:
+        return None, None
+    made = tls.certificate(settings.data / "tls", {settings.host, *LOOPBACK_NAMES, *settings.allow_host})
+    return made.cert, made.key
 
 
 def serve(settings: Settings) -> int:
@@ -157,8 +174,13 @@ def _hear_the_end(handler: Callable[[int, FrameType | None], None]) -> None:
 
 
 def _announce(settings: Settings, listening: socket.socket) -> None:
-    address = f"http://{_bracketed(settings.host)}:{listening.getsockname()[1]}"
+    scheme = "https" if settings.tls or settings.cert else "http"
+    address = f"{scheme}://{_bracketed(settings.host)}:{listening.getsockname()[1]}"
     print(f"Kindling is at {address}", flush=True)
+    if not is_loopback(settings.host):
+        print(token.announce(settings.data, address), flush=True)
+    if settings.tls and not settings.cert:
+        print(tls.how_to_trust(settings.data / "tls" / "ca.pem"), flush=True)
     if settings.open:
         threading.Thread(target=_open_when_ready, args=(address,), daemon=True).start()
 
@@ -171,9 +193,13 @@ def _open_when_ready(address: str) -> None:
     """Open the browser at the first answer; a machine without a screen is left alone."""
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return
+    # It is asked only whether it answers; whose certificate it has does not matter.
+    anyone = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    anyone.check_hostname = False
+    anyone.verify_mode = ssl.CERT_NONE
     for _ in range(300):
         try:
-            urllib.request.urlopen(f"{address}/healthz", timeout=5).close()
+            urllib.request.urlopen(f"{address}/healthz", timeout=5, context=anyone).close()
         except OSError:
             time.sleep(0.1)
         else:
