@@ -7,6 +7,7 @@ cannot break each other; what a certificate was made for stands above it in its 
 
 import contextlib
 import hashlib
+import importlib.util
 import json
 import os
 import secrets
@@ -17,7 +18,7 @@ from pathlib import Path
 from tempfile import mkstemp
 from typing import TYPE_CHECKING, NamedTuple
 
-from server.settings import SettingsError
+from server.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from trustme import CA
@@ -89,6 +90,20 @@ def check_own(cert: Path, key: Path) -> None:
             ) from None
         raise SettingsError(f"--cert {cert} and --key {key} cannot be used: {error.reason or error}.") from None
     _check_now(serving, cert)
+
+
+def http_protocol(settings: Settings, http1: str) -> tuple[str, str | None]:
+    """What Uvicorn takes as `http`: HTTP/2 and `http1` side by side, or `http1` and why HTTP/2 is left out.
+
+    Uvicorn's own `http2` stays off: it would read HTTP/1.1 with another parser, without limits on the head.
+    """
+    if not settings.http2:
+        return http1, None
+    if not settings.tls and settings.cert is None:
+        return http1, "Browsers speak HTTP/2 over https only: add --tls. Until then it is HTTP/1.1."
+    if importlib.util.find_spec("zttp") is None:
+        return http1, "HTTP/2 needs zttp: install it with `uv sync --inexact --group http2`. Until then it is HTTP/1.1."
+    return "server.http2:EitherProtocol", None
 
 
 def _check_now(serving: ssl.SSLContext, cert: Path) -> None:

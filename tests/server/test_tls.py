@@ -1,5 +1,6 @@
 """The certificate for https: an authority that is kept, a certificate that clients take, errors that say what to do."""
 
+import importlib.util
 import json
 import socket
 import ssl
@@ -14,8 +15,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from server.settings import SettingsError
-from server.tls import Certificate, certificate, check_own, how_to_trust
+from server.settings import Settings, SettingsError
+from server.tls import Certificate, certificate, check_own, how_to_trust, http_protocol
 from tests.conftest import ROOT
 
 HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -245,3 +246,25 @@ def test_a_key_with_a_password_is_said_and_nobody_is_asked_for_it(own: Callable[
     key.write_bytes(opened.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, locked))
     with pytest.raises(SettingsError, match="locked with a password: take it off with `openssl pkey"):
         check_own(cert, key)
+
+
+def test_http2_is_spoken_where_it_was_asked_for_and_can_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def found(name: str) -> object:
+        return name == "zttp" or None
+
+    monkeypatch.setattr(importlib.util, "find_spec", found)
+    both = ("server.http2:EitherProtocol", None)
+    assert http_protocol(Settings(tls=True), "one") == ("one", None)
+    assert http_protocol(Settings(tls=True, http2=True), "one") == both
+    own = Settings(http2=True, cert=tmp_path / "own.crt", key=tmp_path / "own.key")
+    assert http_protocol(own, "one") == both
+    http, words = http_protocol(Settings(http2=True), "one")
+    assert (http, words) == ("one", "Browsers speak HTTP/2 over https only: add --tls. Until then it is HTTP/1.1.")
+
+
+def test_where_zttp_is_missing_the_command_that_brings_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    http, words = http_protocol(Settings(tls=True, http2=True), "one")
+    assert http == "one"
+    assert words is not None
+    assert "`uv sync --inexact --group http2`" in words
