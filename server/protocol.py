@@ -1,9 +1,10 @@
-"""Uvicorn's HTTP protocol, with limits on the head of a request: its size, and the time until it is whole.
+"""Uvicorn's HTTP protocol, with limits on the head of a request: its size, the time until it is whole, and one host.
 
 Uvicorn itself waits for ever for a head that does not end, and keeps whatever comes.
 """
 
 import asyncio
+import re
 from typing import Any
 
 import httptools
@@ -13,6 +14,8 @@ from server.guard import SECURITY_HEADERS
 
 HEAD_SECONDS = 10
 HEAD_LIMIT = 64 * 1024
+WHOLE_ADDRESS = re.compile(rb"[^/]+://([^/?#]*)")
+TWO_HOSTS = "The address and the Host header of a request name the same host."
 TOO_LARGE = "The head of this request is larger than 64 KiB."
 TOO_SLOW = "The head of this request did not come within 10 seconds."
 
@@ -53,6 +56,9 @@ class HttpProtocol(HttpToolsProtocol):
             self._refusal = (431, TOO_LARGE)
             # The parser passes it on to data_received, which then answers.
             raise httptools.HttpParserError
+        if self._names_two_hosts():
+            self._refusal = (400, TWO_HOSTS)
+            raise httptools.HttpParserError
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -66,6 +72,15 @@ class HttpProtocol(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
         super().connection_lost(exc)
+
+    def _names_two_hosts(self) -> bool:
+        """Whether the target is a whole address, and of another host than the Host header says.
+
+        The address is what counts (RFC 9112, section 3.2.2), and nobody after this sees more of it than its path.
+        """
+        found = WHOLE_ADDRESS.match(self.url)
+        hosts = [value.lower() for name, value in self.headers if name == b"host"]
+        return found is not None and hosts != [found[1].lower()]
 
     def _awaits_head(self) -> bool:
         """Whether what has come so far ends within a head, or before one: empty lines may stand there."""

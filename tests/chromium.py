@@ -1,0 +1,70 @@
+"""A real Chromium, the system's own, and a person's pages in it: fixtures of the rooms that drive it."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import Server
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+# Playwright keeps an event loop running, which no test outside the room could bear.
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[Any]:
+    """A real Chromium, the system's own."""
+    from playwright.sync_api import sync_playwright
+
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        reason = "no Chromium on this machine: install the system's package `chromium` to run the browser tests"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=program,
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--disable-background-networking",
+                "--disable-sync",
+            ],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(chromium: Any, server: Server) -> Iterator[Any]:
+    """A person's browser: nothing it asks for is on another origin, and its console stays silent."""
+    context = chromium.new_context(base_url=server.url, timezone_id="Europe/Berlin", locale="en-GB")
+    context.set_default_timeout(5000)
+    complaints: list[str] = []
+    context.on("request", lambda request: _note_foreign(request.url, server.url, complaints))
+    context.on("console", lambda message: _note_console(message, complaints))
+    context.on("weberror", lambda error: complaints.append(f"exception: {error.error}"))
+    context.complaints = complaints
+    yield context
+    context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def page(context: Any) -> Any:
+    """A page of that browser."""
+    return context.new_page()
+
+
+def _note_foreign(url: str, own: str, complaints: list[str]) -> None:
+    if not url.startswith((own, "data:", "blob:")):
+        complaints.append(f"request to {url}")
+
+
+def _note_console(message: Any, complaints: list[str]) -> None:
+    if message.type in ("error", "warning"):
+        complaints.append(f"console: {message.text}")
