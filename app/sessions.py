@@ -24,8 +24,7 @@ LIFETIME = 180 * 24 * 60 * 60
 # What answers anyone: the way in and the health; beside them the static files.
 OPEN = frozenset(("/sign-in", "/healthz"))
 SIGN_IN_FIRST = (
-    "Sign in first: open the link that the server printed in its terminal, or paste the token. "
-    "“python server.py token” shows both again."
+    "Sign in first: open the link that the server printed in its terminal; “python server.py token” shows it."
 )
 
 

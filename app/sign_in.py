@@ -64,7 +64,7 @@ def refusal(scope: Scope, status: int, words: str) -> Response:
     if status != 401 or wants_fragment(request) or "application/json" in request.headers.get("accept", ""):
         return error_answer(request, status, words)
     asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    return _form("", path_of_this_app(asked) if request.method == "GET" else "/", words, 401)
+    return _form("", path_of_this_app(asked) if request.method == "GET" else "/", status=401)
 
 
 def path_of_this_app(address: str) -> str:
