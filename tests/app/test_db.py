@@ -687,12 +687,12 @@ TOGETHER = """
 import os, sys
 from pathlib import Path
 from app.db import prepare
-from app.main import session_key
+from server.token import secret
 from app.migrations import migrations
 
 def start(directory):
     prepare(directory, migrations)
-    assert len(session_key(directory)) > 40
+    assert len(secret(directory / "session.key")) == 32
 
 for round in range(int(sys.argv[2])):
     hear_ready, ready = os.pipe()

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 
 from app.pages import back, wants_fragment
-from server.guard import FORM_LIMIT
+from server.bodies import FORM_LIMIT
 from templates import errors
 from tests.conftest import Server
 from tests.server.test_fragments import scope_of
