@@ -11,9 +11,21 @@ from uvicorn.protocols.http.zttp_h2_impl import ZttpH2Protocol
 
 from server.protocol import HttpProtocol
 
+# A setting is two bytes of name and four of value (RFC 9113, section 6.5.1). This one offers WebSockets over HTTP/2
+# (RFC 8441), which Uvicorn does not know: a browser that believed it would have none.
+OFFER = b"\x00\x08\x00\x00\x00\x01"
+NO_OFFER = b"\x00\x08\x00\x00\x00\x00"
+
 
 class Http2Protocol(ZttpH2Protocol):
     """Uvicorn's HTTP/2, mended where Uvicorn 0.54 and zttp 0.0.35 do not fit together."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Greet with settings that can be kept; a client that then says nothing has no longer than an idle one."""
+        self.conn.initiate_connection()
+        transport.write(self.conn.data_to_send().replace(OFFER, NO_OFFER))
+        super().connection_made(transport)
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def handle_request(self, event: zttp.Request) -> None:
         """Begin to answer; a request without a body ends with its head, which Uvicorn does not see."""

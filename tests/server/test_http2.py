@@ -20,7 +20,7 @@ from websockets.sync.client import connect
 
 from server.tls import Certificate, certificate
 
-pytest.importorskip("zttp", reason="zttp is not installed: uv sync --inexact --group http2")
+zttp = pytest.importorskip("zttp", reason="zttp is not installed: uv sync --inexact --group http2")
 
 
 async def told(request: Request) -> PlainTextResponse:
@@ -50,6 +50,7 @@ def port(files: Certificate) -> Iterator[int]:
             http="server.http2:EitherProtocol",
             ws="websockets-sansio",
             lifespan="off",
+            timeout_keep_alive=1,
             log_config=None,
             ssl_certfile=files.cert,
             ssl_keyfile=files.key,
@@ -93,6 +94,40 @@ def test_a_websocket_comes_over_http_1_on_the_same_port(port: int, files: Certif
     with connect(f"wss://localhost:{port}/echo", ssl=context, proxy=None) as websocket:
         websocket.send("hello")
         assert websocket.recv(timeout=10) == "hello"
+
+
+def h2(port: int, files: Certificate) -> ssl.SSLSocket:
+    """A connection on which HTTP/2 was agreed, and nothing said yet."""
+    context = ssl.create_default_context(cafile=files.ca)
+    context.set_alpn_protocols(["h2"])
+    connection = context.wrap_socket(socket.create_connection(("127.0.0.1", port), 10), server_hostname="localhost")
+    assert connection.selected_alpn_protocol() == "h2"
+    return connection
+
+
+def test_a_client_that_says_nothing_is_let_go(port: int, files: Certificate) -> None:
+    with h2(port, files) as connection, connection.makefile("rb") as file:
+        assert file.read()  # Ends when the server closes.
+
+
+def test_a_path_of_other_bytes_ends_its_stream_only(
+    port: int, files: Certificate, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = zttp.Connection(zttp.CLIENT, protocol=zttp.HTTP2)
+    host = [(b"host", f"localhost:{port}".encode())]
+    with h2(port, files) as connection:
+        for path in (b"/\xff", b"/"):
+            client.send_request(b"GET", path, b"2", host).end_message()
+        connection.sendall(client.data_to_send())
+        events: list[object] = []
+        while not any(isinstance(event, zttp.Response) for event in events):
+            client.receive_data(connection.recv(65536))
+            events += iter(client.next_event, zttp.NEED_DATA)
+    assert [type(event) for event in events if isinstance(event, zttp.RstStream | zttp.Response)] == [
+        zttp.RstStream,
+        zttp.Response,
+    ]
+    assert caplog.records == []
 
 
 @pytest.mark.slow
