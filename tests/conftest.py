@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import sqlite3
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -39,11 +40,16 @@ class Server:
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        found = re.search(r"http://\S+", line)
+        found = re.search(r"https?://\S+", line)
         assert found, f"no address in {line!r}; {self.log.read_text()}"
         self.url = found[0]
-        with httpx.Client(transport=httpx.HTTPTransport(retries=3)) as client:
+        with httpx.Client(transport=httpx.HTTPTransport(retries=3, verify=self.trust())) as client:
             assert client.get(f"{self.url}/healthz", timeout=20).status_code == 200, self.log.read_text()
+
+    def trust(self) -> ssl.SSLContext:
+        """What a person's browser trusts who has imported the authority of this server, and nothing else."""
+        authority = self.data / "tls" / "ca.pem"
+        return ssl.create_default_context(cafile=authority if authority.exists() else None)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End the process; its exit code."""

@@ -12,12 +12,13 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 import trustme
 
 from server.settings import Settings, SettingsError
 from server.tls import Certificate, certificate, check_own, how_to_trust, http_protocol
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Server
 
 HOSTS = ("localhost", "127.0.0.1", "::1")
 
@@ -268,3 +269,16 @@ def test_where_zttp_is_missing_the_command_that_brings_it_is_said(monkeypatch: p
     assert http == "one"
     assert words is not None
     assert "`uv sync --inexact --group http2`" in words
+
+
+def test_the_server_serves_https_to_those_who_trust_its_authority(tmp_path: Path) -> None:
+    server = Server(tmp_path / "data", "--tls")
+    try:
+        assert server.url.startswith("https://")
+        with httpx.Client(base_url=server.url, verify=server.trust()) as client:
+            assert client.get("/healthz").status_code == 200
+            assert client.post("/tasks", data={"title": "milk"}).status_code == 303
+        with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            httpx.get(server.url, verify=ssl.create_default_context())
+    finally:
+        assert server.stop() == 0
