@@ -34,7 +34,7 @@ class Sessions:
     def open(self, directory: Path, host: str) -> None:
         """Begin to know who may come in."""
         self.token = Token(directory)
-        self.host = host
+        self._is_private = is_on_this_machine(host)
         # When the sessions end that were looked up since the last commit, and what the answers hold for.
         self._ends: dict[str, float] = {}
         self._state: tuple[int, str] | None = None
@@ -53,7 +53,7 @@ class Sessions:
 
     def are_needed(self, scope: Scope) -> bool:
         """Whether other machines can reach the app: as it was started, or by the connection that this came in on."""
-        return not (is_on_this_machine(self.host) and is_on_this_machine(local_address(scope)))
+        return not (self._is_private and is_on_this_machine(local_address(scope)))
 
     async def begin(self) -> str:
         """Make a session; the value of its cookie."""
