@@ -74,6 +74,8 @@ class Database:
         self._writer: threading.Thread | None = None
         self._log_index: mmap.mmap | None = None
         self._header = b""
+        # Called after every commit of this process, on the writer's thread.
+        self.on_commit: Callable[[], None] = lambda: None
         self._version = 0
 
     def open(self, path: Path) -> None:
@@ -158,6 +160,7 @@ class Database:
                     else:
                         batch.append(following)
                 _commit(connection, batch)
+                self.on_commit()
                 if ending:
                     return
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from app.db import Connection, db
+from app.processes import lives
 
 ROOT = Path(__file__).resolve().parent.parent
 # How much of what the reader says is taken at once. It waits when this is not fetched, so that nothing piles up here.
@@ -132,7 +133,7 @@ async def undo(id: int) -> None:
 async def recover() -> None:
     """Take up what a stop has left: read again what was being read, take back what was half written."""
     for row in db.read("SELECT id, state, process FROM imports WHERE state IN ('checking', 'writing', 'undoing')"):
-        if _lives(row["process"]) or not await db.write(_claim(row["id"], row["process"])):
+        if lives(row["process"]) or not await db.write(_claim(row["id"], row["process"])):
             continue
         if row["state"] == "checking":
             begin(check(row["id"]))
@@ -225,15 +226,3 @@ def _claim(id: int, process: int) -> Callable[[Connection], bool]:
         return bool(connection.execute("UPDATE imports SET process = ? WHERE id = ? AND process = ?", values).rowcount)
 
     return change
-
-
-def _lives(process: int) -> bool:
-    if process == os.getpid():
-        return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -11,20 +11,23 @@ import tomllib
 from fasthtml.core import FastHTML
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp
+from starlette.routing import WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app import exports, imports, sign_in, tasks
+from app import exports, imports, presence, sign_in, tasks
 from app.db import SeveralProcesses, UnusableDatabase, UnusableDirectory, claim, db, prepare
 from app.migrations import migrations
 from app.pages import HANDLERS, ROOT, assets, shell
+from app.presence import tabs_elsewhere
 from app.sessions import sessions
 from server.bodies import FORM_LIMIT
 from server.fragments import FragmentCache
 from server.guard import Guard
+from server.live import Hub
 from server.log import RequestLog
 from server.settings import LOOPBACK_NAMES, Settings, SettingsError
 from server.token import keep_out_of_logs, secret
-from templates import layout
+from templates import errors, layout
 
 SESSION_COOKIE = "kindling_session"
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -36,7 +39,7 @@ class App(FastHTML):
 
     def build_middleware_stack(self) -> ASGIApp:
         """Guard, then cache, then what FastHTML has."""
-        guarded = Guard(
+        self.guarded = Guard(
             super().build_middleware_stack(),
             hosts={settings.host, *LOOPBACK_NAMES, *settings.allow_host},
             uploads={"/imports"},
@@ -45,7 +48,11 @@ class App(FastHTML):
             cache=lambda app: FragmentCache(app, db.token, session_cookie=SESSION_COOKIE, check=settings.reload),
             refusal=sign_in.refusal,
         )
-        return RequestLog(guarded) if settings.logs_requests else guarded
+        return RequestLog(self.guarded) if settings.logs_requests else self.guarded
+
+    async def render(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that the app itself makes, for a live view: as any other, but no line in the log."""
+        await self.guarded({**scope, "app": self}, receive, send)
 
 
 try:
@@ -66,13 +73,16 @@ async def start() -> None:
     db.open(database)
     # Large uploads wait on the disk of the data, not in a memory that the system calls its temporary directory.
     tempfile.tempdir = str(settings.data.resolve())
+    db.on_commit = hub.wake
     await imports.recover()
     await sessions.sweep()
+    await presence.presence.clear()
 
 
 async def stop() -> None:
     """Let imports end and writes reach the disk."""
     await imports.end_all()
+    await presence.presence.leave()
     tempfile.tempdir = None
     db.close()
 
@@ -93,18 +103,31 @@ app = App(
     on_shutdown=[stop],
 )
 app.mount(assets.prefix, assets)
-for feature in (tasks, imports, exports, sign_in):
+for feature in (tasks, imports, exports, presence, sign_in):
     feature.rt.to_app(app)
+hub = Hub(
+    app.render,
+    db.token,
+    report=lambda words: errors.error_toast(500, words),
+    on_count=presence.presence.count,
+)
+app.router.routes.append(WebSocketRoute("/live", hub))
 
 
 @app.get("/healthz")
 async def healthz(request: Request) -> JSONResponse:
     """Whether the app can read its file, for those who watch over it."""
     try:
-        token, status = db.token(), "ok"
+        token, clients, status = db.token(), len(hub.tabs) + tabs_elsewhere(), "ok"
     except Exception as error:  # Whatever keeps it from reading is what the watcher asks for.
-        token, status = None, f"the database cannot be read: {error}"
+        token, clients, status = None, len(hub.tabs), f"the database cannot be read: {error}"
     return JSONResponse(
-        {"status": status, "version": VERSION, "commit token": token, "uptime": round(time.monotonic() - STARTED, 1)},
+        {
+            "status": status,
+            "version": VERSION,
+            "commit token": token,
+            "uptime": round(time.monotonic() - STARTED, 1),
+            "clients": clients,
+        },
         200 if token is not None else 503,
     )

@@ -140,3 +140,9 @@ def create_sessions(db: Database) -> None:
             created_at TEXT NOT NULL DEFAULT ({NOW})
         ) WITHOUT ROWID
     """)
+
+
+@migrations()
+def create_presence(db: Database) -> None:
+    """How many tabs each process serves that follow live."""
+    db.execute("CREATE TABLE presence (process INTEGER PRIMARY KEY, tabs INTEGER NOT NULL)")

@@ -106,6 +106,15 @@ async def edit_task(request: Request, id: int) -> Safe:
     return answer(request, f"Edit {task.title}", show.edit_form(id, given, place), AREA)
 
 
+@rt("/tasks/{id:id}/changes", methods=["get"])
+@fragment
+async def show_changes(request: Request, id: int) -> Safe:
+    """What happened to a task since someone began to edit it."""
+    found = db.read("SELECT id, title, notes, due, done, created_at, updated_at FROM tasks WHERE id = ?", [id])
+    note = show.changes_note(id, request.query_params.get("since", ""), Task(*found[0]) if found else None)
+    return answer(request, "Changes", note, AREA)
+
+
 @rt("/tasks/{id:id}", methods=["post", "patch"])
 async def change_task(request: Request, id: int) -> Any:
     """Change what the form names; a plain form can also delete, with `_method=delete`."""
@@ -210,29 +219,31 @@ def query_of(given: Mapping[str, str]) -> TaskQuery:
     q = given.get("q", "").strip()
     status = given.get("status") or "all"
     sort = given.get("sort") or "newest"
-    number = given.get("page") or "1"
+    page, pages = given.get("page") or "1", given.get("pages") or "1"
     if len(q) > 1000:
         raise HTTPException(400, "A search has at most 1,000 characters.")
     if status not in STATUSES:
         raise HTTPException(400, f"“status” is one of {', '.join(STATUSES)}, not “{status}”.")
     if sort not in SORTS:
         raise HTTPException(400, f"“sort” is one of {', '.join(SORTS)}, not “{sort}”.")
-    if not (number.isascii() and number.isdigit() and 0 < len(number) < 10 and int(number)):
-        raise HTTPException(400, f"“page” is a number from 1, not “{number}”.")
-    return TaskQuery(q, status, sort, int(number))
+    for name, number, most in (("page", page, 10**9 - 1), ("pages", pages, show.SHOWN_PAGES)):
+        if not (number.isascii() and number.isdigit() and len(number) < 10 and 1 <= int(number) <= most):
+            raise HTTPException(400, f"“{name}” is a number from 1 to {most:,}, not “{number}”.")
+    return TaskQuery(q, status, sort, int(page), int(pages))
 
 
 def shown_list(request: Request) -> TaskQuery:
     """The list that the page at hand shows, from its start."""
     address = urlsplit(request.headers.get("hx-current-url", ""))
     try:
-        return query_of(dict(parse_qsl(address.query)))._replace(page=1)
+        return query_of(dict(parse_qsl(address.query)))._replace(page=1, pages=1)
     except HTTPException:
         return TaskQuery()
 
 
 def tasks_of(query: TaskQuery) -> TaskList:
-    """One page of a list, and the counts above it."""
+    """The pages of a list that are asked for, and the counts above it."""
+    shown = PAGE_ROWS * query.pages
     counts = {("done" if row["done"] else "open"): row["tasks"] for row in db.read("SELECT * FROM task_counts")}
     counts["all"] = sum(counts.values())
     conditions, parameters = _conditions(query)
@@ -241,13 +252,13 @@ def tasks_of(query: TaskQuery) -> TaskList:
     rows = db.read(
         f"SELECT id, title, due, done, notes <> '' AS has_notes FROM tasks WHERE id IN "
         f"(SELECT id FROM tasks {where} ORDER BY {ORDERS[query.sort]} LIMIT ? OFFSET ?) ORDER BY {ORDERS[query.sort]}",
-        [*parameters, PAGE_ROWS + 1, (query.page - 1) * PAGE_ROWS],
+        [*parameters, shown + 1, (query.page - 1) * PAGE_ROWS],
     )
     found = ""
     if query.q:
         sql = f"SELECT count(*) FROM (SELECT 1 FROM tasks {where} LIMIT ?)"
         found = count_in_words(db.read(sql, [*parameters, COUNT_LIMIT + 1])[0][0], "found")
-    return TaskList(query, [TaskRow(*row) for row in rows[:PAGE_ROWS]], len(rows) > PAGE_ROWS, counts, found, today())
+    return TaskList(query, [TaskRow(*row) for row in rows[:shown]], len(rows) > shown, counts, found, today())
 
 
 def _conditions(query: TaskQuery) -> tuple[list[str], list[Any]]:

@@ -5,10 +5,13 @@ Uvicorn itself waits for ever for a head that does not end, and keeps whatever c
 
 import asyncio
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
 
 from server.guard import SECURITY_HEADERS
 
@@ -108,3 +111,51 @@ class HttpProtocol(HttpToolsProtocol):
         lines = [STATUS_LINE[status], *(b"%s: %s\r\n" % header for header in headers), b"\r\n", words.encode()]
         self.transport.write(b"".join(lines))
         self.transport.close()
+
+
+class Frame(Protocol):
+    """A message as the bytes of its WebSocket frame."""
+
+    wire: bytes
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """websockets' own protocol, which also takes finished frames.
+
+    The app finds it as the extension `kindling.frames` in the scope: sending a message through ASGI costs a coroutine
+    and the framing for each connection (30 µs), writing a finished frame the system call alone.
+    """
+
+    on_drain: Callable[[], None] | None = None
+
+    def handle_connect(self, event: Request) -> None:
+        """Offer the app this protocol itself."""
+        super().handle_connect(event)
+        if not self.handshake_complete:
+            extensions: dict[str, Any] = self.scope["extensions"]
+            extensions["kindling.frames"] = self
+
+    def write_frame(self, frame: Frame) -> bool:
+        """Write a frame and say so; False while the peer has not taken what was written before."""
+        if not self.writable.is_set():
+            return False
+        if not self.close_sent and not self.transport.is_closing():
+            self.transport.write(frame.wire)
+        return True
+
+    def resume_writing(self) -> None:
+        """Let the app go on."""
+        super().resume_writing()
+        if self.on_drain is not None:
+            self.on_drain()
+
+    def give_up(self) -> None:
+        """Close a connection that takes nothing: 1013, then, as that cannot be taken either, without a word."""
+        if self.close_sent or self.transport.is_closing():
+            return
+        reason = "Nothing was read for too long."
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": 1013, "reason": reason})
+        self.conn.send_close(1013, reason)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)

@@ -30,6 +30,7 @@ from server.settings import LOOPBACK_NAMES, Settings, is_loopback
 from server.workers import ANSWER_SECONDS, END_SECONDS, Workers
 
 APP = "app.main:app"
+HTTP_PROTOCOL = "server.protocol:HttpProtocol"
 HAS_UVLOOP = importlib.util.find_spec("uvloop") is not None
 BACKLOG = 2048
 WATCHED = ["app", "server", "templates", "static"]
@@ -54,9 +55,10 @@ def config(settings: Settings) -> uvicorn.Config:
         reload_includes=["*.css", "*.js", "*.svg"] if settings.reload else None,
         # The fastest loop and parser there are wheels for; the parser with limits on the head of a request.
         loop="uvloop" if HAS_UVLOOP else "asyncio",
-        http="server.protocol:HttpProtocol",
+        http=tls.http_protocol(settings, HTTP_PROTOCOL)[0],
         # The only one of Uvicorn's three that neither copies frames through streams nor keeps a task a connection.
-        ws="websockets-sansio",
+        # Live updates go out through it as finished frames.
+        ws="server.protocol:WebSocketProtocol",
         # Fragments are small and mostly sent on loopback: deflate would cost more than it saves.
         ws_per_message_deflate=False,
         # A page says in a few kilobytes what it shows; the guard holds this limit under other servers too.
@@ -179,6 +181,9 @@ def _announce(settings: Settings, listening: socket.socket) -> None:
     print(f"Kindling is at {address}", flush=True)
     if not is_loopback(settings.host):
         print(token.announce(settings.data, address), flush=True)
+    missing = tls.http_protocol(settings, HTTP_PROTOCOL)[1]
+    if missing:
+        print(missing, flush=True)
     if settings.tls and not settings.cert:
         print(tls.how_to_trust(settings.data / "tls" / "ca.pem"), flush=True)
     if settings.open:

@@ -24,11 +24,16 @@
     event.target.closest("[data-close]")?.closest(".toast")?.remove();
   });
 
+  function say(words, kind) {
+    const toast = document.createElement("div");
+    toast.className = `toast ${kind}`;
+    toast.textContent = words;
+    document.getElementById("toasts").replaceChildren(toast);
+  }
+
   document.addEventListener("htmx-error", (event) => {
     if (event.detail.error?.name !== "TypeError") return;
-    const toast = document.createElement("div");
-    toast.className = "toast error";
-    toast.textContent = "The server cannot be reached. Nothing was changed; try again when it is back.";
-    document.getElementById("toasts").replaceChildren(toast);
+    say("The server cannot be reached. Nothing was changed; try again when it is back.", "error");
   });
+  document.addEventListener("toast", (event) => say(event.detail, "note"));
 })();

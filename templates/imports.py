@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from templates.live import live
 from templates.tags import (
     H1,
     H2,
@@ -15,7 +16,6 @@ from templates.tags import (
     Input,
     Label,
     Li,
-    Noscript,
     Option,
     P,
     Progress,
@@ -100,19 +100,18 @@ def upload_form(error: str = "") -> Safe:
 
 
 def import_card(each: Import) -> Safe:
-    """One import: the fragment of `GET /imports/{id}`. While it runs it asks for itself again."""
+    """One import: the fragment of `GET /imports/{id}`; it is live, so its progress shows by itself."""
     running = each.state in RUNNING
-    return Section(
+    return live(
+        Section,
         P(A("All imports", href="/imports"), cls="back"),
         H1(each.filename),
         P(STATES[each.state], cls=f"state {each.state}"),
         _BODIES[each.state](each),
-        Noscript(P(A("Look how far it has come", href=f"/imports/{each.id}"))) if running else None,
+        P(A("Look how far it has come", href=f"/imports/{each.id}"), cls="unless-live") if running else None,
         id="import",
+        url=f"/imports/{each.id}",
         cls="card import",
-        hx_get=f"/imports/{each.id}" if running else None,
-        hx_trigger="load delay:400ms" if running else None,
-        hx_swap="outerHTML" if running else None,
     )
 
 

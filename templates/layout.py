@@ -1,12 +1,15 @@
 """The page shell: what stands around the fragments of every page."""
 
+import json
 from collections.abc import Callable
 
+from templates.live import link, unknown
 from templates.tags import (
     A,
     Body,
     Button,
     Div,
+    Footer,
     Form,
     Head,
     Header,
@@ -24,7 +27,22 @@ from templates.tags import (
 NAME = "Kindling"
 AREAS = {"/tasks": "Tasks", "/imports": "Import & export"}
 # htmx reads the first of these only. No eval, no style of its own: the page's policy forbids both.
-HTMX = '{"metaCharacter":"-","includeIndicatorCSS":false,"extensions":"ws"}'
+# What a person has opened stays open, what they typed is marked; a page that came back from the browser's memory, whose
+# socket was closed as usual (1000), connects again, and none waits long for a server that is back.
+HTMX = json.dumps(
+    {
+        "metaCharacter": "-",
+        "includeIndicatorCSS": False,
+        "extensions": "ws",
+        "morphIgnore": ["data-htmx-powered", "data-theirs", "open"],
+        "ws": {
+            "reconnectCodes": [1000, 1001, 1005, 1006, 1011, 1012, 1013, 1014],
+            "reconnectDelay": 100,
+            "reconnectMaxDelay": 2000,
+        },
+    },
+    separators=(",", ":"),
+)
 
 Asset = Callable[[str], str]
 
@@ -47,7 +65,10 @@ def head(asset: Asset) -> tuple[Safe, ...]:
         Meta(name="htmx-config", content=HTMX),
         Link(rel="icon", href=asset("icon.svg"), type="image/svg+xml"),
         Link(rel="stylesheet", href=asset("app.css")),
+        # Before htmx: it listens for what htmx says at its start.
+        Script(src=asset("live.js"), defer=True),
         Script(src=asset("vendor/htmx.min.js"), defer=True),
+        Script(src=asset("vendor/hx-ws.min.js"), defer=True),
         Script(src=asset("app.js"), defer=True),
     )
 
@@ -67,4 +88,6 @@ def shell(content: object, area: str = "", signed_in: bool = False) -> tuple[Saf
         ),
         Main(content, id="main", tabindex="-1"),
         Div(id="toasts", role="status", aria_live="polite"),
+        link(),
+        unknown(Footer, id="connection", url="/connection", cls="connection"),
     )

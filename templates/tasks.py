@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from templates.chart import done_per_day
 from templates.errors import toast
+from templates.live import live, unknown
 from templates.tags import (
     H1,
     H2,
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 SORTS = {"newest": "Newest first", "oldest": "Oldest first", "due": "Due date", "title": "Title"}
 STATUSES = {"all": "All", "open": "Open", "done": "Done"}
 TITLE_LENGTH = 1000
+# A browser takes 150 ms to put a thousand rows in their place.
+SHOWN_PAGES = 50
 # Looked up, as strftime takes as long as a tag.
 DAYS = list(day_name)
 MONTHS = list(month_name)
@@ -83,22 +86,23 @@ class TaskRow(NamedTuple):
 
 
 class TaskQuery(NamedTuple):
-    """Which tasks a list shows."""
+    """Which tasks a list shows: `pages` pages, from number `page` on."""
 
     q: str = ""
     status: str = "all"
     sort: str = "newest"
     page: int = 1
+    pages: int = 1
 
     def url(self, **changes: object) -> str:
         """The address of this list, with `changes`; from its first page where anything but the page changes."""
-        query = self._replace(**({"page": 1} | changes))  # type: ignore[arg-type]
+        query = self._replace(**({"page": 1, "pages": 1} | changes))  # type: ignore[arg-type]
         given = {name: value for name, value in query._asdict().items() if value != TaskQuery._field_defaults[name]}
         return f"/tasks?{urlencode(given)}" if given else "/tasks"
 
 
 class TaskList(NamedTuple):
-    """One page of a list: its rows, whether more follow, how many there are of each status, how many were found."""
+    """A part of a list: its rows, whether more follow, how many there are of each status, how many were found."""
 
     query: TaskQuery
     rows: Sequence[TaskRow]
@@ -210,7 +214,8 @@ def filter_form(query: TaskQuery) -> Safe:
 def task_list(tasks: TaskList) -> Safe:
     """The list itself: the fragment of `GET /tasks`."""
     query = tasks.query
-    return Section(
+    return live(
+        Section,
         Div(
             Nav(
                 [_status_link(query, status, tasks.counts[status]) for status in STATUSES],
@@ -227,6 +232,7 @@ def task_list(tasks: TaskList) -> Safe:
         else _empty(tasks),
         _more(query) if tasks.more else None,
         id="tasks",
+        url=query.url(page=query.page, pages=query.pages),
         cls="card list",
         aria_label="Tasks",
     )
@@ -284,7 +290,8 @@ def partial(target: str, swap: str, *content: object) -> Safe:
 def task_detail(task: Task, today: date, zone: tzinfo | None) -> Safe:
     """One task, whole: the fragment of `GET /tasks/{id}`."""
     address = f"/tasks/{task.id}"
-    return Article(
+    return live(
+        Article,
         P(A("All tasks", href="/tasks"), cls="back"),
         Form(
             _tick(task.id, task.title, task.done),
@@ -313,6 +320,7 @@ def task_detail(task: Task, today: date, zone: tzinfo | None) -> Safe:
             cls="actions",
         ),
         id=f"task-{task.id}",
+        url=address,
         cls="card detail done" if task.done else "card detail",
         **IN_DETAIL,
     )
@@ -323,6 +331,9 @@ def edit_form(id: int, given: TaskInput, place: str) -> Safe:
     address = f"/tasks/{id}"
     form = Form(
         _error(given.error),
+        unknown(
+            P, id=f"changes-{id}", url=f"{address}/changes?{urlencode({'since': given.updated_at})}", role="status"
+        ),
         Input(type="hidden", name="updated_at", value=given.updated_at),
         Label(
             "Title",
@@ -351,13 +362,27 @@ def edit_form(id: int, given: TaskInput, place: str) -> Safe:
         hx_disable="find button",
     )
     if place == "list":
-        return Li(form, id=f"task-{id}", cls="task editing")
+        # What a person is writing here stays, whatever happens to the list.
+        return Li(form, id=f"task-{id}", cls="task editing", hx_morph_skip=True)
     return Article(H1("Edit task"), form, id=f"task-{id}", cls="card detail", **IN_DETAIL)
+
+
+def changes_note(id: int, since: str, task: Task | None) -> Safe:
+    """Says in an open form that its task was changed or deleted elsewhere."""
+    url = f"/tasks/{id}/changes?{urlencode({'since': since})}"
+    if task is None:
+        words = "This task was deleted elsewhere. Copy what you want to keep."
+    elif task.updated_at != since:
+        words = f"Changed elsewhere in the meantime; its title there is now “{task.title}”. Your text is kept."
+    else:
+        words = ""
+    return live(P, words, id=f"changes-{id}", url=url, role="status", cls="form-note" if words else None)
 
 
 def summary_card(summary: Summary) -> Safe:
     """The figures and the chart: the fragment of `GET /summary`."""
-    return Aside(
+    return live(
+        Aside,
         H2("At a glance", cls="visually-hidden"),
         Dl(
             _pair("Open", f"{summary.open:,}"),
@@ -367,6 +392,7 @@ def summary_card(summary: Summary) -> Safe:
         ),
         done_per_day(summary.days),
         id="summary",
+        url="/summary",
         cls="card summary",
         aria_label="At a glance",
         hx_get="/summary",
@@ -464,16 +490,19 @@ def _tick(id: int | str, title: str, done: int) -> Safe:
 
 
 def _more(query: TaskQuery) -> Safe:
-    """What fetches the next page when it comes into sight; a link where there is no script."""
-    following = query.url(page=query.page + 1)
+    """What asks for one page more when it comes into sight; a link where there is no script, or enough is shown."""
+    following = query.page + query.pages
+    link = A("More tasks", href=query.url(page=following), rel="next")
+    if query.pages >= SHOWN_PAGES:
+        return P(link, cls="more")
     return P(
-        A("More tasks", href=following, rel="next"),
-        id="more",
+        link,
+        id=f"more-{following}",
         cls="more",
-        hx_get=following,
+        hx_get=query.url(page=query.page, pages=query.pages + 1),
         hx_trigger="revealed",
-        hx_select=f"#tasks-page-{query.page + 1}, #more",
-        hx_swap="outerHTML",
+        hx_target="#tasks",
+        hx_swap="outerMorph",
     )
 
 

@@ -29,10 +29,11 @@ def each(state: str, **changes: object) -> Import:
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_every_state_is_shown_and_only_a_running_one_asks_again(state: str) -> None:
+def test_every_state_is_shown_and_is_live(state: str) -> None:
     card = import_card(each(state, error="It broke."))
     assert STATES[state] in card
-    assert ('hx-get="/imports/7"' in card) == (state in RUNNING)
+    assert 'id="import" data-live="/imports/7"' in card
+    assert ('class="unless-live"' in card) == (state in RUNNING)
     for hostile in ("<b>", "<i>", "<u>", "<title>"):
         assert hostile not in card
 

@@ -1,0 +1,90 @@
+"""Presence: how many tabs are open, over all workers.
+
+It is data like any other: each worker keeps a row with its count, so whoever shows the sum is live by itself.
+"""
+
+import asyncio
+import os
+from typing import Any
+
+from fasthtml.core import APIRouter
+from starlette.requests import Request
+
+from app.db import Connection, db
+from app.pages import answer
+from app.processes import lives
+from server.fragments import fragment
+from templates.live import connection
+
+# At most four commits a second, however many tabs come and go.
+WRITE_SECONDS = 0.25
+
+rt = APIRouter()
+
+
+@rt("/connection", methods=["get"])
+@fragment
+async def show_connection(request: Request) -> Any:
+    """What each page says of its connection."""
+    return answer(request, "Connection", connection(tabs_elsewhere() + tabs_here()))
+
+
+class Presence:
+    """The tabs of this worker, and the row that says so."""
+
+    def __init__(self) -> None:
+        self.tabs = 0
+        self._written = 0
+        self._writing: asyncio.Task[None] | None = None
+
+    def count(self, tabs: int) -> None:
+        """Take note of how many tabs there are."""
+        self.tabs = tabs
+        if self._writing is None:
+            self._writing = asyncio.get_running_loop().create_task(self._write())
+
+    async def _write(self) -> None:
+        try:
+            while self._written != self.tabs:
+                tabs = self.tabs
+                await db.write(_store(tabs))
+                self._written = tabs
+                await asyncio.sleep(WRITE_SECONDS)
+        finally:
+            self._writing = None
+
+    async def clear(self) -> None:
+        """Forget the workers that are gone, and what an earlier process of this number has left."""
+        gone = [row["process"] for row in db.read("SELECT process FROM presence") if not lives(row["process"])]
+        if gone:
+            await db.write(lambda connection: connection.executemany(DELETE, [(process,) for process in gone]))
+
+    async def leave(self) -> None:
+        """Take this worker's own row out."""
+        if self._writing is not None:
+            self._writing.cancel()
+        if self._written:
+            await db.write(lambda connection: connection.execute(DELETE, [os.getpid()]))
+
+
+DELETE = "DELETE FROM presence WHERE process = ?"
+presence = Presence()
+
+
+def tabs_here() -> int:
+    """How many tabs this worker had at the last commit."""
+    rows = db.read("SELECT tabs FROM presence WHERE process = ?", [os.getpid()])
+    return rows[0]["tabs"] if rows else 0
+
+
+def tabs_elsewhere() -> int:
+    """How many tabs the other workers have."""
+    count: int = db.read("SELECT coalesce(sum(tabs), 0) FROM presence WHERE process <> ?", [os.getpid()])[0][0]
+    return count
+
+
+def _store(tabs: int) -> Any:
+    def change(connection: Connection) -> None:
+        connection.execute("INSERT OR REPLACE INTO presence (process, tabs) VALUES (?, ?)", [os.getpid(), tabs])
+
+    return change
