@@ -1,5 +1,6 @@
 """HTTP/2 and HTTP/1.1 on one port, over TLS, on a real Uvicorn; curl and h2load are the clients."""
 
+import os
 import re
 import shutil
 import socket
@@ -19,6 +20,7 @@ from starlette.websockets import WebSocket
 from websockets.sync.client import connect
 
 from server.tls import Certificate, certificate
+from tests.conftest import Server
 
 zttp = pytest.importorskip("zttp", reason="zttp is not installed: uv sync --inexact --group http2")
 
@@ -141,3 +143,21 @@ def test_many_streams_at_once_are_all_answered(port: int) -> None:
         timeout=60,
     )
     assert re.search(r"5000 succeeded, 0 failed, 0 errored, 0 timeout", ran.stdout), ran.stdout
+
+
+def test_the_command_line_turns_it_on(tmp_path: Path) -> None:
+    if not shutil.which("curl"):
+        pytest.skip("no curl on this machine")
+    server = Server(tmp_path / "data", "--tls", "--http2")
+    try:
+        authority = server.data / "tls" / "ca.pem"
+        for option, version in (("--http2", "2"), ("--http1.1", "1.1")):
+            shown = subprocess.run(
+                ["curl", "-sS", option, "--cacert", authority, "-w", "%{http_version}", "-o", os.devnull, server.url],
+                capture_output=True,
+                text=True,
+                timeout=20,
+            )
+            assert (shown.stdout, shown.stderr) == (version, "")
+    finally:
+        assert server.stop() == 0

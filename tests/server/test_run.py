@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from app.db import SAFE_FOR_SEVERAL
 from server.fragments import CHECK_EVERY
 from tests.conftest import ROOT, Server
 
@@ -235,3 +237,77 @@ def test_who_serves_is_not_told_and_nobody_speaks_for_another(client: httpx.Clie
     assert answer.status_code == 403, "the scheme is the one that is spoken"
     assert "server" not in answer.headers
     assert client.get("/tasks", headers=forwarded).status_code == 200
+
+
+def test_where_uvloop_is_missing_asyncio_serves_and_it_is_said(start: Start) -> None:
+    hidden = "import sys; sys.modules['uvloop'] = None; sys.path.insert(0, '.'); sys.argv = ['server.py', 'run']; "
+    # What a machine without the package answers to the question whether it is there.
+    missing = (
+        "import importlib.util as u; f = u.find_spec; u.find_spec = lambda n, *a: None if n == 'uvloop' else f(n, *a); "
+    )
+    running = start("-c", hidden + missing + "from server.cli import main; main()")
+    with running.client() as client:
+        assert client.get("/healthz").status_code == 200
+    assert running.end(signal.SIGTERM) == 0
+    assert "uvloop is not installed here" in running.printed
+    assert "Traceback" not in running.printed
+
+
+def test_the_end_comes_within_five_seconds_though_the_loop_hangs(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "hanging.py").write_text(
+        "import time\nfrom starlette.applications import Starlette\nfrom starlette.routing import Route\n"
+        "async def hang(request):\n    time.sleep(60)\n"
+        "app = Starlette(routes=[Route('/hang', hang)])\n"
+    )
+    script = (
+        "import sys; sys.path[:0] = ['.', sys.argv[1]]; from server import run; from server.settings import Settings; "
+        "run.APP = 'hanging:app'; sys.exit(run.serve(Settings(port=0, open=False)))"
+    )
+    running = start("-c", script, tmp_path)
+    with running.client() as client, pytest.raises(httpx.ReadTimeout):
+        client.get("/hang", timeout=0.5)
+    assert running.end(signal.SIGTERM) == 1
+    assert "in hang" in running.printed
+
+
+OLD_SQLITE = "an SQLite older than 3.51.3 is needed to see it refused"
+
+
+@pytest.fixture
+def old_sqlite(tmp_path: Path) -> dict[str, str]:
+    """The environment of a machine without pysqlite3, where Python's own SQLite is an old one."""
+    if sqlite3.sqlite_version_info >= SAFE_FOR_SEVERAL:
+        pytest.skip(OLD_SQLITE)
+    (tmp_path / "without" / "pysqlite3").mkdir(parents=True)
+    (tmp_path / "without" / "pysqlite3" / "__init__.py").write_text("raise ImportError('there is none')")
+    return {"PYTHONPATH": str(tmp_path / "without")}
+
+
+def test_several_workers_need_an_sqlite_that_bears_them(tmp_path: Path, old_sqlite: dict[str, str]) -> None:
+    command = [sys.executable, "server.py", "--no-open", "--port", "0", "--workers", "2", "--data", tmp_path / "data"]
+    environment = {**os.environ, **old_sqlite}
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    for words in (sqlite3.sqlite_version, "3.51.3", "one worker", "pysqlite3"):
+        assert words in line
+
+
+def test_so_does_a_second_server_of_the_same_data(start: Start, tmp_path: Path, old_sqlite: dict[str, str]) -> None:
+    first = start("server.py", **old_sqlite)
+    with first.client() as client:
+        assert client.get("/healthz").status_code == 200
+    second = subprocess.run(
+        [sys.executable, "server.py", "--no-open", "--port", "0", "--data", first.data],
+        cwd=ROOT,
+        env={**os.environ, **old_sqlite},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert second.returncode == 2
+    assert "end what else serves" in second.stderr
+    assert first.end(signal.SIGTERM) == 0
+    again = start("server.py", **old_sqlite)
+    with again.client() as client:
+        assert client.get("/healthz").status_code == 200
