@@ -33,6 +33,8 @@ def chromium() -> Iterator[Any]:
                 "--disable-quic",
                 "--disable-background-networking",
                 "--disable-sync",
+                # A name that an attacker has given the address of this machine.
+                "--host-resolver-rules=MAP rebound.example 127.0.0.1",
             ],
         )
         yield browser

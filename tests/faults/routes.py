@@ -1,0 +1,36 @@
+"""Every route that the app has, asked of the app itself, so that a test covers the ones that are yet to come."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.conftest import ROOT
+
+CODE = """
+import json
+from app.main import app
+print(json.dumps([[route.path, sorted(getattr(route, "methods", None) or [])] for route in app.routes]))
+"""
+
+
+class Route(NamedTuple):
+    """An address, with 1 for what varies in it, and its methods; a WebSocket and a directory have none."""
+
+    address: str
+    methods: list[str]
+
+
+def routes(data: Path) -> list[Route]:
+    """The routes of the app on a new directory of data."""
+    found = subprocess.run(
+        [sys.executable, "-c", CODE],
+        env={"KINDLING_DATA": str(data)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [Route(re.sub(r"\{[^}]*\}", "1", path), methods) for path, methods in json.loads(found.stdout)]

@@ -1,0 +1,29 @@
+"""Where a server listens that was started without a word about it: this machine alone."""
+
+import ipaddress
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import Server
+
+
+@pytest.fixture(params=[(), ("--workers", "2"), ("--reload",)], ids=lambda options: " ".join(options) or "default")
+def started(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    """A server of its own, started in each way there is."""
+    server = Server(tmp_path / "data", *request.param)
+    yield server
+    server.stop()
+
+
+def test_every_socket_is_on_loopback(started: Server) -> None:
+    main = psutil.Process(started.process.pid)
+    sockets = [each for process in [main, *main.children(recursive=True)] for each in process.net_connections("inet")]
+    listening = {each.laddr for each in sockets if each.status == psutil.CONN_LISTEN}
+    assert {address.port for address in listening} == {int(started.url.rpartition(":")[2])}
+    assert all(ipaddress.ip_address(address.ip).is_loopback for address in listening)
+    others = [each for each in sockets if each.status != psutil.CONN_LISTEN]
+    # What is not listening is who asked; nothing is sent anywhere, and nothing is open for datagrams.
+    assert all(each.raddr and ipaddress.ip_address(each.raddr.ip).is_loopback for each in others)
