@@ -6,11 +6,12 @@ A peer that does not answer the same HTML ends it. Nothing is measured against a
 import argparse
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from tests.bench import building, importing, report, serving
+from tests.bench import building, guarding, importing, report, serving
 
-PARTS = ("serving", "building", "importing")
+PARTS = ("serving", "guard", "building", "importing")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -28,6 +29,11 @@ def main(arguments: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="kindling-bench-") as directory:
         if "serving" in parts:
             print("\n" + serving.measure(Path(directory), plan), flush=True)
+        if "guard" in parts:
+            print(
+                "\n" + guarding.measure(Path(directory), replace(plan, rounds=rounds * 3, seconds=plan.seconds / 2)),
+                flush=True,
+            )
         if "building" in parts:
             print("\n" + building.measure(Path(directory), rounds * 2, repeats), flush=True)
         if "importing" in parts:

@@ -121,13 +121,13 @@ def measure(directory: Path, plan: Plan) -> str:
         for number in range(plan.rounds):
             report.say(f"serving, round {number + 1} of {plan.rounds}, {report.load()}")
             for server, answer in random.sample(running, len(running)):
-                results[server.system.name].append(_undisturbed(client, server, answer, plan))
+                results[server.system.name].append(undisturbed(client, server, answer, plan))
         memory = {server.system.name: server.megabytes() for server, _ in running}
     lines = [*_described(plan, sizes), "", _table(results, memory), *_disturbed(results), *_reconnected(results)]
     return "\n".join(lines)
 
 
-def _undisturbed(client: Client, server: Running, answer: Answer, plan: Plan) -> dict[str, Any]:
+def undisturbed(client: Client, server: Running, answer: Answer, plan: Plan) -> dict[str, Any]:
     """A round in which the server had its core to itself; after ATTEMPTS the one in which it had most of it."""
     attempts: list[dict[str, Any]] = []
     while len(attempts) < ATTEMPTS and not any(attempt["server"] > WHOLE_CORE for attempt in attempts):

@@ -27,6 +27,8 @@ def task_list(tasks: Sequence[Task], more: bool, counts: dict[str, int]) -> FT:
         Ol(*[task_row(task, today) for task in tasks], id="tasks-page-1", cls="rows", **IN_LIST),
         next_page() if more else None,
         id="tasks",
+        data_live="/tasks",
+        data_version="",
         cls="card list",
         aria_label="Tasks",
     )
@@ -98,10 +100,10 @@ def next_page() -> FT:
     """What fetches the next page."""
     return P(
         A("More tasks", href="/tasks?page=2", rel="next"),
-        id="more",
+        id="more-2",
         cls="more",
-        hx_get="/tasks?page=2",
+        hx_get="/tasks?pages=2",
         hx_trigger="revealed",
-        hx_select="#tasks-page-2, #more",
-        hx_swap="outerHTML",
+        hx_target="#tasks",
+        hx_swap="outerMorph",
     )

@@ -1,0 +1,55 @@
+"""What the guard costs a kept fragment: the app with and without it, in short runs one right after the other."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.bench import report, serving, systems
+
+WHOLE = "this app, kept fragment"
+UNCHECKED = "  without its checks"
+UNGUARDED = "  without its guard"
+
+
+def measure(directory: Path, plan: serving.Plan) -> str:
+    """Ask each in turn; the table."""
+    results: dict[str, list[dict[str, Any]]] = {WHOLE: [], UNCHECKED: [], UNGUARDED: []}
+    with serving.started(directory, tuple(results)) as running, serving.load_client(systems.cores()[1]) as client:
+        for server, answer in running:
+            client.load(server, answer, plan.warm_up, plan.connections)
+        for number in range(plan.rounds):
+            report.say(f"guard, round {number + 1} of {plan.rounds}, {report.load()}")
+            for server, answer in random.sample(running, len(running)):
+                results[server.system.name].append(serving.undisturbed(client, server, answer, plan))
+    described = (
+        f"The guard: the kept fragment, with and without it; {plan.rounds} shuffled rounds of {plan.seconds:g} s; "
+        "medians, least–most; ratios are those within a round\n"
+        "Checks: Host, Origin, who is signed in. Guard: these, the limits of bodies, 500 bytes of security headers"
+    )
+    return "\n".join([described, "", _table(results)])
+
+
+def _table(results: dict[str, list[dict[str, Any]]]) -> str:
+    rows = []
+    for name, rounds in results.items():
+        faster = _ratios(rounds, results[WHOLE], "rate")
+        cheaper = _ratios(rounds, results[WHOLE], "cost")
+        rows.append(
+            (
+                name,
+                f"{median(each['rate'] for each in rounds):,.0f}",
+                f"{median(faster):.3f}",
+                report.spread(faster, ".2f"),
+                f"{median(each['cost'] for each in rounds):.1f}",
+                f"{median(cheaper):.3f}",
+                report.spread(cheaper, ".2f"),
+            )
+        )
+    heads = ("", "requests/s", "of the app", "least–most", "CPU µs", "of the app", "least–most")
+    return report.table(heads, rows)
+
+
+def _ratios(rounds: Sequence[dict[str, Any]], whole: Sequence[dict[str, Any]], figure: str) -> list[float]:
+    return [each[figure] / other[figure] for each, other in zip(rounds, whole, strict=True)]
