@@ -149,7 +149,8 @@ async def _read(id: int, *options: str) -> AsyncIterator[dict[str, Any]]:
     row = db.read("SELECT filename, columns FROM imports WHERE id = ?", [id])[0]
     reader = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "app.reading.rows", str(upload_path(id).resolve()),
-        "--name", row["filename"], "--columns", row["columns"], *options,
+        # In one word each: what a person calls a file may begin like an option.
+        f"--name={row['filename']}", f"--columns={row['columns']}", *options,
         cwd=ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, limit=PIECE_BYTES,
         # Ctrl-C in the terminal is for the server; it ends its readers itself.
         start_new_session=True,
