@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -39,12 +40,23 @@ async def export_json(request: Request) -> Response:
 @rt("/export.db", methods=["get"])
 async def export_database(request: Request) -> Response:
     """The whole file, copied by SQLite's online backup while it is used."""
-    _, name = mkstemp(suffix=".db", dir=db.path.parent)
-    copy = Path(name)
-    await run_in_threadpool(db.backup, copy)
+    copy = await run_in_threadpool(_copied)
     return FileResponse(
         copy, media_type="application/vnd.sqlite3", headers=_download("db"), background=BackgroundTask(copy.unlink)
     )
+
+
+def _copied() -> Path:
+    """A copy of the file, beside it; half a copy would take what room there is on a full disk."""
+    descriptor, name = mkstemp(suffix=".db", dir=db.path.parent)
+    os.close(descriptor)
+    copy = Path(name)
+    try:
+        db.backup(copy)
+    except BaseException:
+        copy.unlink()
+        raise
+    return copy
 
 
 def _csv() -> Iterator[str]:

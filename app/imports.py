@@ -48,7 +48,13 @@ async def add_import(request: Request) -> Any:
         form_with_error = show.upload_form("Choose a file first.")
         return form_again(request, "Import & export", form_with_error, "#upload", 422)
     id = await db.write(lambda connection: _insert(connection, Path(file.filename or "").name[:200], file.size or 0))
-    await asyncio.to_thread(_save, file.file, import_job.upload_path(id))
+    try:
+        await asyncio.to_thread(_save, file.file, import_job.upload_path(id))
+    except OSError:
+        # Nothing is left of a file that the disk has no room for.
+        import_job.upload_path(id).unlink(missing_ok=True)
+        await db.write(lambda connection: connection.execute("DELETE FROM imports WHERE id = ?", [id]).rowcount)
+        raise
     import_job.begin(import_job.check(id))
     return RedirectResponse(f"{AREA}/{id}", 303)
 

@@ -3,6 +3,7 @@
 Errors are answered here too, each as a page, a fragment or JSON, whichever was asked for.
 """
 
+import errno
 import logging
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ assets = Assets(ROOT / "static")
 # What stands for an id in an address: a number that SQLite can hold. Anything else is no address of this app.
 reg_re_param("id", "[0-9]{1,18}")
 logger = logging.getLogger("uvicorn.error")
+NO_ROOM = "Nothing was changed. Make room on the disk, then try again."
 
 
 def wants_fragment(request: Request) -> bool:
@@ -89,7 +91,7 @@ async def database_failed(request: Request, error: Exception) -> Response:
     """The answer where SQLite could not do it: the disk is full, or another program holds the file."""
     logger.error("%s %s: SQLite says: %s", request.method, request.url.path, error)
     if "full" in str(error):
-        return error_answer(request, 507, "Nothing was changed. Make room on the disk, then try again.")
+        return error_answer(request, 507, NO_ROOM)
     if "locked" in str(error):
         return error_answer(
             request, 503, "Another program is writing to the file. Try again in a moment.", {"retry-after": "2"}
@@ -97,9 +99,19 @@ async def database_failed(request: Request, error: Exception) -> Response:
     raise error
 
 
+async def disk_failed(request: Request, error: Exception) -> Response:
+    """The answer where a file could not be written, as there is no room for it."""
+    assert isinstance(error, OSError)
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        raise error
+    logger.error("%s %s: %s", request.method, request.url.path, error)
+    return error_answer(request, 507, NO_ROOM)
+
+
 HANDLERS: dict[Any, Any] = {
     HTTPException: refused,
     404: refused,
     sqlite3.OperationalError: database_failed,
+    OSError: disk_failed,
     Exception: failed,
 }

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import httpx
+import psutil
 
 from tests.conftest import Server
 
@@ -60,3 +61,13 @@ def test_the_database_is_whole_and_leaves_nothing_behind(client: httpx.Client, s
     while set(server.data.iterdir()) != before and time.monotonic() < deadline:
         client.get("/healthz")
     assert set(server.data.iterdir()) == before
+
+
+def test_the_copy_of_the_file_is_gone_when_it_was_sent(client: httpx.Client, server: Server) -> None:
+    process = psutil.Process(server.process.pid)
+    client.get("/export.db")
+    before = process.num_fds()
+    for _ in range(10):
+        assert client.get("/export.db").content.startswith(b"SQLite format 3\0")
+    assert process.num_fds() == before
+    assert not list(server.data.glob("tmp*"))

@@ -1,0 +1,118 @@
+"""A disk that is really full: a small file system of the server's own. What cannot be kept is refused with a sentence,
+what is there can be read, and when there is room again everything goes on by itself.
+
+A file that may not grow, and one that another program holds, are in tests/app/test_db.py.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import ROOT
+from tests.server.test_run import Running
+
+DISK = 4 * 2**20
+# A mount that is seen by this process and its children alone, and gone with them, whoever started it.
+MOUNTED = f'mount -t tmpfs -o size={DISK},mode=0700 tmpfs "$0" && exec "$@"'
+UNSHARE = ["unshare", "--mount", *([] if hasattr(os, "geteuid") and os.geteuid() == 0 else ["--map-root-user"])]
+
+
+class SmallDisk(Running):
+    """A server whose data lies on a small disk."""
+
+    def __init__(self, data: Path) -> None:
+        data.mkdir()
+        self.mountpoint = data
+        code = "import os, sys; os.execvp(sys.argv[1], sys.argv[1:])"
+        super().__init__("-c", code, *UNSHARE, "sh", "-c", MOUNTED, data, sys.executable, ROOT / "server.py", data=data)
+
+    @property
+    def disk(self) -> Path:
+        """The disk, as the server sees it."""
+        return Path(f"/proc/{self.process.pid}/root{self.mountpoint}")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A server on a disk of its own."""
+    probe = [*UNSHARE, "sh", "-c", MOUNTED, tmp_path, "true"]
+    if shutil.which("unshare") is None or subprocess.run(probe, capture_output=True).returncode:
+        pytest.skip("this system does not let us mount a small disk")
+    running = SmallDisk(tmp_path / "data")
+    yield running
+    running.end_anyhow()
+
+
+def fill(disk: Path, left: int = 0) -> None:
+    """Leave that many bytes free."""
+    with contextlib.suppress(OSError), (disk / "filler").open("ab", buffering=0) as filler:
+        while True:
+            free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+            if free <= left:
+                return
+            filler.write(bytes(min(free - left, 65536)))
+
+
+def titles(client: httpx.Client) -> list[str]:
+    return [task["title"] for task in client.get("/export.json").json()]
+
+
+def test_a_full_disk_is_said_loses_nothing_and_passes(small: SmallDisk) -> None:
+    with small.client() as client:
+        assert client.post("/tasks", data={"title": "Before"}).status_code == 303
+        fill(small.disk)
+        kept = 1
+        statuses = []
+        # What the log has room for is kept; then it is full.
+        while 507 not in statuses and len(statuses) < 200:
+            answer = client.post("/tasks", data={"title": "Large", "notes": "x" * 50_000})
+            statuses.append(answer.status_code)
+            kept += answer.status_code == 303
+        assert set(statuses) <= {303, 507}, statuses
+        assert answer.status_code == 507
+        assert "Make room" in answer.text
+
+        for _ in range(2):
+            for ask in (
+                lambda: client.post("/tasks", data={"title": "Refused", "notes": "x" * 50_000}),
+                lambda: client.patch("/tasks/1", data={"notes": "x" * 50_000}),
+                lambda: client.post("/imports", files={"file": ("a.csv", b"title\n" + b"A row\n" * 200_000)}),
+                lambda: client.post("/imports", files={"file": ("small.csv", b"title\n" + b"A row\n" * 100_000)}),
+                lambda: client.get("/export.db"),
+            ):
+                answer = ask()
+                assert answer.status_code == 507, (answer.request.url, answer.text)
+                assert "Make room" in answer.text
+        assert "Before" in client.get("/tasks").text
+        assert client.get("/tasks/1").status_code == 200
+        assert "Before" in client.get("/export.csv").text
+        assert client.get("/healthz").status_code == 200
+        assert len(titles(client)) == kept
+        left = {path.name for path in small.disk.rglob("*")} - {"filler", "uploads"}
+        assert left <= {"app.db", "app.db-wal", "app.db-shm", "session.key", "token"}, "half a file is not left"
+
+        (small.disk / "filler").unlink()
+        assert client.post("/tasks", data={"title": "After"}).status_code == 303
+        assert client.post("/imports", files={"file": ("a.csv", b"title\nImported\n")}).status_code == 303
+        assert client.get("/export.db").status_code == 200
+        found = titles(client)
+        assert len(found) == kept + 1
+        assert {"Before", "After"} <= set(found)
+        assert "Refused" not in found
+        checked = subprocess.run(
+            [sys.executable, "-c", CHECK, small.disk / "app.db"], capture_output=True, text=True, check=True
+        )
+        assert checked.stdout == "ok\n"
+    assert small.end(signal.SIGTERM) == 0
+    assert "Traceback" not in small.printed
+
+
+CHECK = "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute('PRAGMA integrity_check').fetchone())"
