@@ -133,7 +133,8 @@ async def undo(id: int) -> None:
 async def recover() -> None:
     """Take up what a stop has left: read again what was being read, take back what was half written."""
     for row in db.read("SELECT id, state, process FROM imports WHERE state IN ('checking', 'writing', 'undoing')"):
-        if lives(row["process"]) or not await db.write(_claim(row["id"], row["process"])):
+        is_own = row["process"] == os.getpid() and _jobs
+        if is_own or lives(row["process"]) or not await db.write(_claim(row["id"], row["process"])):
             continue
         if row["state"] == "checking":
             begin(check(row["id"]))

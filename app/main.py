@@ -3,6 +3,7 @@
 `python server.py`, `uvicorn app.main:app` and Gunicorn all serve `app` from here, guarded and cached alike.
 """
 
+import asyncio
 import sys
 import tempfile
 import time
@@ -12,25 +13,29 @@ from fasthtml.core import FastHTML
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import WebSocketRoute
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import exports, imports, presence, sign_in, tasks
 from app.db import SeveralProcesses, UnusableDatabase, UnusableDirectory, claim, db, prepare
 from app.migrations import migrations
-from app.pages import HANDLERS, ROOT, assets, shell
+from app.pages import HANDLERS, ROOT, assets, head, shell
 from app.presence import tabs_elsewhere
 from app.sessions import sessions
+from app.settings import settings
 from server.bodies import FORM_LIMIT
+from server.failure import DEVELOPMENT
 from server.fragments import FragmentCache
 from server.guard import Guard
 from server.live import Hub
 from server.log import RequestLog
-from server.settings import LOOPBACK_NAMES, Settings, SettingsError
+from server.settings import LOOPBACK_NAMES
 from server.token import keep_out_of_logs, secret
 from templates import errors, layout
 
 SESSION_COOKIE = "kindling_session"
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+LOOK_AFTER_SECONDS = 5
 STARTED = time.monotonic()
 
 
@@ -45,10 +50,15 @@ class App(FastHTML):
             uploads={"/imports"},
             max_upload=settings.max_upload,
             admit=sessions.admit,
-            cache=lambda app: FragmentCache(app, db.token, session_cookie=SESSION_COOKIE, check=settings.reload),
+            cache=self.keep,
             refusal=sign_in.refusal,
         )
         return RequestLog(self.guarded) if settings.logs_requests else self.guarded
+
+    def keep(self, app: ASGIApp) -> ASGIApp:
+        """The fragment cache around `app`."""
+        self.cache = FragmentCache(app, db.token, session_cookie=SESSION_COOKIE, check=settings.reload)
+        return self.cache
 
     async def render(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that the app itself makes, for a live view: as any other, but no line in the log."""
@@ -56,12 +66,13 @@ class App(FastHTML):
 
 
 try:
-    settings = Settings.from_environment()
     database = prepare(settings.data, migrations)
-    claim(settings.data, settings.workers)
-except (SettingsError, UnusableDatabase) as problem:
+    # The reloader takes care that there is one server, and lets two versions of it overlap for a moment.
+    if not settings.reload:
+        claim(settings.data, settings.workers)
+except UnusableDatabase as problem:
     print(f"server.py: {problem}", file=sys.stderr)
-    sys.exit(2 if isinstance(problem, SettingsError | UnusableDirectory | SeveralProcesses) else 1)
+    sys.exit(2 if isinstance(problem, UnusableDirectory | SeveralProcesses) else 1)
 
 
 sessions.open(settings.data, settings.host)
@@ -74,13 +85,21 @@ async def start() -> None:
     # Large uploads wait on the disk of the data, not in a memory that the system calls its temporary directory.
     tempfile.tempdir = str(settings.data.resolve())
     db.on_commit = hub.wake
-    await imports.recover()
     await sessions.sweep()
-    await presence.presence.clear()
+    app.state.looking_after = asyncio.create_task(look_after())
+
+
+async def look_after() -> None:
+    """Take up what processes that are gone have left behind: unfinished imports, tabs that nobody serves any more."""
+    while True:
+        await imports.recover()
+        await presence.presence.clear()
+        await asyncio.sleep(LOOK_AFTER_SECONDS)
 
 
 async def stop() -> None:
     """Let imports end and writes reach the disk."""
+    app.state.looking_after.cancel()
     await imports.end_all()
     await presence.presence.leave()
     tempfile.tempdir = None
@@ -89,7 +108,7 @@ async def stop() -> None:
 
 app = App(
     title=layout.NAME,
-    hdrs=layout.head(assets.url),
+    hdrs=head(),
     body_wrap=shell,
     default_hdrs=False,
     canonical=False,
@@ -112,6 +131,17 @@ hub = Hub(
     on_count=presence.presence.count,
 )
 app.router.routes.append(WebSocketRoute("/live", hub))
+if settings.reload:
+    app.mount("/development", StaticFiles(directory=DEVELOPMENT))
+
+
+def tell(text: str, lasting: bool) -> None:
+    """Pass on to the open pages what the reloader says: a static file has changed, say, and with it every page."""
+    app.cache.clear()
+    hub.tell(text, lasting)
+
+
+app.state.tell = tell
 
 
 @app.get("/healthz")

@@ -5,6 +5,7 @@ Errors are answered here too, each as a page, a fragment or JSON, whichever was 
 
 import errno
 import logging
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from app.settings import settings
 from server.assets import Assets
+from server.failure import as_html, as_page, failure
 from server.fragments import signed_in
 from templates import errors, layout
 from templates.tags import Safe
 
 ROOT = Path(__file__).resolve().parent.parent
-assets = Assets(ROOT / "static")
+# A file that is being worked on is sent as it is: to pack it well takes longer than to send it.
+assets = Assets(ROOT / "static", packs=not settings.reload)
 # What stands for an id in an address: a number that SQLite can hold. Anything else is no address of this app.
 reg_re_param("id", "[0-9]{1,18}")
 logger = logging.getLogger("uvicorn.error")
@@ -34,7 +38,12 @@ def wants_fragment(request: Request) -> bool:
 
 def page(title: str, content: object, area: str = "") -> Safe:
     """A whole page of this app."""
-    return layout.page(title, content, asset=assets.url, area=area, signed_in=signed_in())
+    return layout.page(title, content, head=head(), area=area, signed_in=signed_in())
+
+
+def head() -> tuple[Safe, ...]:
+    """The head of every page; in development also what follows the code."""
+    return layout.head(assets.url, follows_code=settings.reload)
 
 
 def shell(content: object) -> tuple[Safe, ...]:
@@ -83,7 +92,13 @@ async def refused(request: Request, error: Exception) -> Response:
 
 
 async def failed(request: Request, error: Exception) -> Response:
-    """The answer to an exception that no one expected; the trace is in the log."""
+    """The answer to an exception that no one expected; the trace is in the log, in development also on the page."""
+    if settings.reload and "application/json" not in request.headers.get("accept", ""):
+        found = failure("".join(traceback.format_exception(error)), ROOT)
+        if wants_fragment(request):
+            headers = {"HX-Retarget": "body", "HX-Reswap": "beforeend"}
+            return HTMLResponse(as_html(found, ROOT, settings.editor), 500, headers)
+        return HTMLResponse(as_page(found, ROOT, settings.editor), 500)
     return error_answer(request, 500, "It has been written to the log. Your data is as it was. Try again.")
 
 

@@ -38,10 +38,11 @@ class _Packed(NamedTuple):
 class Assets(StaticFiles):
     """The ASGI app that serves `directory`, mounted at `prefix`."""
 
-    def __init__(self, directory: Path, prefix: str = "/static") -> None:
+    def __init__(self, directory: Path, prefix: str = "/static", packs: bool = True) -> None:
         super().__init__(directory=directory)
         self.root = directory
         self.prefix = prefix
+        self.packs = packs
         # The last content of each file in each packing that was asked for.
         self._packed: dict[tuple[str, str], _Packed] = {}
         self._packing = asyncio.Lock()
@@ -97,7 +98,7 @@ class Assets(StaticFiles):
 
     async def _suited(self, file: FileResponse, asked: Headers) -> Response:
         """The file in the form that the browser likes best; a part of it is always of the plain form."""
-        if not _is_text(file.media_type or ""):
+        if not self.packs or not _is_text(file.media_type or ""):
             return file
         file.headers["vary"] = "Accept-Encoding"
         liked = _liked(",".join(asked.getlist("accept-encoding")))

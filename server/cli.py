@@ -70,7 +70,12 @@ FILE = click.Path(dir_okay=False, exists=True, resolve_path=True, path_type=Path
 @click.option("--port", type=int, **_setting("port"), help="Port to listen on; 0 takes a free one.")
 @click.option("--data", **DATA)
 @click.option("--workers", type=int, **_setting("workers"), help="Processes that answer requests.")
-@click.option("--reload/--no-reload", **_setting("reload"), help="Start again whenever the code changes.")
+@click.option(
+    "--reload/--no-reload",
+    **_setting("reload") | {"default": None, "show_default": "on in a checkout, with one worker"},
+    help="Follow the code: a saved edit shows on every open page.",
+)
+@click.option("--editor", **_setting("editor"), help="What opens a file from an error page, or an address of yours.")
 @click.option("--open/--no-open", **_setting("open"), help="Open the page in the browser.")
 @click.option(
     "--allow-host",
@@ -93,6 +98,8 @@ def run(**options: Any) -> None:
     from server.run import AddressTaken, serve  # Uvicorn is loaded only by the command that needs it.
 
     os.chdir(ROOT)
+    if options["reload"] is None:
+        options["reload"] = options["workers"] == 1 and (ROOT / ".git").exists()
     try:
         settings = Settings(**options)
         os.environ.update(settings.to_environment())

@@ -135,6 +135,11 @@ class FragmentCache:
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
         self._hits = 0
 
+    def clear(self) -> None:
+        """Forget everything that is kept."""
+        self._entries.clear()
+        self.size = 0
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
             await self._pass_on(scope, receive, send)

@@ -169,6 +169,7 @@ class Hub:
         self.report = report
         self.on_count = on_count
         self.clock = clock
+        self._notice: Frame | None = None
         self.tabs: set[Tab] = set()
         self._views: dict[tuple[Any, ...], View] = {}
         self._stale: dict[View, None] = {}
@@ -184,6 +185,8 @@ class Hub:
         outlet = scope.get("extensions", {}).get("kindling.frames") or _Queued(send)
         tab = Tab(outlet, _person(scope))
         self._add(tab)
+        if self._notice is not None:
+            outlet.write_frame(self._notice)
         try:
             while (message := await receive())["type"] != "websocket.disconnect":
                 self.watch(tab, message.get("text") or "")
@@ -197,6 +200,14 @@ class Hub:
         loop = self._loop
         if loop is not None and self.tabs and not loop.is_closed():
             loop.call_soon_threadsafe(self._look)
+
+    def tell(self, text: str, lasting: bool) -> None:
+        """Send a text, which is no view, to every tab; one that lasts also to those that come later."""
+        frame = Frame(text)
+        if lasting:
+            self._notice = frame
+        for tab in self.tabs:
+            tab.outlet.write_frame(frame)
 
     def watch(self, tab: Tab, text: str) -> None:
         """Take the list of what a tab shows. Raises Refused for what is no such list."""

@@ -5,6 +5,7 @@ Uvicorn itself waits for ever for a head that does not end, and keeps whatever c
 
 import asyncio
 import re
+import socket
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -30,6 +31,7 @@ class HttpProtocol(HttpToolsProtocol):
     15.5.9, and RFC 6585, section 5.
     """
 
+    _give: Callable[[socket.socket], None] | None = None
     _head_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _refusal: tuple[int, str] | None = None
@@ -84,6 +86,40 @@ class HttpProtocol(HttpToolsProtocol):
         found = WHOLE_ADDRESS.match(self.url)
         hosts = [value.lower() for name, value in self.headers if name == b"host"]
         return found is not None and hosts != [found[1].lower()]
+
+    def retire(self, give: Callable[[socket.socket], None]) -> None:
+        """Pass the connection on through `give`, as soon as nothing is being asked or answered on it."""
+        self._give = give
+        self._give_when_idle()
+
+    def shutdown(self) -> None:
+        """Close when the answer is done; a connection that is passed on stays open."""
+        if self._give is None:
+            super().shutdown()
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request, here or in the next process."""
+        super().on_response_complete()
+        if self._give is not None:
+            self.loop.call_soon(self._give_when_idle)
+
+    def _give_when_idle(self) -> None:
+        if self.transport.is_closing():
+            return
+        if self.scheme == "https":
+            super().shutdown()
+        elif self.transport.get_write_buffer_size():
+            self.loop.call_later(0.01, self._give_when_idle)
+        elif self._is_idle() and self._give is not None:
+            self.transport.pause_reading()
+            self._give(self.transport.get_extra_info("socket").dup())
+            self.transport.abort()
+
+    def _is_idle(self) -> bool:
+        """Whether nothing of a request has come that was not answered."""
+        if self.scope is None:
+            return self._head_bytes == 0
+        return "method" in self.scope and self.cycle is not None and self.cycle.response_complete
 
     def _awaits_head(self) -> bool:
         """Whether what has come so far ends within a head, or before one: empty lines may stand there."""

@@ -22,7 +22,6 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
-from uvicorn.supervisors import ChangeReload
 
 from server import log, tls, token
 from server.bodies import MESSAGE_LIMIT
@@ -33,7 +32,7 @@ APP = "app.main:app"
 HTTP_PROTOCOL = "server.protocol:HttpProtocol"
 HAS_UVLOOP = importlib.util.find_spec("uvloop") is not None
 BACKLOG = 2048
-WATCHED = ["app", "server", "templates", "static"]
+ROOT = Path(__file__).resolve().parent.parent
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +49,6 @@ def config(settings: Settings) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
-        reload=settings.reload,
-        reload_dirs=WATCHED if settings.reload else None,
-        reload_includes=["*.css", "*.js", "*.svg"] if settings.reload else None,
         # The fastest loop and parser there are wheels for; the parser with limits on the head of a request.
         loop="uvloop" if HAS_UVLOOP else "asyncio",
         http=tls.http_protocol(settings, HTTP_PROTOCOL)[0],
@@ -108,11 +104,12 @@ def serve(settings: Settings) -> int:
     with contextlib.ExitStack() as open_sockets:
         sockets = [open_sockets.enter_context(each) for each in _listen(settings)]
         if settings.reload:
-            reloader = ChangeReload(configuration, target=server.run, sockets=sockets)
-            _hear_the_end(reloader.signal_handler)
+            from server.reload import Reloader  # The watcher is loaded only where it watches.
+
+            reloader = Reloader(configuration, sockets[0], ROOT, settings.editor)
+            _hear_the_end(reloader.hear_the_end)
             _announce(settings, sockets[0])
-            reloader.run()
-            return 0
+            return reloader.run()
         if settings.workers > 1:
             workers = Workers(configuration, sockets)
             _announce(settings, sockets[0])

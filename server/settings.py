@@ -17,6 +17,15 @@ PREFIX = "KINDLING_"
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 LOG_FORMATS = ("text", "json")
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+# Where editors listen; the file begins with a slash.
+EDITORS = {
+    "vscode": "vscode://file{file}:{line}",
+    "cursor": "cursor://file{file}:{line}",
+    "zed": "zed://file{file}:{line}",
+    "idea": "idea://open?file={file}&line={line}",
+    "pycharm": "pycharm://open?file={file}&line={line}",
+    "sublime": "subl://open?url=file://{file}&line={line}",
+}
 UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 Bytes = NewType("Bytes", int)
@@ -46,6 +55,7 @@ class Settings:
     cert: Path | None = None
     key: Path | None = None
     http2: bool = False
+    editor: str = "vscode"
     log_level: str = "info"
     log_format: str = "text"
 
@@ -56,6 +66,11 @@ class Settings:
             raise SettingsError(f"--workers is at least 1, not {self.workers}.")
         if self.workers > 1 and self.reload:
             raise SettingsError("--reload works with one worker only: leave out --reload or --workers.")
+        if self.editor not in EDITORS and "{file}" not in self.editor:
+            raise SettingsError(
+                f"--editor is one of {', '.join(EDITORS)}, or an address with {{file}} and {{line}} in it, "
+                f"not “{self.editor}”."
+            )
         if self.log_level not in LOG_LEVELS:
             raise SettingsError(f"--log-level is one of {', '.join(LOG_LEVELS)}, not “{self.log_level}”.")
         if self.log_format not in LOG_FORMATS:

@@ -28,11 +28,19 @@ ANSWER_SECONDS = 12
 END_SECONDS = 4.5
 
 
-class WatchedServer(uvicorn.Server):
-    """A server that ends its process when the event loop hangs, even in C code that never gives way.
+class ChildServer(uvicorn.Server):
+    """A server that ends when the process that started it is gone, as nobody else would end it then."""
 
-    It ends as well when the supervisor is gone, as nobody else would end it then.
-    """
+    async def on_tick(self, counter: int) -> bool:
+        """Look after the parent; called ten times a second."""
+        if counter % 10 == 0:
+            parent = multiprocessing.parent_process()
+            self.should_exit = self.should_exit or not (parent and parent.is_alive())
+        return await super().on_tick(counter)
+
+
+class WatchedServer(ChildServer):
+    """A server that ends its process when the event loop hangs, even in C code that never gives way."""
 
     def __init__(self, config: uvicorn.Config, started: Connection) -> None:
         super().__init__(config)
@@ -47,8 +55,6 @@ class WatchedServer(uvicorn.Server):
         """Wind up the watch; called ten times a second."""
         if counter % 10 == 0:
             faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
-            supervisor = multiprocessing.parent_process()
-            self.should_exit = self.should_exit or not (supervisor and supervisor.is_alive())
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:

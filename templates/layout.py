@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 
 from templates.live import link, unknown
 from templates.tags import (
@@ -26,43 +27,32 @@ from templates.tags import (
 
 NAME = "Kindling"
 AREAS = {"/tasks": "Tasks", "/imports": "Import & export"}
-# htmx reads the first of these only. No eval, no style of its own: the page's policy forbids both.
-# What a person has opened stays open, what they typed is marked; a page that came back from the browser's memory, whose
-# socket was closed as usual (1000), connects again, and none waits long for a server that is back.
-HTMX = json.dumps(
-    {
-        "metaCharacter": "-",
-        "includeIndicatorCSS": False,
-        "extensions": "ws",
-        "morphIgnore": ["data-htmx-powered", "data-theirs", "open"],
-        "ws": {
-            "reconnectCodes": [1000, 1001, 1005, 1006, 1011, 1012, 1013, 1014],
-            "reconnectDelay": 100,
-            "reconnectMaxDelay": 2000,
-        },
-    },
-    separators=(",", ":"),
-)
+# Milliseconds until a page whose socket was closed connects again; a new version of the code is there at once.
+RECONNECT, RECONNECT_TO_NEW_CODE = 100, 20
 
 Asset = Callable[[str], str]
 
 
-def page(title: str, content: object, *, asset: Asset, area: str = "", signed_in: bool = False) -> Safe:
-    """A whole page: `content` in the shell; `asset` gives the address of a static file, `area` is where we are."""
+def page(title: str, content: object, *, head: tuple[Safe, ...], area: str = "", signed_in: bool = False) -> Safe:
+    """A whole page: `content` in the shell under `head`; `area` is where we are."""
     return Html(
-        Head(*head(asset), Title(f"{title} · {NAME}")),
+        Head(*head, Title(f"{title} · {NAME}")),
         Body(*shell(content, area, signed_in)),
         lang="en",
     )
 
 
-def head(asset: Asset) -> tuple[Safe, ...]:
-    """What the head of every page holds, beside its title."""
+def head(asset: Asset, *, follows_code: bool = False) -> tuple[Safe, ...]:
+    """What the head of every page holds, beside its title; `asset` gives the address of a static file."""
+    development = (
+        Link(rel="stylesheet", href="/development/reload.css"),
+        Script(src="/development/reload.js", defer=True),
+    )
     return (
         Meta(charset="utf-8"),
         Meta(name="viewport", content="width=device-width, initial-scale=1"),
         Meta(name="color-scheme", content="light dark"),
-        Meta(name="htmx-config", content=HTMX),
+        Meta(name="htmx-config", content=_htmx(RECONNECT_TO_NEW_CODE if follows_code else RECONNECT)),
         Link(rel="icon", href=asset("icon.svg"), type="image/svg+xml"),
         Link(rel="stylesheet", href=asset("app.css")),
         # Before htmx: it listens for what htmx says at its start.
@@ -70,6 +60,7 @@ def head(asset: Asset) -> tuple[Safe, ...]:
         Script(src=asset("vendor/htmx.min.js"), defer=True),
         Script(src=asset("vendor/hx-ws.min.js"), defer=True),
         Script(src=asset("app.js"), defer=True),
+        *(development if follows_code else ()),
     )
 
 
@@ -91,3 +82,25 @@ def shell(content: object, area: str = "", signed_in: bool = False) -> tuple[Saf
         link(),
         unknown(Footer, id="connection", url="/connection", cls="connection"),
     )
+
+
+@cache
+def _htmx(reconnect: int) -> str:
+    """What htmx reads, in the first element of this name only.
+
+    No eval, no style of its own: the page's policy forbids both. What a person has opened stays open, what they typed
+    is marked. A page that came back from the browser's memory, whose socket was closed as usual (1000), connects again,
+    and none waits long for a server that is back.
+    """
+    config = {
+        "metaCharacter": "-",
+        "includeIndicatorCSS": False,
+        "extensions": "ws",
+        "morphIgnore": ["data-htmx-powered", "data-theirs", "open"],
+        "ws": {
+            "reconnectCodes": [1000, 1001, 1005, 1006, 1011, 1012, 1013, 1014],
+            "reconnectDelay": reconnect,
+            "reconnectMaxDelay": 2000,
+        },
+    }
+    return json.dumps(config, separators=(",", ":"))

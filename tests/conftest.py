@@ -23,6 +23,10 @@ settings.register_profile("kindling", deadline=None)
 settings.load_profile("kindling")
 
 
+# As people serve it; what follows the code has tests of its own.
+SERVED = ("run", "--no-open", "--no-reload", "--port", "0")
+
+
 class Server:
     """`python server.py run` on a free port of loopback."""
 
@@ -31,7 +35,7 @@ class Server:
         self.log = data.parent / f"{data.name}.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, ROOT / "server.py", "run", "--no-open", "--port", "0", "--data", data, *options],
+                [sys.executable, ROOT / "server.py", *SERVED, "--data", data, *options],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,

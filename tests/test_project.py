@@ -198,7 +198,7 @@ def listed(lines: list[str]) -> str:
 
 
 def test_the_readme_names_every_option_as_it_is() -> None:
-    rows = re.findall(r"^\| (`--.+?) \| `(KINDLING_\w+)` \| (\S+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| (`--.+?) \| `(KINDLING_\w+)` \| (.+?) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
     told = {names: (variable, default.strip("`")) for names, variable, default in rows}
     asked = [parameter for parameter in cli.run.params if isinstance(parameter, click.Option)]
     assert told == {
@@ -209,9 +209,9 @@ def test_the_readme_names_every_option_as_it_is() -> None:
 
 def shown(option: click.Option) -> str:
     """The default of an option, as a person reads it."""
-    if option.is_flag:
-        return "on" if option.default else "off"
-    return option.show_default if isinstance(option.show_default, str) else str(option.default)
+    if isinstance(option.show_default, str):
+        return option.show_default
+    return ("on" if option.default else "off") if option.is_flag else str(option.default)
 
 
 def test_every_command_and_file_that_the_readme_names_is_there() -> None:

@@ -73,6 +73,7 @@ CHOICES: list[tuple[list[str], dict[str, str], dict[str, Any]]] = [
         {"cert": Path(PEM), "key": Path(PEM)},
     ),
     (["--http2"], {"KINDLING_HTTP2": "1"}, {"http2": True}),
+    (["--editor", "zed"], {"KINDLING_EDITOR": "zed"}, {"editor": "zed"}),
     (["--log-format", "json"], {"KINDLING_LOG_FORMAT": "json"}, {"log_format": "json"}),
     (["--log-level", "debug"], {"KINDLING_LOG_LEVEL": "debug"}, {"log_level": "debug"}),
 ]

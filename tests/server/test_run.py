@@ -31,7 +31,14 @@ class Running:
         self.data = data
         self.process = subprocess.Popen(
             [sys.executable, *map(str, command)],
-            env={**os.environ, "KINDLING_DATA": str(data), "KINDLING_PORT": "0", "KINDLING_OPEN": "0", **environment},
+            env={
+                **os.environ,
+                "KINDLING_DATA": str(data),
+                "KINDLING_PORT": "0",
+                "KINDLING_OPEN": "0",
+                "KINDLING_RELOAD": "0",
+                **environment,
+            },
             cwd=cwd,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -298,7 +305,7 @@ def test_so_does_a_second_server_of_the_same_data(start: Start, tmp_path: Path, 
     with first.client() as client:
         assert client.get("/healthz").status_code == 200
     second = subprocess.run(
-        [sys.executable, "server.py", "--no-open", "--port", "0", "--data", first.data],
+        [sys.executable, "server.py", "--no-open", "--no-reload", "--port", "0", "--data", first.data],
         cwd=ROOT,
         env={**os.environ, **old_sqlite},
         capture_output=True,

@@ -33,6 +33,7 @@ def test_every_setting_is_read_from_the_environment() -> None:
         "KINDLING_CERT": "cert.pem",
         "KINDLING_KEY": "key.pem",
         "KINDLING_HTTP2": "1",
+        "KINDLING_EDITOR": "zed",
         "KINDLING_LOG_LEVEL": "debug",
         "KINDLING_LOG_FORMAT": "json",
     }
@@ -51,6 +52,7 @@ def test_every_setting_is_read_from_the_environment() -> None:
         cert=Path("cert.pem"),
         key=Path("key.pem"),
         http2=True,
+        editor="zed",
         log_level="debug",
         log_format="json",
     )
@@ -114,6 +116,7 @@ def test_a_process_started_from_here_reads_the_same_settings(
         ({"workers": -2}, ["--workers", "-2"]),
         ({"workers": 2, "reload": True}, ["--reload", "one worker"]),
         ({"log_level": "loud"}, ["--log-level", "warning", "“loud”"]),
+        ({"editor": "ed"}, ["--editor", "vscode", "{file}", "“ed”"]),
         ({"log_format": "xml"}, ["--log-format", "json", "“xml”"]),
         ({"allow_host": ("https://tasks.test",)}, ["--allow-host", "without scheme", "“https://tasks.test”"]),
         ({"allow_host": ("tasks.test:80",)}, ["--allow-host", "port", "“tasks.test:80”"]),

@@ -2,12 +2,12 @@
 
 import html5lib
 
-from templates.layout import page
+from templates.layout import head, page
 from templates.tags import P
 
 
 def test_a_page_is_a_whole_document_in_the_shell() -> None:
-    text = page("Title <b>", P("content"), asset=lambda name: f"/static/{name}", area="/tasks")
+    text = page("Title <b>", P("content"), head=head(lambda name: f"/static/{name}"), area="/tasks")
     document = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(text)
     assert document.get("lang") == "en"
     assert document.findtext("head/title") == "Title <b> · Kindling"
@@ -17,7 +17,7 @@ def test_a_page_is_a_whole_document_in_the_shell() -> None:
 
 
 def test_a_page_needs_nothing_from_elsewhere_and_nothing_inline() -> None:
-    text = page("Title", P("content"), asset=lambda name: f"/static/{name}")
+    text = page("Title", P("content"), head=head(lambda name: f"/static/{name}"))
     document = html5lib.parse(text, namespaceHTMLElements=False)
     assert list(document.iter("style")) == []
     for element in document.iter():
@@ -30,7 +30,7 @@ def test_a_page_needs_nothing_from_elsewhere_and_nothing_inline() -> None:
 
 def test_who_is_signed_in_can_sign_out() -> None:
     def forms(**options: bool) -> list[tuple[str | None, str | None]]:
-        text = page("Title", P("content"), asset=lambda name: f"/static/{name}", **options)
+        text = page("Title", P("content"), head=head(lambda name: f"/static/{name}"), **options)
         document = html5lib.parse(text, namespaceHTMLElements=False)
         return [(form.get("method"), form.get("action")) for form in document.iterfind("body/header//form")]
 

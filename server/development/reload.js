@@ -1,0 +1,76 @@
+// Development only: follows the code. A new version morphs the page, a style is swapped alone, a failure lies above all.
+(() => {
+  "use strict";
+
+  const root = document.documentElement;
+
+  // There is no page below, only the failure: ask until there is one.
+  if (root.hasAttribute("data-failed")) {
+    const ask = async () => {
+      const mended = await fetch(location.href).then((answer) => answer.status !== 500, () => false);
+      if (mended) location.replace(location.href);
+      else setTimeout(ask, 300);
+    };
+    ask();
+    return;
+  }
+
+  function show(failure) {
+    document.querySelectorAll(".failure").forEach((old) => old.remove());
+    if (failure) root.insertAdjacentHTML("beforeend", failure);
+  }
+
+  const addresses = (page, selector, name) => [...page.querySelectorAll(selector)].map((each) => each.getAttribute(name));
+
+  function swapStyles(page) {
+    const wanted = addresses(page, "link[rel=stylesheet]", "href");
+    const links = [...document.querySelectorAll("link[rel=stylesheet]")];
+    links.forEach((old, number) => {
+      if (!wanted[number] || wanted[number] === old.getAttribute("href")) return;
+      const link = old.cloneNode();
+      link.href = wanted[number];
+      // The old one stays until the new one is there, so that nothing flashes.
+      link.addEventListener("load", () => old.remove());
+      old.after(link);
+    });
+  }
+
+  async function follow() {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+    if (!answer) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const failure = page.querySelector(".failure");
+    if (failure) {
+      show(failure.outerHTML);
+      return;
+    }
+    if (addresses(page, "script[src]", "src").join() !== addresses(document, "script[src]", "src").join()) {
+      location.reload();
+      return;
+    }
+    show(null);
+    swapStyles(page);
+    document.title = page.title;
+    // What is live follows by itself, with everything that it shows; what someone opened or was told stays.
+    const kept = [...document.querySelectorAll("[data-live], #toasts")].filter(
+      (each) => page.getElementById(each.id) && !each.hasAttribute("hx-morph-skip"),
+    );
+    kept.forEach((each) => each.setAttribute("hx-morph-skip", ""));
+    htmx.swap({ text: page.body.innerHTML, target: document.body, sourceElement: document.body, swap: "innerMorph" });
+    kept.forEach((each) => each.removeAttribute("hx-morph-skip"));
+  }
+
+  document.addEventListener("htmx-ws-close", ({ detail }) => {
+    if (detail.code === 1012) follow();
+  });
+  document.addEventListener("htmx-ws-after-connection", () => show(null));
+  document.addEventListener("htmx-ws-before-message-incoming", (event) => {
+    const text = event.detail.message.data;
+    if (typeof text !== "string" || !text.startsWith('{"reload"')) return;
+    event.preventDefault();
+    const { reload, failure } = JSON.parse(text);
+    if (reload === "failure") show(failure);
+    else if (reload === "page") location.reload();
+    else follow();
+  });
+})();

@@ -1,0 +1,107 @@
+"""What went wrong in the code, for the one who writes it: message, file, line, the lines around it.
+
+Made from the text of a traceback, as that is what every way of failing leaves: a module that cannot be imported, an app
+that cannot start, an exception in a request. Shown in the terminal and in the browser, in development only.
+"""
+
+import html
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from starlette.responses import FileResponse, HTMLResponse
+from starlette.types import Receive, Scope, Send
+
+from server.guard import Guard
+from server.settings import EDITORS
+
+LINES_AROUND = 4
+# The style and the script of these pages.
+DEVELOPMENT = Path(__file__).resolve().parent / "development"
+_PLACE = re.compile(r'^ *File "(.+?)", line (\d+)', re.MULTILINE)
+
+
+class Failure(NamedTuple):
+    """One failure; `lines` are those around it with their numbers, none where no file of the project is to blame."""
+
+    message: str
+    file: Path | None
+    line: int
+    lines: list[tuple[int, str]]
+    trace: str
+
+
+def failure(trace: str, root: Path) -> Failure:
+    """The failure that a traceback tells of; the place is the last one inside `root` that is not a package's."""
+    message = next((line for line in reversed(trace.strip().splitlines()) if line.strip()), "It failed without a word.")
+    places = [(Path(file), int(line)) for file, line in _PLACE.findall(trace)]
+    own = [place for place in places if place[0].is_relative_to(root) and ".venv" not in place[0].parts]
+    file, line = own[-1] if own else (None, 0)
+    return Failure(message.strip(), file, line, _around(file, line), trace)
+
+
+def as_text(failure: Failure, root: Path) -> str:
+    """A block for the terminal."""
+    place = f"{failure.file.relative_to(root)}:{failure.line}" if failure.file else "no file of this project"
+    shown = [f"{'>' if number == failure.line else ' '} {number:5} | {text}" for number, text in failure.lines]
+    bar = "─" * 72
+    return "\n".join([bar, failure.message, f"in {place}. The last version that worked goes on serving.", *shown, bar])
+
+
+def as_html(failure: Failure, root: Path, editor: str) -> str:
+    """The same for the browser, with a link that opens the editor."""
+    place = ""
+    if failure.file:
+        file = "/" + failure.file.as_posix().lstrip("/")
+        address = EDITORS.get(editor, editor).replace("{file}", file).replace("{line}", str(failure.line))
+        words = f"{failure.file.relative_to(root)}:{failure.line}"
+        place = f'<p><a href="{html.escape(address)}">{html.escape(words)}</a></p>'
+    shown = "".join(
+        f'<li value="{number}"{" class=here" if number == failure.line else ""}><code>{html.escape(text)}</code></li>'
+        for number, text in failure.lines
+    )
+    return (
+        f'<section role="alert" class="failure"><h1>{html.escape(failure.message)}</h1>{place}<ol>{shown}</ol>'
+        f"<details><summary>Traceback</summary><pre>{html.escape(failure.trace)}</pre></details></section>"
+    )
+
+
+def as_page(failure: Failure, root: Path, editor: str) -> str:
+    """A whole page, where there is no other to lay it over; it asks again until the code is mended."""
+    return (
+        '<!doctype html><html lang="en" data-failed><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>It failed</title>'
+        '<link rel="stylesheet" href="/development/reload.css"><script src="/development/reload.js" defer></script>'
+        f"</head><body>{as_html(failure, root, editor)}</body></html>"
+    )
+
+
+class StandIn:
+    """The ASGI app that serves where none could be loaded yet: it says why, until the code is mended."""
+
+    def __init__(self, page: str, hosts: tuple[str, ...]) -> None:
+        self.page = page
+        self.hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await Guard(self._answer, hosts=self.hosts)(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1013})
+            return
+        file = DEVELOPMENT / Path(scope["path"]).name
+        is_own = scope["path"].startswith("/development/") and file.is_file()
+        answer = FileResponse(file) if is_own else HTMLResponse(self.page, 500, {"cache-control": "no-store"})
+        await answer(scope, receive, send)
+
+
+def _around(file: Path | None, line: int) -> list[tuple[int, str]]:
+    if file is None:
+        return []
+    try:
+        lines = file.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+    first = max(1, line - LINES_AROUND)
+    return [(number, lines[number - 1]) for number in range(first, min(len(lines), line + LINES_AROUND) + 1)]

@@ -1,0 +1,119 @@
+"""A worker that gives way to the next one: it says when it serves, and hands over its connections when told to.
+
+A connection on which nothing is being asked is not closed but passed on, as the open socket that it is: whoever sends
+the next request on it never learns that another process answers. One that is being answered is passed on when that is
+done. Encrypted connections cannot be passed on, as their keys are in this process; they end after their answer.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+import threading
+import traceback
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle, send_handle
+from typing import Any
+
+import uvicorn
+
+from server.protocol import HttpProtocol
+from server.workers import ChildServer
+
+# What passes between a worker and the one who started it, each with what belongs to it.
+STARTED, FAILED, TELL, RETIRE, CONNECTION = "started", "failed", "tell", "retire", "connection"
+CAN_PASS_ON = sys.platform != "win32"
+
+
+def work(config: uvicorn.Config, listening: socket.socket, pipe: Connection) -> None:
+    """Serve until told to retire; a failure to start is told instead, as the text of its traceback."""
+    config.configure_logging()
+    remembered = _Remembered()
+    logging.getLogger("uvicorn.error").addHandler(remembered)
+    try:
+        config.load()
+        GivingServer(config, pipe).run([listening])
+    except SystemExit as end:
+        # Uvicorn ends so where the app cannot start, having logged why.
+        if end.code and remembered.text:
+            pipe.send((FAILED, remembered.text))
+        raise
+    except BaseException:
+        pipe.send((FAILED, traceback.format_exc()))
+        sys.exit(1)
+
+
+class GivingServer(ChildServer):
+    """A server that passes its connections on when it retires, and takes those of the one before it."""
+
+    def __init__(self, config: uvicorn.Config, pipe: Connection) -> None:
+        super().__init__(config)
+        self._pipe = pipe
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve, and to hear."""
+        await super().startup(sockets)
+        if self.started:
+            loop = asyncio.get_running_loop()
+            threading.Thread(target=self._hear, args=(loop,), name="hear", daemon=True).start()
+            self._pipe.send((STARTED, None))
+
+    def _hear(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            while True:
+                word, content = self._pipe.recv()
+                if word == CONNECTION:
+                    content = recv_handle(self._pipe)
+                loop.call_soon_threadsafe(self._do, word, content)
+        except (EOFError, OSError, RuntimeError):
+            return  # The other end is gone, or this one is.
+
+    def _do(self, word: str, content: Any) -> None:
+        if word == CONNECTION:
+            asyncio.get_running_loop().create_task(self._take(socket.socket(fileno=content)))
+        elif word == TELL:
+            # An app that has open pages passes it on to them.
+            tell = getattr(getattr(self.config.loaded_app, "state", None), "tell", None)
+            if tell is not None:
+                tell(*content)
+        elif word == RETIRE:
+            self._retire()
+
+    def _retire(self) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, HttpProtocol) and CAN_PASS_ON:
+                connection.retire(self._give)
+            else:
+                connection.shutdown()
+        self.should_exit = True
+
+    def _give(self, given: socket.socket) -> None:
+        with given:
+            self._pipe.send((CONNECTION, None))
+            send_handle(self._pipe, given.fileno(), os.getppid())
+
+    async def _take(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: self.config.http_protocol_class(  # type: ignore[call-arg]
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            ),
+            connection,
+        )
+
+
+class _Remembered(logging.Handler):
+    """Keeps the last trace that was logged: what a lifespan fails with is not raised, but logged as text."""
+
+    text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.ERROR:
+            text = record.getMessage()
+            if record.exc_info:
+                text = "".join(traceback.format_exception(*record.exc_info))
+            if "Traceback" in text or not self.text:
+                self.text = text

@@ -1,0 +1,304 @@
+"""Hot reload: a saved edit is served in a tenth of a second, and no edit takes the app down.
+
+This process watches the files and serves nothing. A worker serves; at an edit of the code a new one is forked from a
+warm process, in which everything that is not ours has been imported already. Only when it serves does the old one
+retire, passing its connections on. If it cannot start, the old one stays, and every page says why.
+
+    serving ──edit──▶ starting ──started──▶ serving (the old one retires)
+       ▲                 │  ▲
+       └─────failed──────┘  └──edit meanwhile: once more, when this one is done
+"""
+
+import ast
+import copy
+import importlib.util
+import json
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from multiprocessing.reduction import recv_handle, send_handle
+from pathlib import Path
+from queue import SimpleQueue
+from socket import socket
+from types import FrameType
+from typing import Any
+
+import uvicorn
+import watchfiles
+
+from server.failure import StandIn, as_html, as_page, as_text, failure
+from server.handover import CONNECTION, FAILED, RETIRE, STARTED, TELL, work
+from server.settings import LOOPBACK_NAMES
+from server.workers import END_SECONDS
+
+logger = logging.getLogger(__name__)
+
+CODE = ("app", "server", "templates")
+STATIC = "static"
+PINNED = ("pyproject.toml", "uv.lock")
+# A save is often several writes: what comes within the first is joined, up to the second, in milliseconds.
+STEP, DEBOUNCE = 10, 300
+# What Uvicorn and the engine import by name, or late.
+WARM = (
+    *("fasthtml.core", "starlette.staticfiles", "sqlite_utils", "websockets.frames", "httptools", "uvloop"),
+    *("uvicorn.loops.uvloop", "uvicorn.lifespan.on", "uvicorn.protocols.http.httptools_impl"),
+    *("uvicorn.protocols.websockets.websockets_sansio_impl", "multiprocessing.reduction", "click", "watchfiles"),
+)
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+
+
+class Filter(watchfiles.DefaultFilter):
+    """What matters: code, static files, and what is pinned; no caches, no editors' own files."""
+
+    allowed = (".py", ".css", ".js", ".svg", ".png", ".ico", ".woff2", ".html")
+
+    def __call__(self, change: watchfiles.Change, path: str) -> bool:
+        """Whether a changed path can change what is served."""
+        name = os.path.basename(path)
+        wanted = (path.endswith(self.allowed) and not name.startswith((".", "#"))) or name in PINNED
+        return wanted and super().__call__(change, path)
+
+
+class Worker:
+    """A process that serves the app as it was when it started."""
+
+    def __init__(self, context: Any, config: uvicorn.Config, listening: socket, events: "SimpleQueue[Any]") -> None:
+        self.pipe, other = multiprocessing.Pipe()
+        self.process = context.Process(target=work, args=(config, listening, other))
+        self.process.start()
+        other.close()
+        self.events = events
+        threading.Thread(target=self._hear, daemon=True).start()
+
+    def _hear(self) -> None:
+        try:
+            while True:
+                word, content = self.pipe.recv()
+                if word == CONNECTION:
+                    content = recv_handle(self.pipe)
+                self.events.put((word, self, content))
+        except (EOFError, OSError):
+            self.process.join()
+            self.events.put(("ended", self, self.process.exitcode))
+
+    def say(self, word: str, content: Any = None) -> None:
+        """Tell the worker something; one that is gone hears nothing."""
+        try:
+            self.pipe.send((word, content))
+        except OSError:
+            logger.debug("The worker %s is gone.", self.process.pid)
+
+    def pass_on(self, handle: int) -> None:
+        """Give the worker a connection."""
+        try:
+            self.pipe.send((CONNECTION, None))
+            send_handle(self.pipe, handle, self.process.pid)
+        except OSError:
+            logger.debug("The worker %s is gone.", self.process.pid)
+        finally:
+            os.close(handle)
+
+
+class Reloader:
+    """The supervisor: `serving` answers, `starting` may take its place, `root` is the project."""
+
+    def __init__(self, config: uvicorn.Config, listening: socket, root: Path, editor: str) -> None:
+        self.config = config
+        self.listening = listening
+        self.root = root
+        self.editor = editor
+        self.serving: Worker | None = None
+        self.starting: Worker | None = None
+        self.retiring: set[Worker] = set()
+        self.edited_meanwhile = False
+        self.has_failed = False
+        self.ended = False
+        self.exit_code = 0
+        self._events: SimpleQueue[Any] = SimpleQueue()
+        self._stop = threading.Event()
+        self._contents: dict[str, int] = {}
+        self._compiled_before: set[str] = set()
+
+    def hear_the_end(self, sig: int, frame: FrameType | None) -> None:
+        """A signal ends it all."""
+        self._events.put(("signal", None, sig))
+
+    def run(self) -> int:
+        """Serve and follow the code until a signal; the exit code."""
+        for sig in SIGNALS:
+            signal.signal(sig, self.hear_the_end)
+        self._context = _warm(self.root)
+        self._contents = {str(path): _content(path) for path in self._watched_files()}
+        watcher = threading.Thread(target=self._watch, name="watch", daemon=True)
+        watcher.start()
+        self._start()
+        while not self.ended:
+            event, worker, content = self._events.get()
+            _HANDLERS[event](self, worker, content)
+        self._stop.set()
+        self._end_all()
+        watcher.join(1)
+        return self.exit_code
+
+    def _on_signal(self, worker: None, sig: int) -> None:
+        self.ended = True
+
+    def _on_edit(self, worker: None, paths: set[str]) -> None:
+        """Decide what an edit asks for."""
+        changed = sorted(path for path in paths if self._is_different(path))
+        if not changed:
+            return
+        rooms = {Path(path).relative_to(self.root).parts[0] for path in changed}
+        if rooms & set(PINNED):
+            names = ", ".join(sorted(rooms & set(PINNED)))
+            logger.warning("%s changed: stop the server and start it again to use that.", names)
+        if rooms & set(CODE):
+            self._compiled_before.update(path for path in changed if path.endswith(".py"))
+            self._start()
+        elif STATIC in rooms:
+            self._tell({"reload": "style" if all(path.endswith(".css") for path in changed) else "page"})
+
+    def _on_started(self, worker: Worker, content: None) -> None:
+        """The new one serves: the old one may go."""
+        if worker is self.serving:
+            return  # What stands in for an app serves.
+        old, self.serving, self.starting = self.serving, worker, None
+        if self.has_failed:
+            logger.warning("Mended.")
+        self.has_failed = False
+        if old is not None:
+            self.retiring.add(old)
+            old.say(RETIRE)
+        self._start_again()
+
+    def _on_failed(self, worker: Worker, trace: str) -> None:
+        """The new one cannot start: the old one stays, and says why."""
+        if worker is not self.starting:
+            return
+        found = failure(trace, self.root)
+        print(as_text(found, self.root), file=sys.stderr, flush=True)
+        self.has_failed = True
+        if self.serving is None:
+            self._stand_in(as_page(found, self.root, self.editor))
+        self._tell({"reload": "failure", "failure": as_html(found, self.root, self.editor)})
+
+    def _on_connection(self, worker: Worker, handle: int) -> None:
+        """A connection of one that retires goes to the one that serves."""
+        if self.serving is not None and self.serving is not worker:
+            self.serving.pass_on(handle)
+        else:
+            os.close(handle)
+
+    def _on_ended(self, worker: Worker, exitcode: int | None) -> None:
+        worker.pipe.close()
+        self.retiring.discard(worker)
+        if worker is self.starting:
+            self.starting = None
+            if self.serving is None:
+                # It said itself why, and nothing that is edited here would mend it.
+                self.ended, self.exit_code = True, exitcode or 1
+            self._start_again()
+        elif worker is self.serving:
+            logger.warning("The worker ended (exit code %s); another takes its place.", exitcode)
+            self.serving = None
+            self._start()
+
+    def _start(self) -> None:
+        if self.starting is not None:
+            self.edited_meanwhile = True
+            return
+        for path in self._compiled_before:
+            # Python takes compiled code for up to date that is of the same second and of a source of the same length.
+            Path(importlib.util.cache_from_source(path)).unlink(missing_ok=True)
+        self._compiled_before.clear()
+        self.starting = Worker(self._context, self.config, self.listening, self._events)
+
+    def _stand_in(self, page: str) -> None:
+        """Have a page served that says why there is no app yet."""
+        config = copy.copy(self.config)
+        config.app = StandIn(page, (self.config.host, *LOOPBACK_NAMES))
+        config.lifespan = "off"
+        self.serving = Worker(self._context, config, self.listening, self._events)
+
+    def _start_again(self) -> None:
+        if self.edited_meanwhile:
+            self.edited_meanwhile = False
+            self._start()
+
+    def _tell(self, message: dict[str, str]) -> None:
+        if self.serving is not None:
+            self.serving.say(TELL, (json.dumps(message), message["reload"] == "failure"))
+
+    def _end_all(self) -> None:
+        workers = [worker for worker in (self.serving, self.starting, *self.retiring) if worker is not None]
+        for worker in workers:
+            worker.process.terminate()
+        for worker in workers:
+            worker.process.join(END_SECONDS)
+            if worker.process.is_alive():
+                worker.process.kill()
+
+    def _watch(self) -> None:
+        roots = [self.root / name for name in (*CODE, STATIC, *PINNED) if (self.root / name).exists()]
+        for changes in watchfiles.watch(
+            *roots, watch_filter=Filter(), step=STEP, debounce=DEBOUNCE, stop_event=self._stop, raise_interrupt=False
+        ):
+            self._events.put(("edit", None, {path for _, path in changes}))
+
+    def _watched_files(self) -> Iterator[Path]:
+        for name in (*CODE, STATIC):
+            yield from (path for path in (self.root / name).rglob("*") if path.suffix in Filter.allowed)
+        yield from (self.root / name for name in PINNED)
+
+    def _is_different(self, path: str) -> bool:
+        """Whether a file's content is another than when it was last looked at: to save is not to edit."""
+        before, after = self._contents.get(path), _content(Path(path))
+        self._contents[path] = after
+        return before != after
+
+
+# Every event there is, and what it does.
+_HANDLERS: dict[str, Any] = {
+    "signal": Reloader._on_signal,
+    "edit": Reloader._on_edit,
+    "ended": Reloader._on_ended,
+    STARTED: Reloader._on_started,
+    FAILED: Reloader._on_failed,
+    CONNECTION: Reloader._on_connection,
+}
+
+
+def _content(path: Path) -> int:
+    try:
+        return hash(path.read_bytes())
+    except OSError:
+        return 0
+
+
+def _warm(root: Path) -> Any:
+    """Where new workers come from: a process that has imported what is not ours; where there is no fork, a new one."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*WARM, *sorted(_imported(root))])
+    return context
+
+
+def _imported(root: Path) -> Iterable[str]:
+    """The packages that the code of the project imports at the head of its files; its own rooms are not among them."""
+    found: set[str] = set()
+    for path in (each for room in CODE for each in (root / room).rglob("*.py")):
+        try:
+            module = ast.parse(path.read_bytes())
+        except (SyntaxError, ValueError):
+            continue
+        for node in module.body:
+            if isinstance(node, ast.Import):
+                found.update(name.name for name in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module)
+    return {name for name in found if name.partition(".")[0] not in CODE}
