@@ -25,10 +25,10 @@ PACKAGES = (
 )
 
 
-def head(bench: str, arguments: Sequence[str]) -> str:
+def head(bench: str, arguments: Sequence[str], names: Sequence[str] = PACKAGES) -> str:
     """The command, the machine and the versions."""
     command = shlex.join(["uv", "run", "--group", "bench", "python", "-m", "tests.bench", bench, *arguments])
-    packages = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
+    packages = ", ".join(f"{package} {version(package)}" for package in names)
     return (
         f"$ {command}\n"
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {processor()}, {os.cpu_count()} cores, {platform.system()} "

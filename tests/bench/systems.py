@@ -62,7 +62,8 @@ def gunicorn(app: str) -> list[str]:
 
 def ours(data: Path) -> list[str]:
     """The command that serves this app."""
-    return [sys.executable, str(ROOT / "server.py"), "run", "--no-open", "--port", "0", "--data", str(data)]
+    options = ["--no-open", "--no-reload", "--port", "0", "--data", str(data)]
+    return [sys.executable, str(ROOT / "server.py"), "run", *options]
 
 
 def cached(data: Path) -> System:
@@ -132,7 +133,7 @@ class Running:
 
     def processor_seconds(self) -> float:
         """Processor time that it has used so far."""
-        return sum(sum(process.cpu_times()[:2]) for process in self._family())
+        return sum(_processor_seconds(process) for process in self._family())
 
     def megabytes(self) -> float:
         """Resident memory of all its processes."""
@@ -181,6 +182,13 @@ def running(system: System, environment: dict[str, str], core: int | None = None
             yield Running(system, process, port, log)
         finally:
             _end(process)
+
+
+def _processor_seconds(process: psutil.Process) -> float:
+    if sys.platform == "linux":
+        # What clock_getcpuclockid(3) gives: to the nanosecond, where psutil knows hundredths of a second.
+        return time.clock_gettime(~process.pid << 3 | 2)
+    return sum(process.cpu_times()[:2])
 
 
 def pin(process: int, core: int | None) -> None:
