@@ -64,8 +64,7 @@
       if (ctx.request) {
         // The answer may be older than what came meanwhile: ask for the present state.
         target.parentElement?.closest("[data-live]")?.removeAttribute("data-version");
-      } else if ([...target.querySelectorAll("[hx-morph-skip]")].some(({ id }) => !fragment.getElementById(id))) {
-        // Someone is writing in a row that is not in the list any more; when they are done, they see the present state.
+      } else if (![...target.querySelectorAll("[hx-morph-skip]")].every((row) => keepRow(row, fragment))) {
         tasks.splice(tasks.indexOf(task), 1);
       } else {
         // After each swap htmx gives the cursor to the first of these: once is enough.
@@ -74,6 +73,12 @@
       }
     }
   });
+
+  // A row that someone is writing in stays, at the end of a list that does not have it any more; without a list, all stays.
+  function keepRow(row, fragment) {
+    if (!fragment.getElementById(row.id)) fragment.getElementById(row.parentElement.id)?.append(row.cloneNode(false));
+    return fragment.getElementById(row.id) !== null;
+  }
 
   // A field that both sides have changed keeps what the person typed, and says what the others have.
   function keepTyped(field, fragment) {
