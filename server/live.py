@@ -10,6 +10,7 @@ has, so a tab that slept, was cut off or reads slowly is sent the present state,
 """
 
 import asyncio
+import contextlib
 import html
 import json
 import logging
@@ -95,14 +96,20 @@ class Answer(NamedTuple):
 class View:
     """An address, shown in elements of one id, as one person sees it; the same for all tabs that show it."""
 
-    def __init__(self, id: str, url: str) -> None:
+    def __init__(self, id: str, url: str, person: "Person") -> None:
         self.id = id
         self.url = url
+        self.person = person
         self.tabs: set[Tab] = set()
         self.frame: Frame | None = None
         # The hash of what was rendered last, and the version by which pages call it.
         self.digest = b""
         self.version = ""
+        self.is_error = False
+        # Renderings are counted: which was begun last, which the frame is from, which a tab waits for.
+        self.begun = 0
+        self.rendered = 0
+        self.awaited = 0
         self.is_rendering = False
         self.is_stale = False
         self.not_before = 0.0
@@ -119,7 +126,10 @@ class Person(NamedTuple):
 
 
 class Tab:
-    """An open page: the views that it shows, the version it has of each, and which it has yet to be sent."""
+    """An open page: the views that it shows, the version it has of each, and which it has yet to be sent.
+
+    What is pending is sent when the view has been rendered as often as noted there.
+    """
 
     def __init__(self, outlet: Outlet, person: Person) -> None:
         self.outlet = outlet
@@ -127,25 +137,31 @@ class Tab:
         self.shows: dict[str, View] = {}
         self.told: dict[str, str] = {}
         self.recent: dict[str, deque[str]] = {}
-        self.pending: dict[str, None] = {}
+        self.pending: dict[str, int] = {}
         self.blocked_since: float | None = None
-        outlet.on_drain = self.flush
+        outlet.on_drain = self._go_on
 
     def flush(self) -> None:
         """Send the newest state of each view that is due, as long as the connection takes it."""
-        self.blocked_since = None
-        while self.pending:
-            id = next(iter(self.pending))
+        if self.blocked_since is not None:
+            return
+        last = next(reversed(self.shows), None)
+        for id in sorted(self.pending, key=lambda id: id == last):
             view = self.shows[id]
             # What is listed last is sent last: then the page has all of it.
-            if view.frame is None:
-                return
+            if view.rendered < self.pending[id] or (id == last and len(self.pending) > 1):
+                continue
+            assert view.frame is not None
             if not self.outlet.write_frame(view.frame):
                 self.blocked_since = time.monotonic()
                 return
             self.told[id] = view.version
             self.recent[id].append(view.version)
             del self.pending[id]
+
+    def _go_on(self) -> None:
+        self.blocked_since = None
+        self.flush()
 
 
 class Hub:
@@ -197,9 +213,10 @@ class Hub:
 
     def wake(self) -> None:
         """Look at the token now; from any thread. A commit of this process calls it, so that nobody waits."""
-        loop = self._loop
-        if loop is not None and self.tabs and not loop.is_closed():
-            loop.call_soon_threadsafe(self._look)
+        if self._loop is not None and self.tabs:
+            # A loop that has closed has nobody to show it to.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._look)
 
     def tell(self, text: str, lasting: bool) -> None:
         """Send a text, which is no view, to every tab; one that lasts also to those that come later."""
@@ -212,6 +229,8 @@ class Hub:
     def watch(self, tab: Tab, text: str) -> None:
         """Take the list of what a tab shows. Raises Refused for what is no such list."""
         wanted = _parse(text)
+        # A page may be newer than the last look; what is older than the page is not sent to it.
+        self._look()
         for id in tab.shows.keys() - wanted.keys():
             self._unwatch(tab, id)
         for id, (url, version) in wanted.items():
@@ -220,12 +239,11 @@ class Hub:
                 if view is not None:
                     self._unwatch(tab, id)
                 view = self._watch(tab, id, url)
-            # A version that was sent a moment ago is an older frame's echo: the newer one is on its way.
-            elif version != view.version and version in tab.recent[id]:
+            elif version != view.version and _is_echo(tab, view, version):
                 continue
             tab.told[id] = version
             if view.frame is None or version != view.version:
-                tab.pending[id] = None
+                tab.pending[id] = view.awaited = view.begun + view.is_stale
         tab.flush()
 
     def _add(self, tab: Tab) -> None:
@@ -251,7 +269,7 @@ class Hub:
         key = (id, url, tab.person)
         view = self._views.get(key)
         if view is None:
-            view = self._views[key] = View(id, url)
+            view = self._views[key] = View(id, url, tab.person)
             view.tabs.add(tab)
             self._refresh(view)
         view.tabs.add(tab)
@@ -331,25 +349,34 @@ class Hub:
 
     async def _render(self, view: View) -> None:
         view.is_stale = False
+        view.begun += 1
         try:
             async with asyncio.timeout(RENDER_SECONDS):
                 answer = await self._ask(view)
         except (Unanswered, TimeoutError) as error:
             words = str(error) or f"{view.url} was not rendered within {RENDER_SECONDS} seconds."
             answer = Answer(500, {}, self.report(words).encode())
-        digest = blake2b(answer.body, digest_size=12).digest() + answer.status.to_bytes(2, "big")
-        if digest != view.digest:
-            view.digest = digest
-            view.frame = _frame(view.id, answer)
-            view.version = _version(answer, digest)
-            if answer.status >= 400:
-                logger.warning("%s cannot be kept live: it was answered with %s.", view.url, answer.status)
-            await self._send(view)
+        await self._show(view, answer)
         view.is_rendering = False
         size = len(view.frame.text) if view.frame else 0
         view.not_before = asyncio.get_running_loop().time() + max(FRAME_SECONDS, size / BYTES_PER_SECOND)
         if view.is_stale and view.tabs:
             self._refresh(view)
+
+    async def _show(self, view: View, answer: Answer) -> None:
+        """Take an answer as the state of a view, and send it to whom it is new."""
+        view.rendered = view.begun
+        digest = blake2b(answer.body, digest_size=12).digest() + answer.status.to_bytes(2, "big")
+        is_new = digest != view.digest
+        if is_new:
+            view.digest = digest
+            view.frame = _frame(view.id, answer)
+            view.version = _version(answer, digest)
+            view.is_error = answer.status >= 400
+            if view.is_error:
+                logger.warning("%s cannot be kept live: it was answered with %s.", view.url, answer.status)
+        if is_new or view.awaited >= view.rendered:
+            await self._send(view)
 
     async def _send(self, view: View) -> None:
         """Give a new state to every tab that has another."""
@@ -359,16 +386,13 @@ class Hub:
             if tab.told[view.id] == view.version:
                 tab.pending.pop(view.id, None)
             else:
-                tab.pending[view.id] = None
-            if tab.blocked_since is None:
-                tab.flush()
+                tab.pending.setdefault(view.id, view.rendered)
+            tab.flush()
             if number % TABS_AT_ONCE == TABS_AT_ONCE - 1:
                 await asyncio.sleep(0)
 
     async def _ask(self, view: View) -> Answer:
         """GET the view as htmx would, with its viewer's cookies. Raises Unanswered where that gives no HTML."""
-        if not view.tabs:
-            raise Unanswered("Nobody shows it any more.")
         asked = False
         start: Message = {}
         chunks: list[bytes] = []
@@ -396,7 +420,7 @@ class Hub:
                     raise Unanswered(f"{view.url} is larger than a live fragment may be, {RENDER_LIMIT} bytes.")
 
         try:
-            await self.app(_scope(view, next(iter(view.tabs)).person), receive, send)
+            await self.app(_scope(view), receive, send)
         except (Unanswered, TimeoutError):
             raise
         except Exception:
@@ -458,6 +482,11 @@ def _parse(text: str) -> dict[str, tuple[str, str]]:
     return wanted
 
 
+def _is_echo(tab: Tab, view: View, version: str) -> bool:
+    """Whether a page says what was known: it has not shown yet what it was sent, or was sent an error."""
+    return version in tab.recent[view.id] or (view.is_error and tab.told[view.id] == view.version)
+
+
 def _person(scope: Scope) -> Person:
     headers = scope["headers"]
     cookies = b"; ".join(value for name, value in headers if name == b"cookie")
@@ -465,8 +494,9 @@ def _person(scope: Scope) -> Person:
     return Person(dict(headers)[b"host"], cookies, scheme, scope.get("server"))
 
 
-def _scope(view: View, person: Person) -> Scope:
+def _scope(view: View) -> Scope:
     """The request for a view. Nothing may be in it that is not part of the person."""
+    person = view.person
     path, _, query = view.url.partition("?")
     headers = [(b"host", person.host), (b"hx-request", b"true")]
     return {
