@@ -42,6 +42,7 @@ from templates.tags import (
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
+    from markdown_it.rules_core import StateCore
 
 SORTS = {"newest": "Newest first", "oldest": "Oldest first", "due": "Due date", "title": "Title"}
 STATUSES = {"all": "All", "open": "Open", "done": "Done"}
@@ -410,7 +411,16 @@ def _markdown() -> "MarkdownIt":
     from markdown_it import MarkdownIt
 
     markdown = MarkdownIt("commonmark", {"html": False, "breaks": True})
+    markdown.core.ruler.push("alignment", _without_style)
     return markdown.enable(["table", "strikethrough"]).disable("image")
+
+
+def _without_style(state: "StateCore") -> None:
+    """A column says how it is aligned, without an inline style: the policy of the page lets none in."""
+    for token in state.tokens:
+        style = str(token.attrs.pop("style", ""))
+        if style:
+            token.attrs["align"] = style.removeprefix("text-align:")
 
 
 @outline

@@ -84,3 +84,12 @@ def test_an_empty_list_says_why_and_what_next() -> None:
     assert "All done." in words(TaskQuery(status="open"), all=3, done=3)
     assert "Nothing done yet." in words(TaskQuery(status="done"), all=3, open=3)
     assert "ends before this page" in words(TaskQuery(page=9), all=3)
+
+
+def test_a_column_of_notes_is_aligned_without_an_inline_style() -> None:
+    """The policy of the page would not let it in."""
+    shown = task_detail(Task(1, "x", "|a|b|c|\n|:-:|--:|-|\n|1|2|3|", None, 0, "", ""), TODAY, UTC)
+    assert '<td align="center">1</td>' in shown
+    assert '<td align="right">2</td>' in shown
+    assert "<td>3</td>" in shown
+    assert "style" not in shown
