@@ -1,11 +1,11 @@
 """Exports: every task as CSV or JSON, and the whole file. What goes out comes back unchanged through an import."""
 
+import asyncio
 import csv
 import io
 import json
 import os
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from tempfile import mkstemp
 
@@ -21,20 +21,24 @@ from app.reading.columns import harmless
 COLUMNS = ("id", "title", "notes", "due", "done", "created_at", "updated_at")
 QUERY = f"SELECT {', '.join(COLUMNS)} FROM tasks ORDER BY id"
 CHUNK_ROWS = 1000
+CHUNK_LETTERS = 128 * 1024
 
 rt = APIRouter()
+_making = asyncio.Semaphore(1)
 
 
 @rt("/export.csv", methods=["get"])
 async def export_csv(request: Request) -> Response:
     """All tasks as CSV (RFC 4180), with cells that a spreadsheet would run as formulas made harmless."""
-    return StreamingResponse(_csv(), media_type="text/csv; charset=utf-8", headers=_download("csv"))
+    pieces = _one_by_one(request, _csv())
+    return StreamingResponse(pieces, media_type="text/csv; charset=utf-8", headers=_download("csv"))
 
 
 @rt("/export.json", methods=["get"])
 async def export_json(request: Request) -> Response:
     """All tasks as a JSON list of objects."""
-    return StreamingResponse(_json(), media_type="application/json", headers=_download("json"))
+    pieces = _one_by_one(request, _json())
+    return StreamingResponse(pieces, media_type="application/json", headers=_download("json"))
 
 
 @rt("/export.db", methods=["get"])
@@ -44,6 +48,16 @@ async def export_database(request: Request) -> Response:
     return FileResponse(
         copy, media_type="application/vnd.sqlite3", headers=_download("db"), background=BackgroundTask(copy.unlink)
     )
+
+
+async def _one_by_one(request: Request, pieces: Iterator[str]) -> AsyncIterator[str]:
+    """What is made in a thread, until the client is gone: in one for all exports, as many would keep others waiting."""
+    while not await request.is_disconnected():
+        async with _making:
+            piece = await asyncio.to_thread(next, pieces, None)
+        if piece is None:
+            return
+        yield piece
 
 
 def _copied() -> Path:
@@ -83,8 +97,16 @@ def _json() -> Iterator[str]:
 
 
 def _chunks() -> Iterator[list[Row]]:
-    rows = db.rows(QUERY)
-    while chunk := list(islice(rows, CHUNK_ROWS)):
+    """The rows, as many at a time as are held for each client, however slowly it reads."""
+    chunk: list[Row] = []
+    letters = 0
+    for row in db.rows(QUERY):
+        chunk.append(row)
+        letters += len(row["notes"])
+        if len(chunk) == CHUNK_ROWS or letters > CHUNK_LETTERS:
+            yield chunk
+            chunk, letters = [], 0
+    if chunk:
         yield chunk
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from fasthtml.core import reg_re_param
 from sqlite_utils.utils import sqlite3
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from app.settings import settings
@@ -123,10 +123,16 @@ async def disk_failed(request: Request, error: Exception) -> Response:
     return error_answer(request, 507, NO_ROOM)
 
 
+async def left(request: Request, error: Exception) -> Response:
+    """The answer to a client that left in the middle of what it sent: nobody reads it, and it is no fault."""
+    return Response(status_code=400)
+
+
 HANDLERS: dict[Any, Any] = {
     HTTPException: refused,
     404: refused,
     sqlite3.OperationalError: database_failed,
     OSError: disk_failed,
+    ClientDisconnect: left,
     Exception: failed,
 }

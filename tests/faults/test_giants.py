@@ -1,0 +1,189 @@
+"""Bodies, heads and messages of any size cost little memory, and others are served meanwhile.
+
+The limits themselves are held in tests/server: test_guard.py (bodies up to 32 MB by each way in, depth of JSON),
+test_bodies.py and test_protocol.py (heads).
+"""
+
+import contextlib
+import gzip
+import threading
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from websockets.exceptions import ConnectionClosedError
+from websockets.sync.client import connect
+
+from server.bodies import FORM_LIMIT
+from tests.app.test_imports import settled, until
+from tests.conftest import Server
+from tests.faults.wire import ask
+from tests.server.test_guard import memory_of, pieces
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="Linux says how much memory a process has held"
+)
+MEGABYTE = 2**20
+FORM = "application/x-www-form-urlencoded"
+PART = b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\ny\r\n'
+FILE = b'--x\r\nContent-Disposition: form-data; name="%s"; filename="a.csv"\r\n\r\ntitle\r\n'
+MULTIPART = "multipart/form-data; boundary=x"
+
+
+@pytest.fixture
+def bounded(server: Server, client: httpx.Client) -> Iterator[Server]:
+    """A server that grows by less than 32 MB meanwhile, and answers afterwards as before."""
+    server.sql("INSERT INTO tasks (id, title) VALUES (1, 'x')")
+    client.get("/tasks")
+    memory_of(server)
+    before = memory_of(server)
+    yield server
+    grown = memory_of(server) - before
+    print(f"\n{grown / MEGABYTE:.1f} MB")
+    assert grown < 32 * MEGABYTE
+    assert client.get("/healthz").status_code == 200
+
+
+def parts(part: bytes, count: int) -> Iterator[bytes]:
+    """A form of that many parts, a thousand at a time."""
+    for begin in range(0, count, 1000):
+        yield b"".join(part % b"%d" % number for number in range(begin, begin + 1000))
+    yield b"--x--\r\n"
+
+
+@pytest.mark.parametrize("path", ["/tasks", "/tasks/1", "/sign-in", "/imports/1/columns", "/tasks/1/restore"])
+@pytest.mark.parametrize("kind", [FORM, MULTIPART, "application/json", "text/plain"])
+def test_100_mb_to_a_form(bounded: Server, client: httpx.Client, path: str, kind: str) -> None:
+    for headers in ({}, {"Content-Length": f"{100 * MEGABYTE}"}):
+        try:
+            answer = client.post(path, content=pieces(100 * MEGABYTE), headers={"Content-Type": kind, **headers})
+        except httpx.WriteError:
+            continue  # The door was closed while there was still more to say.
+        # What has no boundary in it is a form without fields.
+        assert 400 <= answer.status_code < 500 or (answer.status_code, kind) == (303, MULTIPART)
+
+
+def test_a_form_of_just_the_limit_is_read(bounded: Server, client: httpx.Client) -> None:
+    notes = "x" * (FORM_LIMIT - len("title=y&notes="))
+    for _ in range(5):
+        answer = client.post("/tasks", content=f"title=y&notes={notes}", headers={"Content-Type": FORM})
+        assert answer.status_code == 303
+
+
+def test_ten_thousand_fields_and_a_hundred_thousand_parts(bounded: Server, client: httpx.Client) -> None:
+    fields = "&".join(f"field{number}={number}" for number in range(10_000))
+    for form in (fields, "&".join(["title=y"] * 100_000), "&" * 1_000_000, "=" * 1_000_000):
+        answer = client.post("/tasks", content=form, headers={"Content-Type": FORM})
+        assert answer.status_code in (400, 422), answer.text
+    for part in (PART, FILE):
+        for path in ("/tasks", "/imports"):
+            try:
+                answer = client.post(path, content=parts(part, 100_000), headers={"Content-Type": MULTIPART})
+            except httpx.WriteError:
+                continue
+            assert answer.status_code in (400, 413, 422), answer.text
+            assert "Traceback" not in answer.text
+
+
+def test_wide_and_deep_json(bounded: Server, client: httpx.Client) -> None:
+    bodies = {
+        b"[" * MEGABYTE: (400, 413),
+        b'{"a":' * 100_000: (400,),
+        b'{"title":' + b"[" * 99 + b"]" * 99 + b"}": (400, 422),
+        b'{"title":"x","n":' + b"9" * 900_000 + b"}": (303, 400, 422),
+        b'{"title":"x",' + b",".join(b'"%d":0' % number for number in range(60_000)) + b"}": (303, 422),
+        b"[" + b"{}," * 300_000 + b"{}]": (400, 422),
+    }
+    for body, statuses in bodies.items():
+        answer = client.post("/tasks", content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code in statuses, (body[:20], answer.status_code, answer.text)
+
+
+def test_heads_without_end(bounded: Server) -> None:
+    floods = {
+        "many": b"".join(b"a%d:\r\n" % number for number in range(100_000)),
+        "long": b"X: " + b"a" * 10 * MEGABYTE,
+        "cookies": b"Cookie: " + b"a=b; " * 2 * MEGABYTE,
+        "folds": b"X: a\r\n" + b" b\r\n" * MEGABYTE,
+    }
+    for flood in floods.values():
+        answer = ask(bounded, b"GET /tasks HTTP/1.1\r\nHost: localhost\r\n", flood, b"\r\n\r\n")
+        assert answer.status in (0, 400, 431)
+
+
+def test_just_small_enough_a_head_is_answered_quickly(bounded: Server) -> None:
+    head = b"".join(b"a:\r\n" for _ in range(10_000))
+    cookies = b"Cookie: " + b"; ".join(b"c%d=" % number for number in range(5_000)) + b"\r\n"
+    for each in (head, cookies):
+        request = b"GET /tasks HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + each + b"\r\n"
+        assert ask(bounded, request).status == 200
+
+
+def bomb(megabytes: int, text: bytes) -> bytes:
+    """That much of one text again and again, packed."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    piece = (text * (MEGABYTE // len(text) + 1))[:MEGABYTE]
+    return b"".join([packer.compress(b"title\n"), *(packer.compress(piece) for _ in range(megabytes)), packer.flush()])
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "text"),
+    [
+        (160, b"x"),
+        (160, b"a,"),
+        *(pytest.param(2048, text, marks=pytest.mark.slow) for text in (b"x", b"a\n", b"\n", b'"', b"a,", b"\0")),
+    ],
+)
+def test_a_packed_file_that_unpacks_to_far_more_is_refused(
+    bounded: Server, client: httpx.Client, megabytes: int, text: bytes
+) -> None:
+    """The process that reads it is small too, and leaves nothing on the disk."""
+    largest = 0
+    ended = threading.Event()
+
+    def watch() -> None:
+        nonlocal largest
+        server = psutil.Process(bounded.process.pid)
+        while not ended.wait(0.01):
+            for reader in server.children():
+                try:
+                    largest = max(largest, reader.memory_info().rss)
+                except psutil.NoSuchProcess:
+                    continue
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        answer = client.post("/imports", files={"file": ("a.csv.gz", bomb(megabytes, text))})
+        each = until(client, answer.headers["location"], settled)
+    finally:
+        ended.set()
+        watching.join()
+    print(f"\nreader of {megabytes} MB of {text!r}: {largest / MEGABYTE:.0f} MB, {each['error']}")
+    assert each["state"] == "failed"
+    assert largest < 100 * MEGABYTE
+    assert not [path for path in (bounded.data / "uploads").iterdir() if path.name == str(each["id"])]
+
+
+def test_a_packed_body_is_not_unpacked(bounded: Server, client: httpx.Client) -> None:
+    """What a browser never sends is read as it came."""
+    packed = gzip.compress(b"title=" + b"x" * 200 * MEGABYTE, 9)
+    headers = {"Content-Type": FORM, "Content-Encoding": "gzip"}
+    assert client.post("/tasks", content=packed, headers=headers).status_code in (400, 415, 422)
+
+
+@pytest.mark.parametrize(
+    "message", ["x" * 10 * MEGABYTE, b"x" * 10 * MEGABYTE, "[" * 60_000], ids=["text", "bytes", "deep"]
+)
+def test_a_giant_message_ends_its_socket(bounded: Server, message: Any) -> None:
+    address = bounded.url.replace("http:", "ws:") + "/live"
+    with connect(address, origin=bounded.url, proxy=None) as socket:
+        with contextlib.suppress(ConnectionClosedError):  # The door was closed while there was still more to say.
+            socket.send(message)
+        with pytest.raises(ConnectionClosedError) as closed:
+            socket.recv(timeout=20)
+    assert closed.value.rcvd is None or closed.value.rcvd.code in (1003, 1007, 1008, 1009)
