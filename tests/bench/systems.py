@@ -181,7 +181,7 @@ def running(system: System, environment: dict[str, str], core: int | None = None
             pin(process.pid, core)
             yield Running(system, process, port, log)
         finally:
-            _end(process)
+            end(process)
 
 
 def _processor_seconds(process: psutil.Process) -> float:
@@ -205,7 +205,7 @@ def cores() -> tuple[int | None, int | None]:
     return available[-1], available[0]
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     """End a process that was started here, and what it started."""
     try:
         family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
