@@ -6,7 +6,9 @@ done. Encrypted connections cannot be passed on, as their keys are in this proce
 """
 
 import asyncio
+import faulthandler
 import logging
+import multiprocessing
 import os
 import socket
 import sys
@@ -19,15 +21,18 @@ from typing import Any
 import uvicorn
 
 from server.protocol import HttpProtocol
-from server.workers import ChildServer
+from server.workers import END_SECONDS, ChildServer
 
 # What passes between a worker and the one who started it, each with what belongs to it.
 STARTED, FAILED, TELL, RETIRE, CONNECTION = "started", "failed", "tell", "retire", "connection"
+# What has been begun may take so long; it holds nobody up, as the next process serves by then.
+FINISH_SECONDS = 30
 CAN_PASS_ON = sys.platform != "win32"
 
 
 def work(config: uvicorn.Config, listening: socket.socket, pipe: Connection) -> None:
     """Serve until told to retire; a failure to start is told instead, as the text of its traceback."""
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     config.configure_logging()
     remembered = _Remembered()
     logging.getLogger("uvicorn.error").addHandler(remembered)
@@ -44,12 +49,21 @@ def work(config: uvicorn.Config, listening: socket.socket, pipe: Connection) -> 
         sys.exit(1)
 
 
+def _end_with_parent() -> None:
+    """Whatever hangs, nothing outlives the one who would end it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    faulthandler.dump_traceback_later(END_SECONDS, exit=True)
+
+
 class GivingServer(ChildServer):
     """A server that passes its connections on when it retires, and takes those of the one before it."""
 
     def __init__(self, config: uvicorn.Config, pipe: Connection) -> None:
         super().__init__(config)
         self._pipe = pipe
+        self._is_retiring = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve, and to hear."""
@@ -80,15 +94,25 @@ class GivingServer(ChildServer):
         elif word == RETIRE:
             self._retire()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End, having passed on what was accepted or taken just before it was told to retire."""
+        if self._is_retiring:
+            self._pass_on()
+        await super().shutdown(sockets)
+
     def _retire(self) -> None:
         for server in self.servers:
             server.close()
+        self._is_retiring = self.should_exit = True
+        self.config.timeout_graceful_shutdown = FINISH_SECONDS
+        self._pass_on()
+
+    def _pass_on(self) -> None:
         for connection in list(self.server_state.connections):
             if isinstance(connection, HttpProtocol) and CAN_PASS_ON:
                 connection.retire(self._give)
             else:
                 connection.shutdown()
-        self.should_exit = True
 
     def _give(self, given: socket.socket) -> None:
         with given:

@@ -34,6 +34,7 @@ class HttpProtocol(HttpToolsProtocol):
     _give: Callable[[socket.socket], None] | None = None
     _head_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
+    _reads_message = False
     _refusal: tuple[int, str] | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -50,6 +51,18 @@ class HttpProtocol(HttpToolsProtocol):
                 self._refuse(431, TOO_LARGE)
             elif self._head_timer is None:
                 self._head_timer = self.loop.call_later(HEAD_SECONDS, self._refuse_slow_head)
+
+    def on_message_begin(self) -> None:
+        """Take note that a request has begun."""
+        super().on_message_begin()
+        self._reads_message = True
+
+    def on_message_complete(self) -> None:
+        """Take note that all of a request has come; it may have been answered before."""
+        super().on_message_complete()
+        self._reads_message = False
+        if self._give is not None:
+            self.loop.call_soon(self._give_when_idle)
 
     def on_headers_complete(self) -> None:
         """Let the app answer, unless the head came in one piece that is too large."""
@@ -101,25 +114,25 @@ class HttpProtocol(HttpToolsProtocol):
         """Go on to the next request, here or in the next process."""
         super().on_response_complete()
         if self._give is not None:
-            self.loop.call_soon(self._give_when_idle)
+            self._give_when_idle()
 
     def _give_when_idle(self) -> None:
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._give is None:
             return
         if self.scheme == "https":
             super().shutdown()
-        elif self.transport.get_write_buffer_size():
-            self.loop.call_later(0.01, self._give_when_idle)
-        elif self._is_idle() and self._give is not None:
+        elif self._is_idle():
+            # What comes from here on waits in the socket for the next process.
             self.transport.pause_reading()
+            if self.transport.get_write_buffer_size():
+                self.loop.call_later(0.01, self._give_when_idle)
+                return
             self._give(self.transport.get_extra_info("socket").dup())
             self.transport.abort()
 
     def _is_idle(self) -> bool:
-        """Whether nothing of a request has come that was not answered."""
-        if self.scope is None:
-            return self._head_bytes == 0
-        return "method" in self.scope and self.cycle is not None and self.cycle.response_complete
+        """Whether all that has come is answered; of a request that is answered already, the rest may still come."""
+        return not self._reads_message and (self.cycle is None or self.cycle.response_complete)
 
     def _awaits_head(self) -> bool:
         """Whether what has come so far ends within a head, or before one: empty lines may stand there."""
