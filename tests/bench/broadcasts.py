@@ -15,6 +15,9 @@ OURS = "this app"
 TWO = "this app, two workers"
 DOCUMENTED = "Starlette, loop and await"
 SOCKET_IO = "python-socketio"
+LIMIT = "limit: bytes alone"
+APPS = {DOCUMENTED: "broadcast_app", SOCKET_IO: "socketio_app", LIMIT: "bare_frames"}
+NAMES = (OURS, TWO, *APPS)
 PAGE = ("/tasks", "/summary", "/connection")
 
 
@@ -104,12 +107,12 @@ def started(directory: Path) -> Iterator[list[Broadcast]]:
     core, _ = systems.cores()
     with ExitStack() as stack:
         found = []
-        for number, name in enumerate((OURS, TWO, DOCUMENTED, SOCKET_IO)):
+        for number, name in enumerate(NAMES):
             database = data.make(directory / str(number))
             system = System(name, _command(name, database.parent))
             server = stack.enter_context(systems.running(system, {}, None if name == TWO else core))
             path = "/socket.io/?EIO=4&transport=websocket" if name == SOCKET_IO else "/live"
-            awaited = {SOCKET_IO: 2, DOCUMENTED: 0}.get(name, 1)
+            awaited = {SOCKET_IO: 2, DOCUMENTED: 0, LIMIT: 0}.get(name, 1)
             found.append(Broadcast(server, database, path, awaited, "40" if name == SOCKET_IO else ""))
         for broadcast in found:
             broadcast.server.wait()
@@ -119,5 +122,4 @@ def started(directory: Path) -> Iterator[list[Broadcast]]:
 def _command(name: str, directory: Path) -> list[str]:
     if name in (OURS, TWO):
         return [*systems.ours(directory), "--workers", "2" if name == TWO else "1"]
-    app = "socketio_app" if name == SOCKET_IO else "broadcast_app"
-    return ["env", f"KINDLING_DATA={directory}", *systems.asgi(app)]
+    return ["env", f"KINDLING_DATA={directory}", *systems.asgi(APPS[name])]
