@@ -4,10 +4,12 @@ It is data like any other: each worker keeps a row with its count, so whoever sh
 """
 
 import asyncio
+import logging
 import os
 from typing import Any
 
 from fasthtml.core import APIRouter
+from sqlite_utils.utils import sqlite3
 from starlette.requests import Request
 
 from app.db import Connection, db
@@ -18,6 +20,10 @@ from templates.live import connection
 
 # At most four commits a second, however many tabs come and go.
 WRITE_SECONDS = 0.25
+# A disk that is full, or a file that another program holds, is not asked as often.
+RETRY_SECONDS = 5
+
+logger = logging.getLogger("uvicorn.error")
 
 rt = APIRouter()
 
@@ -47,7 +53,12 @@ class Presence:
         try:
             while self._written != self.tabs:
                 tabs = self.tabs
-                await db.write(_store(tabs))
+                try:
+                    await db.write(_store(tabs))
+                except sqlite3.Error as error:
+                    logger.warning("How many tabs are open could not be written, and will be tried again: %s.", error)
+                    await asyncio.sleep(RETRY_SECONDS)
+                    continue
                 self._written = tabs
                 await asyncio.sleep(WRITE_SECONDS)
         finally:
@@ -63,7 +74,7 @@ class Presence:
         """Take this worker's own row out."""
         if self._writing is not None:
             self._writing.cancel()
-        if self._written:
+        if self._written or self._writing is not None:
             await db.write(lambda connection: connection.execute(DELETE, [os.getpid()]))
 
 
@@ -85,6 +96,9 @@ def tabs_elsewhere() -> int:
 
 def _store(tabs: int) -> Any:
     def change(connection: Connection) -> None:
+        if not tabs:
+            connection.execute(DELETE, [os.getpid()])
+            return
         connection.execute("INSERT OR REPLACE INTO presence (process, tabs) VALUES (?, ?)", [os.getpid(), tabs])
 
     return change

@@ -879,6 +879,11 @@ class Follower:
         while self.next() != (id, version):
             pass
 
+    def until_text(self, text: str) -> None:
+        """Take frames until one has this text."""
+        while text not in (self.frames or [""])[-1]:
+            self.next()
+
     def close_code(self) -> tuple[int, str]:
         """How the server ends the connection."""
         with pytest.raises(ConnectionClosed) as closed:
