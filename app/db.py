@@ -34,6 +34,10 @@ Row = sqlite3.Row
 Result = TypeVar("Result")
 
 FILE_NAME = "app.db"
+BACKUPS = "backups"
+# What SQLite says of a copy that cannot go on: BUSY and LOCKED, CORRUPT and NOTADB.
+LOCKED_CODES = (5, 6)
+DAMAGED_CODES = (11, 26)
 # How long a statement waits for a program outside to end its transaction.
 BUSY_SECONDS = 5
 # Writes that wait are joined into one commit, up to this many: more would delay the first of them.
@@ -259,7 +263,7 @@ def prepare(directory: Path, migrations: Migrations) -> Path:
 
     Returns the path of the file. Raises UnusableDatabase, with the file as it was.
     """
-    _make_private(directory)
+    make_private(directory)
     path = directory / FILE_NAME
     if not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
@@ -297,10 +301,41 @@ def backup(path: Path, copy: Path) -> None:
     """Copy the SQLite file at `path` to `copy`, readable by its owner alone; both may be in use meanwhile."""
     os.close(os.open(copy, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600))
     with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
-        source.backup(target)
+        copy_pages(source, target)
 
 
-def _make_private(directory: Path) -> None:
+def copy_pages(source: Connection, target: Connection) -> None:
+    """Make `target` what `source` is, in one commit that every other connection to it then sees.
+
+    Both keep their kind of log, so with a log in `target` their pages must be of one size.
+    """
+
+    def give_up(status: int, remaining: int, total: int) -> None:
+        # SQLite has waited as long as the connections allow; Python would begin again, for ever.
+        if status in LOCKED_CODES:
+            raise sqlite3.OperationalError("database is locked")
+        # Python calls this an operational error, as if it could pass.
+        if status in DAMAGED_CODES:
+            raise sqlite3.DatabaseError("database disk image is malformed")
+
+    source.backup(target, progress=give_up)
+
+
+def open_unchanged(path: Path) -> Connection:
+    """A connection that only reads, and leaves nothing beside the file that was not there before."""
+    is_whole = not any(Path(f"{path}{ending}").exists() for ending in ("-wal", "-journal"))
+    uri = f"{path.resolve().as_uri()}?{'immutable=1' if is_whole else 'mode=ro'}"
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)
+
+
+def unknown_migrations(connection: Connection, migrations: Migrations) -> set[str]:
+    """The migrations that a file has and this code does not: it was written by a newer version."""
+    known = {migration.name for migration in migrations.pending(SqliteUtils(memory=True))}
+    return {migration.name for migration in migrations.applied(SqliteUtils(connection))} - known
+
+
+def make_private(directory: Path) -> None:
+    """Make the directory where it is missing, and close it to others. Raises UnusableDirectory."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chmod(directory, 0o700)
@@ -321,8 +356,7 @@ def _check(path: Path, migrations: Migrations) -> None:
     with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
         try:
             problem = _first_problem(connection)
-            known = {migration.name for migration in migrations.pending(SqliteUtils(memory=True))}
-            applied = {migration.name for migration in migrations.applied(SqliteUtils(connection))}
+            unknown = unknown_migrations(connection, migrations)
         except sqlite3.OperationalError:
             # Locked, say: that is no damage.
             raise
@@ -330,12 +364,13 @@ def _check(path: Path, migrations: Migrations) -> None:
             problem = str(error)
         if problem:
             raise UnusableDatabase(
-                f"{path} is damaged ({problem}). It was not touched. Put a backup in its place "
-                f"(see {path.parent / 'backups'}), or save what can be read with: sqlite3 {path} .recover"
+                f"{path} is damaged ({problem}). It was not touched. Put a backup in its place with "
+                f"python server.py restore FILE (see {path.parent / BACKUPS}), or save what can be read with: "
+                f"sqlite3 {path} .recover"
             )
-        if applied - known:
+        if unknown:
             raise UnusableDatabase(
-                f"{path} was written by a newer version of this app (it has “{min(applied - known)}”, which this "
+                f"{path} was written by a newer version of this app (it has “{min(unknown)}”, which this "
                 "version does not know). It was not touched. Update the app, or choose another directory with --data."
             )
 
@@ -362,17 +397,22 @@ def _migrate(path: Path, migrations: Migrations) -> None:
         if not migrations.pending(tables):
             return
         if tables.table_names():
-            copies = path.parent / "backups"
-            _make_private(copies)
+            copies = path.parent / BACKUPS
+            make_private(copies)
             backup(path, copies / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-before-{migrations.pending(tables)[0].name}.db")
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            # Another process may have come first: what is pending is read again inside the transaction.
-            migrations.apply(tables)
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
+        bring_up_to_date(connection, migrations)
+
+
+def bring_up_to_date(connection: Connection, migrations: Migrations) -> None:
+    """Apply what is pending in one transaction."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Another process may have come first: what is pending is read again inside the transaction.
+        migrations.apply(SqliteUtils(connection))
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
 
 
 db = Database()

@@ -3,6 +3,7 @@
 Every option of `run` can also be given as KINDLING_… in the environment.
 """
 
+import importlib
 import os
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from click_default_group import DefaultGroup
 from server.settings import LOG_FORMATS, LOG_LEVELS, PREFIX, Settings, SettingsError, is_loopback, size
 
 ROOT = Path(__file__).resolve().parent.parent
+# What the app itself does for a command, by its import path, as server/run.py names the app.
+BACKUPS = "app.backups"
 
 
 def main() -> None:
@@ -129,6 +132,38 @@ def token(new: bool, data: Path, host: str, port: int, tls: bool) -> None:
     except OSError as error:
         click.echo(f"server.py: The token in {data} cannot be used: {error.strerror}.", err=True)
         sys.exit(2)
+
+
+@commands.command()
+@click.argument("file", required=False, type=click.Path(dir_okay=False, resolve_path=True, path_type=Path))
+@click.option("--data", **DATA)
+def backup(file: Path | None, data: Path) -> None:
+    """Copy the data to FILE, while the server runs, and check the copy.
+
+    Without FILE the copy is DATA/backups/TIME.db.
+    """
+    _tell("backup", data, file)
+
+
+@commands.command()
+@click.argument("file", type=FILE)
+@click.option("--data", **DATA)
+def restore(file: Path, data: Path) -> None:
+    """Make the data what it is in FILE, while the server runs.
+
+    What it was before is kept as DATA/backups/TIME-before-restore.db.
+    """
+    _tell("restore", data, file)
+
+
+def _tell(command: str, *arguments: Any) -> None:
+    """Say what a function of app/backups.py says."""
+    backups = importlib.import_module(BACKUPS)
+    try:
+        click.echo(getattr(backups, command)(*arguments))
+    except backups.UnusableDatabase as error:
+        click.echo(f"server.py: {error}", err=True)
+        sys.exit(1)
 
 
 @commands.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})

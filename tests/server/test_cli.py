@@ -232,3 +232,19 @@ def test_a_token_that_cannot_be_kept_is_one_line(tmp_path: Path) -> None:
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
     assert str(tmp_path / "file" / "data") in line
+
+
+def test_backup_and_restore_find_the_directory_as_run_does(tmp_path: Path) -> None:
+    for command in (["backup"], ["restore", str(ROOT / "LICENSE")]):
+        ended = server_py(*command, KINDLING_DATA=str(tmp_path / "none"))
+        assert (ended.returncode, ended.stdout) == (1, "")
+        (line,) = ended.stderr.splitlines()
+        assert str({"backup": tmp_path / "none", "restore": ROOT / "LICENSE"}[command[0]]) in line
+
+
+@pytest.mark.parametrize("arguments", [["restore"], ["restore", "no.db"], ["backup", "a.db", "b.db"]])
+def test_a_restore_names_a_file_that_is_there(tmp_path: Path, arguments: list[str]) -> None:
+    ended = server_py(*arguments, "--data", tmp_path / "data", cwd=tmp_path)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert len(ended.stderr.splitlines()) == 1
+    assert not (tmp_path / "data").exists()

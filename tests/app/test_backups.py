@@ -1,0 +1,303 @@
+"""Backups from the command line, of real files: what was taken comes back, under a running server, and nothing goes."""
+
+import json
+import os
+import re
+import stat
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlite_utils import Database as SqliteUtils
+from sqlite_utils.utils import sqlite3
+from websockets.sync.client import connect
+
+import app.backups
+import app.db
+from app.backups import BackupError, backup, restore
+from app.db import prepare
+from app.migrations import migrations
+from tests.conftest import Server
+from tests.server.test_cli import server_py
+
+LISTED = "Rows: 0 in completions, 0 in deletions, 0 in imported_tasks, 0 in imports, 0 in presence, 0 in sessions"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data directory with one task in it, “Before”."""
+    prepare(tmp_path / "data", migrations)
+    change(tmp_path / "data" / "app.db", "INSERT INTO tasks (title) VALUES ('Before')")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def copy(data: Path, tmp_path: Path) -> Path:
+    """A backup of that; since then the task is called “After”."""
+    backup(data, tmp_path / "copy.db")
+    change(data / "app.db", "UPDATE tasks SET title = 'After'")
+    return tmp_path / "copy.db"
+
+
+def change(file: Path, *statements: str) -> None:
+    """Change a file as another program would."""
+    with closing(sqlite3.connect(file, timeout=10)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+
+
+def rows(file: Path, query: str = "SELECT title FROM tasks ORDER BY id") -> list[str]:
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        return [row[0] for row in connection.execute(query)]
+
+
+def kept(data: Path) -> Path:
+    """The one file that a restore has kept."""
+    (aside,) = (data / "backups").glob("*-before-restore.db")
+    assert re.fullmatch(r"\d{8}T\d{6}Z-before-restore\.db", aside.name)
+    assert stat.S_IMODE(aside.stat().st_mode) == 0o600
+    return aside
+
+
+def is_refused(ended: subprocess.CompletedProcess[str], *words: object) -> None:
+    """One line says why, and what to do."""
+    assert (ended.returncode, ended.stdout) == (1, "")
+    (line,) = ended.stderr.splitlines()
+    for word in ("server.py: ", *map(str, words)):
+        assert word in line
+
+
+@contextmanager
+def untouched(data: Path) -> Iterator[None]:
+    """The file stays as it is, and nothing is left beside it."""
+    before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
+    yield
+    assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
+
+
+# Backup
+
+
+def test_a_backup_is_made_while_the_server_runs(server: Server) -> None:
+    server.add(3)
+    made = server_py("backup", "--data", server.data)
+    assert (made.returncode, made.stderr) == (0, "")
+    found = re.match(r"The backup is (\S+/backups/\d{8}T\d{6}Z\.db) \(([\d,]+) bytes\)\.\n", made.stdout)
+    assert found
+    copy = Path(found[1])
+    assert copy.parent == server.data / "backups"
+    assert int(found[2].replace(",", "")) == copy.stat().st_size
+    assert made.stdout[found.end() :].startswith("Rows: 0 in completions, ")
+    assert made.stdout.endswith(" 2 in task_counts, 3 in tasks.\n")
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert rows(copy) == ["Task 1", "Task 2", "Task 3"]
+    assert list(copy.parent.glob(f"{copy.name}*")) == [copy]
+    assert copy.read_bytes()[18:20] == b"\1\1", "one file by itself: https://www.sqlite.org/fileformat.html, 1.3.3"
+
+
+def test_a_backup_goes_where_the_person_says(data: Path, tmp_path: Path) -> None:
+    made = server_py("backup", "mine.db", "--data", "data", cwd=tmp_path)
+    assert made.stdout.startswith(f"The backup is {tmp_path / 'mine.db'} (")
+    assert rows(tmp_path / "mine.db") == ["Before"]
+
+
+def test_a_file_that_is_there_is_not_overwritten(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.db").write_text("precious")
+    is_refused(server_py("backup", tmp_path / "mine.db", "--data", data), tmp_path / "mine.db", "already", "another")
+    assert (tmp_path / "mine.db").read_text() == "precious"
+    with untouched(data):
+        is_refused(server_py("backup", data / "app.db", "--data", data), "already")
+
+
+def test_what_cannot_be_backed_up_is_one_line_and_leaves_no_half_copy(data: Path, tmp_path: Path) -> None:
+    is_refused(server_py("backup", "--data", tmp_path / "none"), tmp_path / "none", "--data")
+    assert not (tmp_path / "none").exists()
+    is_refused(server_py("backup", tmp_path / "no" / "copy.db", "--data", data), "No such file", "another")
+    whole = (data / "app.db").read_bytes()
+    (data / "app.db").write_bytes(whole[: len(whole) // 2])
+    is_refused(server_py("backup", tmp_path / "copy.db", "--data", data), data / "app.db", "damaged", "restore")
+    assert not (tmp_path / "copy.db").exists()
+
+
+def test_damage_that_copies_well_is_found_in_the_copy(data: Path, tmp_path: Path) -> None:
+    damage_a_page(data / "app.db")
+    with pytest.raises(BackupError, match="damaged"):
+        backup(data, tmp_path / "copy.db")
+    assert not (tmp_path / "copy.db").exists()
+
+
+def damage_a_page(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        page = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'tasks'").fetchone()[0]
+    whole = bytearray(file.read_bytes())
+    whole[(page - 1) * 4096 : page * 4096] = b"\xde\xad" * 2048
+    file.write_bytes(whole)
+
+
+# Restore
+
+
+def test_a_restore_shows_on_an_open_page_and_the_server_goes_on(
+    server: Server, client: httpx.Client, htmx: httpx.Client, tmp_path: Path
+) -> None:
+    server.add(2)
+    assert server_py("backup", tmp_path / "copy.db", "--data", server.data).returncode == 0
+    server.empty()
+    empty = htmx.get("/tasks")
+    assert "Task 1" not in empty.text
+    before = client.get("/healthz").json()["commit token"]
+    with connect(server.url.replace("http:", "ws:") + "/live", origin=server.url, proxy=None) as socket:
+        version = empty.headers["etag"].strip('"')
+        socket.send(json.dumps({"watch": [{"id": "tasks", "url": "/tasks", "version": version}]}))
+        restored = server_py("restore", tmp_path / "copy.db", "--data", server.data)
+        assert (restored.returncode, restored.stderr) == (0, "")
+        while "Task 1" not in (frame := str(socket.recv(timeout=20))):
+            pass
+        assert 'hx-target="#tasks"' in frame
+    assert client.get("/healthz").json()["commit token"] != before
+    assert "Task 2" in htmx.get("/tasks").text
+    client.post("/tasks", data={"title": "Written afterwards"}, headers={"Sec-Fetch-Site": "same-origin"})
+    assert rows(server.data / "app.db") == ["Task 1", "Task 2", "Written afterwards"]
+    aside = re.search(r"What was there before is kept in (\S+)\.\n", restored.stdout)
+    assert aside
+    assert rows(Path(aside[1])) == []
+
+
+def test_what_was_there_before_is_kept(data: Path, copy: Path) -> None:
+    restored = server_py("restore", copy, "--data", data)
+    assert restored.stdout.splitlines() == [
+        f"The data in {data} is now that of {copy}.",
+        f"{LISTED}, 2 in task_counts, 1 in tasks.",
+        f"What was there before is kept in {kept(data)}.",
+    ]
+    assert rows(data / "app.db") == ["Before"]
+    assert rows(kept(data)) == ["After"]
+    assert {path.name for path in data.iterdir()} <= {"app.db", "backups"}
+
+
+def test_a_restore_makes_a_new_directory(copy: Path, tmp_path: Path) -> None:
+    restored = server_py("restore", copy, "--data", tmp_path / "new")
+    assert (restored.returncode, "kept" in restored.stdout) == (0, False)
+    assert rows(tmp_path / "new" / "app.db") == ["Before"]
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "new" / "app.db").stat().st_mode) == 0o600
+
+
+def test_an_older_file_is_brought_up_to_date(data: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "old.db", isolation_level=None)) as connection:
+        migrations.apply(SqliteUtils(connection), stop_before="create_completions")
+        connection.execute("INSERT INTO tasks (title, done) VALUES ('Old', 1)")
+    before = (tmp_path / "old.db").read_bytes()
+    assert server_py("restore", tmp_path / "old.db", "--data", data).returncode == 0
+    assert rows(data / "app.db") == ["Old"]
+    assert len(rows(data / "app.db", "SELECT task_id FROM completions")) == 1
+    assert (tmp_path / "old.db").read_bytes() == before
+
+
+def test_a_file_of_a_newer_version_is_refused(data: Path, copy: Path) -> None:
+    change(copy, "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('kindling', 'in_2031', '')")
+    with untouched(data):
+        is_refused(server_py("restore", copy, "--data", data), copy, "newer", "“in_2031”", "Update the app")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"", ["no file of this app"]), (b"<html>", ["damaged, or no SQLite file"]), (None, ["damaged"])],
+    ids=["empty", "a page", "cut off"],
+)
+def test_a_file_that_is_no_backup_is_refused(data: Path, copy: Path, content: bytes | None, words: list[str]) -> None:
+    copy.write_bytes(copy.read_bytes()[:20000] if content is None else content)
+    with untouched(data):
+        is_refused(server_py("restore", copy, "--data", data), copy, "Nothing was changed", *words)
+
+
+def test_a_damaged_page_of_a_backup_is_found(data: Path, copy: Path) -> None:
+    damage_a_page(copy)
+    with untouched(data), pytest.raises(BackupError, match=r"damaged.*Nothing was changed"):
+        restore(data, copy)
+
+
+def test_the_file_of_another_app_is_refused(data: Path, tmp_path: Path) -> None:
+    change(tmp_path / "other.db", "CREATE TABLE songs (title)")
+    with untouched(data), pytest.raises(BackupError, match="no file of this app"):
+        restore(data, tmp_path / "other.db")
+
+
+def test_pages_of_another_size_come_in_too(data: Path, copy: Path) -> None:
+    change(copy, "PRAGMA page_size = 8192", "VACUUM")
+    restore(data, copy)
+    assert rows(data / "app.db") == ["Before"]
+    assert rows(data / "app.db", "PRAGMA page_size") == [4096]
+
+
+@pytest.mark.parametrize("damage", ["words", "cut off", "page"])
+def test_a_damaged_file_is_replaced_and_kept(data: Path, copy: Path, damage: str) -> None:
+    file = data / "app.db"
+    if damage == "page":
+        damage_a_page(file)
+    else:
+        file.write_bytes({"words": b"not a database", "cut off": file.read_bytes()[:20000]}[damage])
+    assert server_py("restore", copy, "--data", data).returncode == 0
+    assert rows(file) == ["Before"]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert kept(data).stat().st_size > 0
+
+
+def test_a_damaged_file_is_not_replaced_while_a_program_has_it_open(data: Path, copy: Path) -> None:
+    with Opened(data / "app.db"):
+        (data / "app.db").write_bytes(b"not a database")
+        is_refused(server_py("restore", copy, "--data", data), data / "app.db", "damaged", "end that program")
+        assert (data / "app.db").read_bytes() == b"not a database"
+        assert not list((data / "backups").iterdir())
+
+
+class Opened(closing[sqlite3.Connection]):
+    """The file, as another program has it open."""
+
+    def __init__(self, file: Path) -> None:
+        connection = sqlite3.connect(file, isolation_level=None)
+        connection.execute("SELECT count(*) FROM tasks").fetchone()
+        super().__init__(connection)
+
+
+def test_a_restore_waits_so_long_for_a_program_that_writes(
+    data: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.db, "BUSY_SECONDS", 0.1)
+    with Opened(data / "app.db") as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        with pytest.raises(BackupError, match=r"locked.*try again"):
+            restore(data, copy)
+        connection.execute("ROLLBACK")
+    assert rows(data / "app.db") == ["After"]
+
+
+def test_an_old_sqlite_does_not_restore_into_a_file_that_is_served(
+    data: Path, copy: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.backups, "SAFE_FOR_SEVERAL", (99,))
+    with pytest.raises(BackupError, match="several processes"):
+        restore(server.data, copy)
+    restore(data, copy)
+    assert rows(data / "app.db") == ["Before"]
+
+
+def test_who_is_signed_in_is_a_matter_of_the_present(data: Path, copy: Path) -> None:
+    insert = "INSERT INTO sessions (cookie_hash, token_hash) VALUES ('{}', 'token')"
+    change(copy, insert.format("signed out since"), "INSERT INTO presence VALUES (1, 7)")
+    change(data / "app.db", insert.format("signed in"))
+    restore(data, copy)
+    assert rows(data / "app.db", "SELECT cookie_hash FROM sessions") == ["signed in"]
+    assert rows(data / "app.db", "SELECT tabs FROM presence") == []
+
+
+def test_a_half_import_that_comes_back_is_taken_back(data: Path, copy: Path) -> None:
+    row = f"INSERT INTO imports (filename, state, process) VALUES ('tasks.csv', 'writing', {os.getpid()})"
+    change(copy, row)
+    restore(data, copy)
+    assert rows(data / "app.db", "SELECT state FROM imports") == ["undoing"]
