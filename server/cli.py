@@ -19,6 +19,7 @@ from server.settings import LOG_FORMATS, LOG_LEVELS, PREFIX, Settings, SettingsE
 ROOT = Path(__file__).resolve().parent.parent
 # What the app itself does for a command, by its import path, as server/run.py names the app.
 BACKUPS = "app.backups"
+CHECKS = "app.checks"
 
 
 def main() -> None:
@@ -164,6 +165,22 @@ def _tell(command: str, *arguments: Any) -> None:
     except backups.UnusableDatabase as error:
         click.echo(f"server.py: {error}", err=True)
         sys.exit(1)
+
+
+@commands.command()
+@click.option("--data", **DATA)
+@click.option("--host", **_setting("host"), help="The --host of the server.")
+@click.option("--port", type=click.IntRange(0, 65535), **_setting("port"), help="The --port of the server.")
+@click.option("--workers", type=click.IntRange(0, 65535), **_setting("workers"), help="The --workers of the server.")
+def doctor(data: Path, host: str, port: int, workers: int) -> None:
+    """Look at machine, packages and data, and say what to do; exit code 0 when all is well."""
+    from server.doctor import examine  # Only here.
+
+    is_well = True
+    for finding in examine(ROOT, data, host, port, importlib.import_module(CHECKS).findings(data, workers)):
+        click.echo(finding)
+        is_well = is_well and not finding.remedy
+    sys.exit(0 if is_well else 1)
 
 
 @commands.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})

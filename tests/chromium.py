@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
+from server.doctor import BROWSERS
 from tests.conftest import Server
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 # Playwright keeps an event loop running, which no test outside the room could bear.

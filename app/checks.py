@@ -1,0 +1,51 @@
+"""What the app has to say to `python server.py doctor`: its SQLite, and its file. It changes nothing."""
+
+from contextlib import closing
+from pathlib import Path
+
+from sqlite_utils import Database as SqliteUtils
+from sqlite_utils.utils import sqlite3
+
+from app.db import BACKUPS, FILE_NAME, SAFE_FOR_SEVERAL, open_unchanged, unknown_migrations
+from app.migrations import migrations
+from server.doctor import Finding
+
+
+def findings(data: Path, workers: int) -> list[Finding]:
+    """All of them, for a server with so many workers."""
+    return [sqlite(workers), file(data / FILE_NAME)]
+
+
+def sqlite(workers: int) -> Finding:
+    """Whether this SQLite may serve the file from so many processes."""
+    name = f"SQLite {sqlite3.sqlite_version}"
+    if sqlite3.sqlite_version_info >= SAFE_FOR_SEVERAL:
+        return Finding(f"{name}, for any number of workers")
+    if workers == 1:
+        return Finding(f"{name}, for one worker")
+    return Finding(
+        f"{name} can damage a file that several processes write",
+        "leave out --workers, or get 3.51.3 or later (pip install pysqlite3)",
+    )
+
+
+def file(path: Path) -> Finding:
+    """Whether the file is whole, and written by a version that this code knows."""
+    if not path.exists():
+        return Finding(f"{path}: made at the first start")
+    try:
+        with closing(open_unchanged(path)) as connection:
+            found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            if found != "ok":
+                raise sqlite3.DatabaseError(str(found).strip().splitlines()[-1])
+            unknown = unknown_migrations(connection, migrations)
+            pending = migrations.pending(SqliteUtils(connection))
+    except sqlite3.OperationalError as error:
+        return Finding(f"{path} cannot be read ({error})", "end the program that has it locked, then look again")
+    except sqlite3.DatabaseError as error:
+        return Finding(
+            f"{path} is damaged ({error})", f"run `python3 server.py restore FILE`, see {path.parent / BACKUPS}"
+        )
+    if unknown:
+        return Finding(f"{path} was written by a newer version of this app (it has “{min(unknown)}”)", "update the app")
+    return Finding(f"{path}: whole" + (", brought up to date at the next start" if pending else ""))
