@@ -71,6 +71,9 @@ try:
     if not settings.reload:
         claim(settings.data, settings.workers)
 except UnusableDatabase as problem:
+    if settings.reload and problem.__cause__ is not None:
+        # It may be the migration that is being written: where in it, the reloader tells.
+        raise problem.__cause__ from None
     print(f"server.py: {problem}", file=sys.stderr)
     sys.exit(2 if isinstance(problem, UnusableDirectory | SeveralProcesses) else 1)
 

@@ -40,12 +40,15 @@ def failure(trace: str, root: Path) -> Failure:
     return Failure(message.strip(), file, line, _around(file, line), trace)
 
 
-def as_text(failure: Failure, root: Path) -> str:
-    """A block for the terminal."""
+def as_text(failure: Failure, root: Path, *, is_served: bool) -> str:
+    """A block for the terminal; whether an earlier version is served meanwhile is part of it."""
     place = f"{failure.file.relative_to(root)}:{failure.line}" if failure.file else "no file of this project"
     shown = [f"{'>' if number == failure.line else ' '} {number:5} | {text}" for number, text in failure.lines]
     bar = "─" * 72
-    return "\n".join([bar, failure.message, f"in {place}. The last version that worked goes on serving.", *shown, bar])
+    meanwhile = (
+        "The last version that worked goes on serving." if is_served else "There is a page that says so, no app yet."
+    )
+    return "\n".join([bar, failure.message, f"in {place}. {meanwhile}", *shown, bar])
 
 
 def as_html(failure: Failure, root: Path, editor: str) -> str:
@@ -67,7 +70,7 @@ def as_html(failure: Failure, root: Path, editor: str) -> str:
 
 
 def as_page(failure: Failure, root: Path, editor: str) -> str:
-    """A whole page, where there is no other to lay it over; it asks again until the code is mended."""
+    """A whole page, where there is no other to lay it over; it is loaded again when other code serves."""
     return (
         '<!doctype html><html lang="en" data-failed><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><title>It failed</title>'
@@ -88,7 +91,10 @@ class StandIn:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1013})
+            # It closes when another version serves; that is what the page waits for.
+            await send({"type": "websocket.accept"})
+            while (await receive())["type"] != "websocket.disconnect":
+                pass
             return
         file = DEVELOPMENT / Path(scope["path"]).name
         is_own = scope["path"].startswith("/development/") and file.is_file()

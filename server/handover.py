@@ -6,6 +6,7 @@ done. Encrypted connections cannot be passed on, as their keys are in this proce
 """
 
 import asyncio
+import contextlib
 import faulthandler
 import logging
 import multiprocessing
@@ -35,17 +36,19 @@ def work(config: uvicorn.Config, listening: socket.socket, pipe: Connection) -> 
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     config.configure_logging()
     remembered = _Remembered()
-    logging.getLogger("uvicorn.error").addHandler(remembered)
+    logging.getLogger("uvicorn.error").addFilter(remembered)
     try:
         config.load()
-        GivingServer(config, pipe).run([listening])
+        GivingServer(config, pipe, remembered).run([listening])
     except SystemExit as end:
         # Uvicorn ends so where the app cannot start, having logged why.
         if end.code and remembered.text:
-            pipe.send((FAILED, remembered.text))
+            _say(pipe, FAILED, remembered.text)
         raise
+    except KeyboardInterrupt:
+        sys.exit(130)  # Ctrl-C is for all processes of a terminal at once.
     except BaseException:
-        pipe.send((FAILED, traceback.format_exc()))
+        _say(pipe, FAILED, traceback.format_exc())
         sys.exit(1)
 
 
@@ -60,9 +63,10 @@ def _end_with_parent() -> None:
 class GivingServer(ChildServer):
     """A server that passes its connections on when it retires, and takes those of the one before it."""
 
-    def __init__(self, config: uvicorn.Config, pipe: Connection) -> None:
+    def __init__(self, config: uvicorn.Config, pipe: Connection, remembered: "_Remembered") -> None:
         super().__init__(config)
         self._pipe = pipe
+        self._remembered = remembered
         self._is_retiring = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -71,7 +75,8 @@ class GivingServer(ChildServer):
         if self.started:
             loop = asyncio.get_running_loop()
             threading.Thread(target=self._hear, args=(loop,), name="hear", daemon=True).start()
-            self._pipe.send((STARTED, None))
+            self._remembered.started = True
+            _say(self._pipe, STARTED)
 
     def _hear(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
@@ -129,15 +134,28 @@ class GivingServer(ChildServer):
         )
 
 
-class _Remembered(logging.Handler):
-    """Keeps the last trace that was logged: what a lifespan fails with is not raised, but logged as text."""
+def _say(pipe: Connection, word: str, content: Any = None) -> None:
+    """Tell the one who started this process something; one that is gone hears nothing."""
+    with contextlib.suppress(OSError):
+        pipe.send((word, content))
+
+
+class _Remembered(logging.Filter):
+    """Keeps the last trace that is logged until the app has started, and keeps it out of the log: it is told instead.
+
+    What a lifespan fails with is not raised, but logged as text.
+    """
 
     text = ""
+    started = False
 
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno >= logging.ERROR:
-            text = record.getMessage()
-            if record.exc_info:
-                text = "".join(traceback.format_exception(*record.exc_info))
-            if "Traceback" in text or not self.text:
-                self.text = text
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is for the log."""
+        if self.started or record.levelno < logging.ERROR:
+            return True
+        text = record.getMessage()
+        if record.exc_info:
+            text = "".join(traceback.format_exception(*record.exc_info))
+        if "Traceback" in text or not self.text:
+            self.text = text
+        return False

@@ -19,6 +19,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from multiprocessing.reduction import recv_handle, send_handle
 from pathlib import Path
@@ -72,7 +73,8 @@ class Worker:
         self.process.start()
         other.close()
         self.events = events
-        threading.Thread(target=self._hear, daemon=True).start()
+        self.hearing = threading.Thread(target=self._hear, daemon=True)
+        self.hearing.start()
 
     def _hear(self) -> None:
         try:
@@ -104,7 +106,10 @@ class Worker:
 
 
 class Reloader:
-    """The supervisor: `serving` answers, `starting` may take its place, `root` is the project."""
+    """The supervisor: `serving` answers, `starting` may take its place, `root` is the project.
+
+    Where `has_app` is not so, what serves only stands in for an app.
+    """
 
     def __init__(self, config: uvicorn.Config, listening: socket, root: Path, editor: str) -> None:
         self.config = config
@@ -114,6 +119,7 @@ class Reloader:
         self.serving: Worker | None = None
         self.starting: Worker | None = None
         self.retiring: set[Worker] = set()
+        self.has_app = False
         self.edited_meanwhile = False
         self.has_failed = False
         self.ended = False
@@ -133,15 +139,22 @@ class Reloader:
             signal.signal(sig, self.hear_the_end)
         self._context = _warm(self.root)
         self._contents = {str(path): _content(path) for path in self._watched_files()}
-        watcher = threading.Thread(target=self._watch, name="watch", daemon=True)
-        watcher.start()
+        # What is pinned is watched through its directory, as a file that is replaced is another file.
+        rooms = [self.root / name for name in (*CODE, STATIC) if (self.root / name).exists()]
+        watchers = [
+            threading.Thread(target=self._watch, args=each, name="watch", daemon=True)
+            for each in ((rooms, True), ([self.root], False))
+        ]
+        for watcher in watchers:
+            watcher.start()
         self._start()
         while not self.ended:
             event, worker, content = self._events.get()
             _HANDLERS[event](self, worker, content)
         self._stop.set()
         self._end_all()
-        watcher.join(1)
+        for watcher in watchers:
+            watcher.join(1)
         return self.exit_code
 
     def _on_signal(self, worker: None, sig: int) -> None:
@@ -166,13 +179,11 @@ class Reloader:
         """The new one serves: the old one may go."""
         if worker is self.serving:
             return  # What stands in for an app serves.
-        old, self.serving, self.starting = self.serving, worker, None
+        old, self.serving, self.starting, self.has_app = self.serving, worker, None, True
         if self.has_failed:
             logger.warning("Mended.")
         self.has_failed = False
-        if old is not None:
-            self.retiring.add(old)
-            old.say(RETIRE)
+        self._retire(old)
         self._start_again()
 
     def _on_failed(self, worker: Worker, trace: str) -> None:
@@ -180,11 +191,12 @@ class Reloader:
         if worker is not self.starting:
             return
         found = failure(trace, self.root)
-        print(as_text(found, self.root), file=sys.stderr, flush=True)
+        print(as_text(found, self.root, is_served=self.has_app), file=sys.stderr, flush=True)
         self.has_failed = True
-        if self.serving is None:
+        if self.has_app:
+            self._tell({"reload": "failure", "failure": as_html(found, self.root, self.editor)})
+        else:
             self._stand_in(as_page(found, self.root, self.editor))
-        self._tell({"reload": "failure", "failure": as_html(found, self.root, self.editor)})
 
     def _on_connection(self, worker: Worker, handle: int) -> None:
         """A connection of one that retires goes to the one that serves."""
@@ -204,7 +216,7 @@ class Reloader:
             self._start_again()
         elif worker is self.serving:
             logger.warning("The worker ended (exit code %s); another takes its place.", exitcode)
-            self.serving = None
+            self.serving, self.has_app = None, False
             self._start()
 
     def _start(self) -> None:
@@ -222,7 +234,14 @@ class Reloader:
         config = copy.copy(self.config)
         config.app = StandIn(page, (self.config.host, *LOOPBACK_NAMES))
         config.lifespan = "off"
+        # Who comes between the two waits in the queue of the listening socket.
+        self._retire(self.serving)
         self.serving = Worker(self._context, config, self.listening, self._events)
+
+    def _retire(self, worker: Worker | None) -> None:
+        if worker is not None:
+            self.retiring.add(worker)
+            worker.say(RETIRE)
 
     def _start_again(self) -> None:
         if self.edited_meanwhile:
@@ -237,15 +256,22 @@ class Reloader:
         workers = [worker for worker in (self.serving, self.starting, *self.retiring) if worker is not None]
         for worker in workers:
             worker.process.terminate()
+        end = time.monotonic() + END_SECONDS
         for worker in workers:
-            worker.process.join(END_SECONDS)
-            if worker.process.is_alive():
+            # Its pipe ends with it, even where the process that it came from was ended too and cannot tell of it.
+            worker.hearing.join(max(0.0, end - time.monotonic()))
+            if worker.hearing.is_alive():
                 worker.process.kill()
 
-    def _watch(self) -> None:
-        roots = [self.root / name for name in (*CODE, STATIC, *PINNED) if (self.root / name).exists()]
+    def _watch(self, directories: list[Path], recursive: bool) -> None:
         for changes in watchfiles.watch(
-            *roots, watch_filter=Filter(), step=STEP, debounce=DEBOUNCE, stop_event=self._stop, raise_interrupt=False
+            *directories,
+            watch_filter=Filter(),
+            step=STEP,
+            debounce=DEBOUNCE,
+            stop_event=self._stop,
+            recursive=recursive,
+            raise_interrupt=False,
         ):
             self._events.put(("edit", None, {path for _, path in changes}))
 

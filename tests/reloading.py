@@ -69,6 +69,14 @@ def until(happened: Callable[[], Any], what: str, seconds: float = PATIENCE) -> 
     return answer
 
 
+def lives(process: psutil.Process) -> bool:
+    """Whether a process runs; one that has ended may wait to be counted by whoever inherited it."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 class Checkout:
     """A copy of the project in `directory`, and the server that runs there."""
 
@@ -161,7 +169,7 @@ class Checkout:
         self.process.send_signal(how)
         code = self.process.wait(10)
         self.process.stdout.close()
-        assert psutil.wait_procs(processes, timeout=5)[1] == []
+        until(lambda: not any(map(lives, processes)), "every process is gone", 5)
         return int(code)
 
     def end_anyhow(self) -> None:

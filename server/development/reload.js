@@ -4,14 +4,13 @@
 
   const root = document.documentElement;
 
-  // There is no page below, only the failure: ask until there is one.
+  // There is no page below, only the failure: wait for other code.
   if (root.hasAttribute("data-failed")) {
-    const ask = async () => {
-      const mended = await fetch(location.href).then((answer) => answer.status !== 500, () => false);
-      if (mended) location.replace(location.href);
-      else setTimeout(ask, 300);
+    const wait = () => {
+      const socket = new WebSocket(`${location.origin.replace("http", "ws")}/live`);
+      socket.onclose = ({ code }) => (code === 1012 ? location.replace(location.href) : setTimeout(wait, 300));
     };
-    ask();
+    wait();
     return;
   }
 
@@ -35,6 +34,10 @@
     });
   }
 
+  function morph(target, text, swap) {
+    htmx.swap({ text, target, sourceElement: target, swap });
+  }
+
   async function follow() {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
     if (!answer) return;
@@ -48,7 +51,6 @@
       location.reload();
       return;
     }
-    show(null);
     swapStyles(page);
     document.title = page.title;
     // What is live follows by itself, with everything that it shows; what someone opened or was told stays.
@@ -56,14 +58,21 @@
       (each) => page.getElementById(each.id) && !each.hasAttribute("hx-morph-skip"),
     );
     kept.forEach((each) => each.setAttribute("hx-morph-skip", ""));
-    htmx.swap({ text: page.body.innerHTML, target: document.body, sourceElement: document.body, swap: "innerMorph" });
+    morph(document.body, page.body.innerHTML, "innerMorph");
     kept.forEach((each) => each.removeAttribute("hx-morph-skip"));
+    // Where the new page shows the same, it is here already, ahead of the socket.
+    kept.forEach((each) => {
+      const { outerHTML, dataset } = page.getElementById(each.id);
+      const isNew = dataset.version && dataset.version !== each.dataset.version;
+      if (isNew && dataset.live === each.dataset.live) morph(each, outerHTML, "outerMorph");
+    });
   }
 
   document.addEventListener("htmx-ws-close", ({ detail }) => {
+    // What is still broken is told again to who connects.
+    show(null);
     if (detail.code === 1012) follow();
   });
-  document.addEventListener("htmx-ws-after-connection", () => show(null));
   document.addEventListener("htmx-ws-before-message-incoming", (event) => {
     const text = event.detail.message.data;
     if (typeof text !== "string" || !text.startsWith('{"reload"')) return;
