@@ -64,7 +64,11 @@
       if (ctx.request) {
         // The answer may be older than what came meanwhile: ask for the present state.
         target.parentElement?.closest("[data-live]")?.removeAttribute("data-version");
-      } else if (![...target.querySelectorAll("[hx-morph-skip]")].every((row) => keepRow(row, fragment))) {
+        for (const element of fragment.querySelectorAll("[data-live]")) {
+          const shown = document.getElementById(element.id);
+          if (shown?.dataset.live === element.dataset.live) element.removeAttribute("data-version");
+        }
+      } else if (isOutdated(target, fragment) || !keepRows(target, fragment)) {
         tasks.splice(tasks.indexOf(task), 1);
       } else {
         // After each swap htmx gives the cursor to the first of these: once is enough.
@@ -74,10 +78,18 @@
     }
   });
 
+  // What was sent for the address that an element had before the person went on to another.
+  function isOutdated(target, fragment) {
+    const address = fragment.getElementById(target.id)?.dataset.live;
+    return address !== undefined && address !== target.dataset.live;
+  }
+
   // A row that someone is writing in stays, at the end of a list that does not have it any more; without a list, all stays.
-  function keepRow(row, fragment) {
-    if (!fragment.getElementById(row.id)) fragment.getElementById(row.parentElement.id)?.append(row.cloneNode(false));
-    return fragment.getElementById(row.id) !== null;
+  function keepRows(target, fragment) {
+    return [...target.querySelectorAll("[hx-morph-skip]")].every((row) => {
+      if (!fragment.getElementById(row.id)) fragment.getElementById(row.parentElement.id)?.append(row.cloneNode(false));
+      return fragment.getElementById(row.id) !== null;
+    });
   }
 
   // A field that both sides have changed keeps what the person typed, and says what the others have.
