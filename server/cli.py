@@ -171,7 +171,7 @@ def _tell(command: str, *arguments: Any) -> None:
 @click.option("--data", **DATA)
 @click.option("--host", **_setting("host"), help="The --host of the server.")
 @click.option("--port", type=click.IntRange(0, 65535), **_setting("port"), help="The --port of the server.")
-@click.option("--workers", type=click.IntRange(0, 65535), **_setting("workers"), help="The --workers of the server.")
+@click.option("--workers", type=click.IntRange(1), **_setting("workers"), help="The --workers of the server.")
 def doctor(data: Path, host: str, port: int, workers: int) -> None:
     """Look at machine, packages and data, and say what to do; exit code 0 when all is well."""
     from server.doctor import examine  # Only here.

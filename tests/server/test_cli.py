@@ -242,8 +242,18 @@ def test_backup_and_restore_find_the_directory_as_run_does(tmp_path: Path) -> No
         assert str({"backup": tmp_path / "none", "restore": ROOT / "LICENSE"}[command[0]]) in line
 
 
-@pytest.mark.parametrize("arguments", [["restore"], ["restore", "no.db"], ["backup", "a.db", "b.db"]])
-def test_a_restore_names_a_file_that_is_there(tmp_path: Path, arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["restore"],
+        ["restore", "no.db"],
+        ["backup", "a.db", "b.db"],
+        ["doctor", "--port", "65536"],
+        ["doctor", "--workers", "0"],
+    ],
+    ids=" ".join,
+)
+def test_what_a_command_cannot_use_is_one_line_and_nothing_is_made(tmp_path: Path, arguments: list[str]) -> None:
     ended = server_py(*arguments, "--data", tmp_path / "data", cwd=tmp_path)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert len(ended.stderr.splitlines()) == 1

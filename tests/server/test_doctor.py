@@ -82,7 +82,10 @@ def test_what_is_not_well_is_said_with_what_to_do(tmp_path: Path, path_with_chro
 def test_one_file_that_others_can_read_is_named(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir(mode=0o700)
-    (data / "link").symlink_to("anywhere")
+    # What a link leads to is not of the data.
+    (tmp_path / "public").touch(0o644)
+    (data / "link").symlink_to(tmp_path / "public")
+    (data / "lost").symlink_to(tmp_path / "nothing")
     (data / "token").touch(0o600)
     assert not doctor.privacy(data).remedy
     (data / "token").chmod(0o640)
