@@ -17,6 +17,7 @@ import time
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
@@ -33,6 +34,7 @@ from websockets.sync.client import connect
 
 from server import live
 from server.live import DAY_TURNS, VIEWS_PER_TAB, Frame, Hub
+from server.token import read
 from tests.app.test_main import Running
 from tests.conftest import Server
 
@@ -1009,6 +1011,29 @@ def test_persons_are_told_what_they_see_themselves(server: Server) -> None:
             follower.watch(("tasks", "/tasks", None))
             assert follower.next() == ("tasks", version_of(server.url, "/tasks", cookie))
     assert version_of(server.url, "/tasks", east) != version_of(server.url, "/tasks", west)
+
+
+def test_who_has_signed_out_is_shown_nothing_more(tmp_path: Path) -> None:
+    server = Server(tmp_path / "data", "--host", "0.0.0.0")
+    url = server.url.replace("0.0.0.0", "127.0.0.1")
+    with pytest.raises(InvalidStatus) as refused:
+        Follower(url)
+    assert refused.value.response.status_code == 401
+    with httpx.Client(base_url=url) as client:
+        client.post("/sign-in", data={"token": read(server.data)})
+        cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+        with Follower(url, cookie) as follower:
+            follower.watch(("tasks", "/tasks", None))
+            assert follower.next()[0] == "tasks"
+            client.post("/sign-out")
+            target, words = follower.next()
+            assert (target, "Sign in first" in words) == ("toasts", True)
+            server.sql("INSERT INTO tasks (title) VALUES ('Secret')")
+            # A second view is the sign that the first one had nothing to send.
+            follower.watch(("tasks", "/tasks", None), ("summary", "/summary", None))
+            assert follower.next()[0] == "toasts"
+            assert "Secret" not in "".join(follower.frames)
+    server.stop()
 
 
 @pytest.mark.parametrize(
