@@ -62,8 +62,8 @@
       partsFor =
         pkgs:
         let
-          python = pkgs.python313;
-          pythonSet = (pkgs.callPackage pyproject-nix.build.packages { inherit python; }).overrideScope (
+          base = pkgs.callPackage pyproject-nix.build.packages { python = pkgs.python313; };
+          pythonSet = base.overrideScope (
             lib.composeManyExtensions [
               pyproject-build-systems.overlays.wheel
               (workspace.mkPyprojectOverlay { sourcePreference = "wheel"; })
@@ -89,17 +89,12 @@
           };
         in
         {
-          inherit pkgs python runs develops code program;
+          inherit pkgs runs develops code program;
         };
     in
     {
       devShells = forAllSystems (
-        {
-          pkgs,
-          python,
-          develops,
-          ...
-        }:
+        { pkgs, develops, ... }:
         {
           default = pkgs.mkShell {
             packages = [
@@ -110,7 +105,6 @@
               # uv locks and runs; only Nix installs.
               UV_NO_SYNC = "1";
               UV_PROJECT_ENVIRONMENT = "${develops}";
-              UV_PYTHON = python.interpreter;
               UV_PYTHON_DOWNLOADS = "never";
             };
             shellHook = ''
