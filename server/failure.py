@@ -6,8 +6,10 @@ that cannot start, an exception in a request. Shown in the terminal and in the b
 
 import html
 import re
+from itertools import dropwhile
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 from starlette.responses import FileResponse, HTMLResponse
 from starlette.types import Receive, Scope, Send
@@ -18,7 +20,9 @@ from server.settings import EDITORS
 LINES_AROUND = 4
 # The style and the script of these pages.
 DEVELOPMENT = Path(__file__).resolve().parent / "development"
-_PLACE = re.compile(r'^ *File "(.+?)", line (\d+)', re.MULTILINE)
+# A group of exceptions has its traceback behind a margin.
+_PLACE = re.compile(r'^[ |]*File "(.+?)", line (\d+).*', re.MULTILINE)
+_MARGIN = re.compile(r"^ *(?:\+-.*|\| ?)")
 
 
 class Failure(NamedTuple):
@@ -33,11 +37,10 @@ class Failure(NamedTuple):
 
 def failure(trace: str, root: Path) -> Failure:
     """The failure that a traceback tells of; the place is the last one inside `root` that is not a package's."""
-    message = next((line for line in reversed(trace.strip().splitlines()) if line.strip()), "It failed without a word.")
     places = [(Path(file), int(line)) for file, line in _PLACE.findall(trace)]
     own = [place for place in places if place[0].is_relative_to(root) and ".venv" not in place[0].parts]
     file, line = own[-1] if own else (None, 0)
-    return Failure(message.strip(), file, line, _around(file, line), trace)
+    return Failure(_message(trace), file, line, _around(file, line), trace)
 
 
 def as_text(failure: Failure, root: Path, *, is_served: bool) -> str:
@@ -56,7 +59,7 @@ def as_html(failure: Failure, root: Path, editor: str) -> str:
     place = ""
     if failure.file:
         file = "/" + failure.file.as_posix().lstrip("/")
-        address = EDITORS.get(editor, editor).replace("{file}", file).replace("{line}", str(failure.line))
+        address = EDITORS.get(editor, editor).replace("{file}", quote(file, "/:")).replace("{line}", str(failure.line))
         words = f"{failure.file.relative_to(root)}:{failure.line}"
         place = f'<p><a href="{html.escape(address)}">{html.escape(words)}</a></p>'
     shown = "".join(
@@ -100,6 +103,14 @@ class StandIn:
         is_own = scope["path"].startswith("/development/") and file.is_file()
         answer = FileResponse(file) if is_own else HTMLResponse(self.page, 500, {"cache-control": "no-store"})
         await answer(scope, receive, send)
+
+
+def _message(trace: str) -> str:
+    """What stands below the last place and its line of code."""
+    *_, below = _PLACE.split(trace)
+    lines = (_MARGIN.sub("", line) for line in below.splitlines())
+    told = dropwhile(lambda line: not line or line.startswith(" "), lines)
+    return "\n".join(told).strip() or "It failed without a word."
 
 
 def _around(file: Path | None, line: int) -> list[tuple[int, str]]:
