@@ -172,7 +172,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     """websockets' own protocol, which also takes finished frames.
 
     The app finds it as the extension `kindling.frames` in the scope: sending a message through ASGI costs a coroutine
-    and the framing for each connection (30 µs), writing a finished frame the system call alone.
+    and the framing for each connection (7 µs beside 12 of the system call), writing a finished frame none of it.
     """
 
     on_drain: Callable[[], None] | None = None
