@@ -8,6 +8,7 @@ done. Encrypted connections cannot be passed on, as their keys are in this proce
 import asyncio
 import contextlib
 import faulthandler
+import importlib
 import logging
 import multiprocessing
 import os
@@ -15,6 +16,7 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Collection
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle, send_handle
 from typing import Any
@@ -22,6 +24,7 @@ from typing import Any
 import uvicorn
 
 from server.protocol import HttpProtocol
+from server.warm import forget
 from server.workers import END_SECONDS, ChildServer
 
 # What passes between a worker and the one who started it, each with what belongs to it.
@@ -31,8 +34,15 @@ FINISH_SECONDS = 30
 CAN_PASS_ON = sys.platform != "win32"
 
 
-def work(config: uvicorn.Config, listening: socket.socket, pipe: Connection) -> None:
-    """Serve until told to retire; a failure to start is told instead, as the text of its traceback."""
+def work(config: uvicorn.Config, listening: socket.socket, pipe: Connection, stale: Collection[str]) -> None:
+    """Serve until told to retire; a failure to start is told instead, as the text of its traceback.
+
+    `stale` names the modules of the warm process that were edited.
+    """
+    forget(stale)
+    if __name__ in stale:
+        importlib.import_module(__name__).work(config, listening, pipe, ())
+        return
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     config.configure_logging()
     remembered = _Remembered()

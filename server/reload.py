@@ -9,7 +9,6 @@ retire, passing its connections on. If it cannot start, the old one stays, and e
        └─────failed──────┘  └──edit meanwhile: once more, when this one is done
 """
 
-import ast
 import copy
 import importlib.util
 import json
@@ -20,7 +19,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from multiprocessing.reduction import recv_handle, send_handle
 from pathlib import Path
 from queue import SimpleQueue
@@ -34,21 +33,15 @@ import watchfiles
 from server.failure import StandIn, as_html, as_page, as_text, failure
 from server.handover import CONNECTION, FAILED, RETIRE, STARTED, TELL, work
 from server.settings import LOOPBACK_NAMES
+from server.warm import ROOMS, Warm
 from server.workers import END_SECONDS
 
 logger = logging.getLogger(__name__)
 
-CODE = ("app", "server", "templates")
 STATIC = "static"
 PINNED = ("pyproject.toml", "uv.lock")
 # A save is often several writes: what comes within the first is joined, up to the second, in milliseconds.
 STEP, DEBOUNCE = 10, 300
-# What Uvicorn and the engine import by name, or late.
-WARM = (
-    *("fasthtml.core", "starlette.staticfiles", "sqlite_utils", "websockets.frames", "httptools", "uvloop"),
-    *("uvicorn.loops.uvloop", "uvicorn.lifespan.on", "uvicorn.protocols.http.httptools_impl"),
-    *("uvicorn.protocols.websockets.websockets_sansio_impl", "multiprocessing.reduction", "click", "watchfiles"),
-)
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 
 
@@ -67,9 +60,9 @@ class Filter(watchfiles.DefaultFilter):
 class Worker:
     """A process that serves the app as it was when it started."""
 
-    def __init__(self, context: Any, config: uvicorn.Config, listening: socket, events: "SimpleQueue[Any]") -> None:
+    def __init__(self, warm: Warm, config: uvicorn.Config, listening: socket, events: "SimpleQueue[Any]") -> None:
         self.pipe, other = multiprocessing.Pipe()
-        self.process = context.Process(target=work, args=(config, listening, other))
+        self.process = warm.context.Process(target=work, args=(config, listening, other, warm.stale()))
         self.process.start()
         other.close()
         self.events = events
@@ -137,10 +130,10 @@ class Reloader:
         """Serve and follow the code until a signal; the exit code."""
         for sig in SIGNALS:
             signal.signal(sig, self.hear_the_end)
-        self._context = _warm(self.root)
         self._contents = {str(path): _content(path) for path in self._watched_files()}
+        self._warm = Warm(self.root)
         # What is pinned is watched through its directory, as a file that is replaced is another file.
-        rooms = [self.root / name for name in (*CODE, STATIC) if (self.root / name).exists()]
+        rooms = [self.root / name for name in (*ROOMS, STATIC) if (self.root / name).exists()]
         watchers = [
             threading.Thread(target=self._watch, args=each, name="watch", daemon=True)
             for each in ((rooms, True), ([self.root], False))
@@ -169,8 +162,11 @@ class Reloader:
         if rooms & set(PINNED):
             names = ", ".join(sorted(rooms & set(PINNED)))
             logger.warning("%s changed: stop the server and start it again to use that.", names)
-        if rooms & set(CODE):
-            self._compiled_before.update(path for path in changed if path.endswith(".py"))
+        if rooms & set(ROOMS):
+            for path in changed:
+                if path.endswith(".py"):
+                    self._compiled_before.add(path)
+                    self._warm.edited(path)
             self._start()
         elif STATIC in rooms:
             self._tell({"reload": "style" if all(path.endswith(".css") for path in changed) else "page"})
@@ -227,7 +223,7 @@ class Reloader:
             # Python takes compiled code for up to date that is of the same second and of a source of the same length.
             Path(importlib.util.cache_from_source(path)).unlink(missing_ok=True)
         self._compiled_before.clear()
-        self.starting = Worker(self._context, self.config, self.listening, self._events)
+        self.starting = Worker(self._warm, self.config, self.listening, self._events)
 
     def _stand_in(self, page: str) -> None:
         """Have a page served that says why there is no app yet."""
@@ -236,7 +232,7 @@ class Reloader:
         config.lifespan = "off"
         # Who comes between the two waits in the queue of the listening socket.
         self._retire(self.serving)
-        self.serving = Worker(self._context, config, self.listening, self._events)
+        self.serving = Worker(self._warm, config, self.listening, self._events)
 
     def _retire(self, worker: Worker | None) -> None:
         if worker is not None:
@@ -276,7 +272,7 @@ class Reloader:
             self._events.put(("edit", None, {path for _, path in changes}))
 
     def _watched_files(self) -> Iterator[Path]:
-        for name in (*CODE, STATIC):
+        for name in (*ROOMS, STATIC):
             yield from (path for path in (self.root / name).rglob("*") if path.suffix in Filter.allowed)
         yield from (self.root / name for name in PINNED)
 
@@ -303,28 +299,3 @@ def _content(path: Path) -> int:
         return hash(path.read_bytes())
     except OSError:
         return 0
-
-
-def _warm(root: Path) -> Any:
-    """Where new workers come from: a process that has imported what is not ours; where there is no fork, a new one."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*WARM, *sorted(_imported(root))])
-    return context
-
-
-def _imported(root: Path) -> Iterable[str]:
-    """The packages that the code of the project imports at the head of its files; its own rooms are not among them."""
-    found: set[str] = set()
-    for path in (each for room in CODE for each in (root / room).rglob("*.py")):
-        try:
-            module = ast.parse(path.read_bytes())
-        except (SyntaxError, ValueError):
-            continue
-        for node in module.body:
-            if isinstance(node, ast.Import):
-                found.update(name.name for name in node.names)
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                found.add(node.module)
-    return {name for name in found if name.partition(".")[0] not in CODE}

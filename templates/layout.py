@@ -28,7 +28,7 @@ from templates.tags import (
 NAME = "Kindling"
 AREAS = {"/tasks": "Tasks", "/imports": "Import & export"}
 # Milliseconds until a page whose socket was closed connects again; a new version of the code is there at once.
-RECONNECT, RECONNECT_TO_NEW_CODE = 100, 20
+RECONNECT, RECONNECT_TO_NEW_CODE = 100, 5
 
 Asset = Callable[[str], str]
 
