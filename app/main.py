@@ -89,6 +89,7 @@ async def start() -> None:
     tempfile.tempdir = str(settings.data.resolve())
     db.on_commit = hub.wake
     await sessions.sweep()
+    await presence.presence.begin()
     app.state.looking_after = asyncio.create_task(look_after())
 
 

@@ -64,9 +64,15 @@ class Presence:
         finally:
             self._writing = None
 
+    async def begin(self) -> None:
+        """Forget what an earlier process of this number has left; no tab is here yet."""
+        if tabs_here():
+            await db.write(_store(0))
+
     async def clear(self) -> None:
-        """Forget the workers that are gone, and what an earlier process of this number has left."""
-        gone = [row["process"] for row in db.read("SELECT process FROM presence") if not lives(row["process"])]
+        """Forget the workers that are gone."""
+        others = [row["process"] for row in db.read("SELECT process FROM presence WHERE process <> ?", [os.getpid()])]
+        gone = [process for process in others if not lives(process)]
         if gone:
             await db.write(lambda connection: connection.executemany(DELETE, [(process,) for process in gone]))
 
@@ -75,7 +81,7 @@ class Presence:
         if self._writing is not None:
             self._writing.cancel()
         if self._written or self._writing is not None:
-            await db.write(lambda connection: connection.execute(DELETE, [os.getpid()]))
+            await db.write(_store(0))
 
 
 DELETE = "DELETE FROM presence WHERE process = ?"
