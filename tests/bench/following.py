@@ -113,8 +113,8 @@ class Crowd:
         finally:
             stream.cancel()
             await asyncio.wait([stream])
-            for _, writer in self._kept:
-                writer.close()
+            while self._kept:
+                self._kept.popleft()[1].close()
 
     async def _ask_steadily(self) -> None:
         asked: set[asyncio.Task[None]] = set()
