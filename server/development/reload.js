@@ -38,7 +38,7 @@
     htmx.swap({ text, target, sourceElement: target, swap });
   }
 
-  async function follow() {
+  async function follow(take) {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
     if (!answer) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -51,6 +51,10 @@
       location.reload();
       return;
     }
+    take(page);
+  }
+
+  function takeAll(page) {
     swapStyles(page);
     document.title = page.title;
     // What is live follows by itself, with everything that it shows; what someone opened or was told stays.
@@ -71,7 +75,7 @@
   document.addEventListener("htmx-ws-close", ({ detail }) => {
     // What is still broken is told again to who connects.
     show(null);
-    if (detail.code === 1012) follow();
+    if (detail.code === 1012) follow(takeAll);
   });
   document.addEventListener("htmx-ws-before-message-incoming", (event) => {
     const text = event.detail.message.data;
@@ -80,6 +84,6 @@
     const { reload, failure } = JSON.parse(text);
     if (reload === "failure") show(failure);
     else if (reload === "page") location.reload();
-    else follow();
+    else follow(swapStyles);
   });
 })();

@@ -25,10 +25,10 @@ PACKAGES = ("uvicorn", "watchfiles", "starlette", "python-fasthtml", "playwright
 BREAK, MEND, CROWDED = "a syntax error", "mended", "template, 200 requests/s"
 KINDS = (TEMPLATE, ROUTE, STYLE, BREAK, MEND)
 # What is not there by then does not come.
-PATIENCE_SECONDS = 8
+PATIENCE_SECONDS = 5
 TRIES = 2
 # A person does not save again before this; a page that has been loaded anew has its socket by then.
-REST_SECONDS = 0.4
+REST_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
