@@ -126,6 +126,11 @@ class Page:
     def watch(self, **versions: str | None) -> None:
         self.say(watching(*((id, f"/{id}", version) for id, version in versions.items())))
 
+    async def heard(self) -> None:
+        """Wait until the hub has taken in all that was said; it does so between two of its waits."""
+        while not self._said.empty():
+            await asyncio.sleep(0)
+
     async def close(self) -> None:
         self._said.put_nowait({"type": "websocket.disconnect", "code": 1001})
         await self.task
@@ -837,6 +842,8 @@ def test_every_page_ends_with_the_newest_state_and_never_goes_back(steps: list[A
                 for path in paths:
                     pages[number].show(path, app.data.get(path, 0))
                 pages[number].tell()
+                # What the hub wrote before it heard of that is on its way, and may well be older.
+                await pages[number].page.heard()
             case ["forget", number]:
                 pages[number].has = dict.fromkeys(pages[number].has)
                 pages[number].tell()
