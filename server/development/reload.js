@@ -23,13 +23,16 @@
 
   function swapStyles(page) {
     const wanted = addresses(page, "link[rel=stylesheet]", "href");
-    const links = [...document.querySelectorAll("link[rel=stylesheet]")];
+    const links = [...document.querySelectorAll("link[rel=stylesheet]:not([data-leaves])")];
     links.forEach((old, number) => {
       if (!wanted[number] || wanted[number] === old.getAttribute("href")) return;
       const link = old.cloneNode();
       link.href = wanted[number];
       // The old one stays until the new one is there, so that nothing flashes.
-      link.addEventListener("load", () => old.remove());
+      link.addEventListener("load", () => {
+        while (link.previousElementSibling?.hasAttribute("data-leaves")) link.previousElementSibling.remove();
+      });
+      old.dataset.leaves = "";
       old.after(link);
     });
   }
@@ -37,6 +40,14 @@
   function morph(target, text, swap) {
     htmx.swap({ text, target, sourceElement: target, swap });
   }
+
+  // What a page shows around what is live: where that is as before, nothing moves.
+  function around(page) {
+    const body = page.body.cloneNode(true);
+    body.querySelectorAll("[data-live], #toasts").forEach((each) => each.replaceWith(each.id));
+    return body.innerHTML.replaceAll(' data-htmx-powered="true"', "");
+  }
+  let shown = around(document);
 
   async function follow(take) {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
@@ -61,9 +72,12 @@
     const kept = [...document.querySelectorAll("[data-live], #toasts")].filter(
       (each) => page.getElementById(each.id) && !each.hasAttribute("hx-morph-skip"),
     );
-    kept.forEach((each) => each.setAttribute("hx-morph-skip", ""));
-    morph(document.body, page.body.innerHTML, "innerMorph");
-    kept.forEach((each) => each.removeAttribute("hx-morph-skip"));
+    if (around(page) !== shown) {
+      shown = around(page);
+      kept.forEach((each) => each.setAttribute("hx-morph-skip", ""));
+      morph(document.body, page.body.innerHTML, "innerMorph");
+      kept.forEach((each) => each.removeAttribute("hx-morph-skip"));
+    }
     // Where the new page shows the same, it is here already, ahead of the socket.
     kept.forEach((each) => {
       const { outerHTML, dataset } = page.getElementById(each.id);
