@@ -41,12 +41,12 @@ def connected(running: Checkout) -> socket.socket:
     return socket.create_connection((address.hostname, address.port or 80), timeout=PATIENCE)
 
 
-def answer(connection: socket.socket, got: bytes = b"") -> tuple[str, bytes]:
+def answer(connection: socket.socket, got: bytes = b"", status: int = 200) -> tuple[str, bytes]:
     """The body of one answer, and what came behind it."""
     while b"\r\n\r\n" not in got:
         got += _more(connection)
     head, _, rest = got.partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 200 "), head
+    assert head.startswith(b"HTTP/1.1 %d " % status), head
     names = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
     if b"content-length" in names:
         length = int(names[b"content-length"])
@@ -114,7 +114,7 @@ def test_what_was_begun_is_finished_by_the_old_code_however_slowly_and_the_conne
 def test_the_rest_of_a_request_that_was_answered_early_is_not_taken_for_another(running: Checkout) -> None:
     with connected(running) as connection:
         connection.sendall(b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n12345")
-        assert connection.recv(65536).startswith(b"HTTP/1.1 404 ")
+        answer(connection, status=404)
         edition = publish(running)
         connection.sendall(b"67890")
         ask(connection)
