@@ -71,7 +71,7 @@ try:
     if not settings.reload:
         claim(settings.data, settings.workers)
 except UnusableDatabase as problem:
-    if settings.reload and problem.__cause__ is not None:
+    if settings.reload and problem.__cause__ is not None and not isinstance(problem, UnusableDirectory):
         # It may be the migration that is being written: where in it, the reloader tells.
         raise problem.__cause__ from None
     print(f"server.py: {problem}", file=sys.stderr)

@@ -84,8 +84,8 @@ class Outlet(Protocol):
     def write_frame(self, frame: Frame) -> bool:
         """Send it and say so; False while what was written before has not gone, then on_drain is called later."""
 
-    def give_up(self) -> None:
-        """Close with 1013 a connection that takes nothing."""
+    def end(self, code: int, reason: str) -> None:
+        """Close the connection, whether or not it takes anything."""
 
 
 class Answer(NamedTuple):
@@ -174,7 +174,8 @@ class Tab:
     def _send(self, view: View) -> bool:
         assert view.frame is not None
         if not self.outlet.write_frame(view.frame):
-            self.patience = asyncio.get_running_loop().call_later(DRAIN_SECONDS, self.outlet.give_up)
+            loop = asyncio.get_running_loop()
+            self.patience = loop.call_later(DRAIN_SECONDS, self.outlet.end, 1013, "Nothing was read for too long.")
             return False
         self.told[view.id] = view.version
         self.recent[view.id].append(view.version)
@@ -402,6 +403,9 @@ class Hub:
                 logger.warning("%s cannot be kept live: it was answered with %s.", view.url, answer.status)
         if is_new or view.awaited >= view.rendered:
             await self._send(view)
+        if answer.status == 401:
+            for tab in list(view.tabs):
+                tab.outlet.end(1008, "Sign in again.")
 
     async def _send(self, view: View) -> None:
         """Give a new state to every tab that has another."""
@@ -469,8 +473,15 @@ class _Queued:
         self._task = asyncio.get_running_loop().create_task(self._deliver(frame))
         return True
 
-    def give_up(self) -> None:
-        """The server's own ping ends a connection that takes nothing."""
+    def end(self, code: int, reason: str) -> None:
+        """Close when what was written has gone; the server's own ping ends a connection that takes nothing."""
+        message = {"type": "websocket.close", "code": code, "reason": reason}
+        self._end = asyncio.get_running_loop().create_task(self._last(message))
+
+    async def _last(self, message: Message) -> None:
+        # A connection may be gone, or closed already: then there is nothing left to do.
+        with contextlib.suppress(Exception):
+            await self._send(message)
 
     async def _deliver(self, frame: Frame) -> None:
         try:

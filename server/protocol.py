@@ -198,13 +198,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.on_drain is not None:
             self.on_drain()
 
-    def give_up(self) -> None:
-        """Close a connection that takes nothing: 1013, then, as that cannot be taken either, without a word."""
+    def end(self, code: int, reason: str) -> None:
+        """Close the connection, in the end without a word if it takes nothing."""
         if self.close_sent or self.transport.is_closing():
             return
-        reason = "Nothing was read for too long."
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": 1013, "reason": reason})
-        self.conn.send_close(1013, reason)
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.conn.send_close(code, reason)
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)

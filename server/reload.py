@@ -32,7 +32,7 @@ import watchfiles
 
 from server.failure import StandIn, as_html, as_page, as_text, failure
 from server.handover import CONNECTION, FAILED, RETIRE, STARTED, TELL, work
-from server.settings import LOOPBACK_NAMES
+from server.settings import LOOPBACK_NAMES, is_loopback
 from server.warm import ROOMS, Warm
 from server.workers import END_SECONDS
 
@@ -42,6 +42,7 @@ STATIC = "static"
 PINNED = ("pyproject.toml", "uv.lock")
 # A save is often several writes: what comes within the first is joined, up to the second, in milliseconds.
 STEP, DEBOUNCE = 10, 300
+NO_APP = "<!doctype html><title>No app</title><p>The app could not start. The terminal of the server says why.</p>"
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 
 
@@ -228,7 +229,8 @@ class Reloader:
     def _stand_in(self, page: str) -> None:
         """Have a page served that says why there is no app yet."""
         config = copy.copy(self.config)
-        config.app = StandIn(page, (self.config.host, *LOOPBACK_NAMES))
+        # Nobody has to sign in to it: on other machines it tells no code.
+        config.app = StandIn(page if is_loopback(config.host) else NO_APP, (config.host, *LOOPBACK_NAMES))
         config.lifespan = "off"
         # Who comes between the two waits in the queue of the listening socket.
         self._retire(self.serving)

@@ -161,8 +161,7 @@ def test_looking_after_others_leaves_ones_own_row_alone(file: Path) -> None:
         await own.begin()
         assert db.read("SELECT * FROM presence") == [], "an earlier process of this number has left it"
         own.count(2)
-        while not db.read("SELECT * FROM presence"):
-            await asyncio.sleep(0.01)
+        await until(lambda: db.read("SELECT * FROM presence"))
         await own.clear()
         assert [row["tabs"] for row in db.read("SELECT tabs FROM presence")] == [2]
         await own.leave()
