@@ -140,7 +140,7 @@ class HttpProtocol(HttpToolsProtocol):
         # A message that has begun gets its method when its head is whole.
         if scope is None or "method" not in scope:
             return True
-        return self.cycle is not None and self.cycle.response_complete and self.timeout_keep_alive_task is None
+        return self._is_idle() and self.timeout_keep_alive_task is None and self.cycle is not None
 
     def _refuse_slow_head(self) -> None:
         if self.scope is None:
