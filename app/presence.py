@@ -23,7 +23,7 @@ WRITE_SECONDS = 0.25
 # A disk that is full, or a file that another program holds, is not asked as often.
 RETRY_SECONDS = 5
 
-logger = logging.getLogger("uvicorn.error")
+logger = logging.getLogger(__name__)
 
 rt = APIRouter()
 

@@ -1,5 +1,6 @@
 """A copy of the project that follows its code: what the tests of hot reload edit, so that the project itself stays."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -176,6 +177,7 @@ class Checkout:
         """Leave nothing behind where a test has failed."""
         if self.process is not None and self.process.poll() is None:
             for process in self.processes():
-                process.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
             self.process.wait()
             self.process.stdout.close()

@@ -19,6 +19,7 @@ SHORTEST = replace(
 )
 
 
+@pytest.mark.slow
 def test_a_change_reaches_the_pages_of_every_system(tmp_path: Path) -> None:
     tables = live.measure(tmp_path, SHORTEST)
     latencies, costs, idle, stalled = (each.splitlines() for each in tables.split("\n\n")[1::2])

@@ -15,6 +15,7 @@ from tests.bench import reload
 from tests.bench.reloaders import OURS
 
 
+@pytest.mark.slow
 def test_every_kind_of_edit_is_seen_by_client_page_and_crowd(tmp_path: Path) -> None:
     times, crowds = reload.measure(tmp_path, reload.Plan(edits=1, names=(OURS,))).split("\n\n")[1::2]
     rows = times.splitlines()[2:]

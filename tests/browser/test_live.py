@@ -109,7 +109,7 @@ def busy(server: Server, statement: str, pause: float = 0.01) -> Iterator[None]:
         thread.join()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_write_from_anywhere_reaches_every_page(chromium: Any, server: Server, two: Server, workers: int) -> None:
     served = server if workers == 1 else two
     served.empty()

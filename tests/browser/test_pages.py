@@ -33,7 +33,16 @@ def filled(server: Server) -> Server:
     return server
 
 
-@pytest.fixture(params=[(320, "light"), (390, "dark"), (1280, "light"), (1280, "dark")], ids=lambda p: f"{p[0]}-{p[1]}")
+# The narrowest and the darkest take their time; the two that people have most are looked at in every run.
+SIZES = [
+    pytest.param((320, "light"), marks=pytest.mark.slow),
+    (390, "dark"),
+    (1280, "light"),
+    pytest.param((1280, "dark"), marks=pytest.mark.slow),
+]
+
+
+@pytest.fixture(params=SIZES, ids=lambda p: f"{p[0]}-{p[1]}")
 def view(request: pytest.FixtureRequest, chromium: Browser, filled: Server) -> Iterator[Page]:
     """A page of a given width and colour scheme."""
     width, scheme = request.param

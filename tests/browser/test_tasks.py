@@ -171,6 +171,7 @@ def test_undo_brings_the_whole_row_back_to_its_place(page: Page, server: Server)
     assert [tuple(row) for row in server.sql("SELECT * FROM completions ORDER BY task_id")] == completed
 
 
+@pytest.mark.slow
 def test_scrolling_reaches_row_1000(page: Page, server: Server) -> None:
     server.add(1100)
     page.goto("/tasks?sort=oldest")
