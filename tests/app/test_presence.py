@@ -155,7 +155,6 @@ def test_leaving_takes_the_row_out_also_while_it_is_being_written(file: Path, wa
 
 def test_looking_after_others_leaves_ones_own_row_alone(file: Path) -> None:
     async def look() -> None:
-        db.open(file)
         own = Presence()
         await db.write(lambda c: c.execute("INSERT INTO presence (process, tabs) VALUES (?, 7)", [os.getpid()]))
         await own.begin()
@@ -165,6 +164,5 @@ def test_looking_after_others_leaves_ones_own_row_alone(file: Path) -> None:
         await own.clear()
         assert [row["tabs"] for row in db.read("SELECT tabs FROM presence")] == [2]
         await own.leave()
-        db.close()
 
     asyncio.run(look())
