@@ -23,6 +23,11 @@ settings.register_profile("kindling", deadline=None)
 settings.load_profile("kindling")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores, up to four: for a third of their time tests wait for other processes."""
+    return min(4, (os.cpu_count() or 1) + 1)
+
+
 # As people serve it; what follows the code has tests of its own.
 SERVED = ("run", "--no-open", "--no-reload", "--port", "0")
 

@@ -89,6 +89,7 @@ def test_an_idle_connection_stays_open_and_is_answered_by_the_new_code(running: 
         assert ask(unused) == edition
 
 
+@pytest.mark.slow
 def test_what_was_begun_is_finished_by_the_old_code_however_slowly_and_the_connection_goes_on(
     running: Checkout,
 ) -> None:

@@ -137,6 +137,7 @@ def test_saves_of_one_length_while_a_worker_starts_are_seen_too(running: Checkou
         until(lambda: "What needs doing, HH?" in running.get("/tasks").text, "the last one is served")
 
 
+@pytest.mark.slow
 def test_what_is_pinned_needs_a_new_start_and_that_is_said_each_time(running: Checkout) -> None:
     before = following(running)
     for number, name in enumerate(("pyproject.toml", "pyproject.toml", "uv.lock", "uv.lock")):
@@ -353,6 +354,7 @@ def test_what_hangs_does_not_stay_either(checkout: Checkout, how: signal.Signals
     until(lambda: not any(map(lives, processes)), "every process is gone", 8)
 
 
+@pytest.mark.slow
 def test_an_import_that_an_edit_interrupts_is_taken_back_and_says_so(checkout: Checkout, tmp_path: Path) -> None:
     checkout.start()
     file = tmp_path / "many.csv"

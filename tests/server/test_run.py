@@ -260,6 +260,7 @@ def test_where_uvloop_is_missing_asyncio_serves_and_it_is_said(start: Start) -> 
     assert "Traceback" not in running.printed
 
 
+@pytest.mark.slow
 def test_the_end_comes_within_five_seconds_though_the_loop_hangs(start: Start, tmp_path: Path) -> None:
     (tmp_path / "hanging.py").write_text(
         "import time\nfrom starlette.applications import Starlette\nfrom starlette.routing import Route\n"
