@@ -45,12 +45,16 @@ class HttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Read on; what one call brings may hold the rest of one head and all of the next."""
         super().data_received(data)
-        if self._awaits_head():
+        if self._is_in_head():
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_LIMIT:
                 self._refuse(431, TOO_LARGE)
-            elif self._head_timer is None:
-                self._head_timer = self.loop.call_later(HEAD_SECONDS, self._refuse_slow_head)
+                return
+        elif not self._is_idle() or self.timeout_keep_alive_task is not None:
+            return
+        # What came was a part of a head, or nothing but empty lines, or the rest of a body that was answered before.
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._refuse_slow_head)
 
     def on_message_begin(self) -> None:
         """Take note that a request has begun."""
@@ -134,16 +138,12 @@ class HttpProtocol(HttpToolsProtocol):
         """Whether all that has come is answered; of a request that is answered already, the rest may still come."""
         return not self._reads_message and (self.cycle is None or self.cycle.response_complete)
 
-    def _awaits_head(self) -> bool:
-        """Whether what has come so far ends within a head, or before one: empty lines may stand there."""
-        scope = self.scope
-        # A message that has begun gets its method when its head is whole.
-        if scope is None or "method" not in scope:
-            return True
-        return self._is_idle() and self.timeout_keep_alive_task is None and self.cycle is not None
+    def _is_in_head(self) -> bool:
+        """Whether what has come so far ends within a head; a message that has begun gets its method when that ends."""
+        return self.scope is None or "method" not in self.scope
 
     def _refuse_slow_head(self) -> None:
-        if self.scope is None:
+        if self.scope is None or not self._is_in_head():
             self.transport.close()  # Nothing was asked, so there is nothing to answer.
         else:
             self._refuse(408, TOO_SLOW)

@@ -116,7 +116,7 @@ def watched(request: pytest.FixtureRequest, chromium: Any, server: Server) -> It
         assert seen == []
 
 
-@pytest.fixture(params=[PAYLOADS[::20], pytest.param(PAYLOADS, marks=pytest.mark.slow)], ids=["some", "all"])
+@pytest.fixture(params=[PAYLOADS[::9], pytest.param(PAYLOADS, marks=pytest.mark.slow)], ids=["some", "all"])
 def payloads(request: pytest.FixtureRequest) -> list[str]:
     """What is tried: a few in the quick run."""
     found: list[str] = request.param

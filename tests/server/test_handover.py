@@ -80,6 +80,7 @@ def ask(connection: socket.socket) -> str:
     return body.rpartition(" ")[0]
 
 
+@pytest.mark.slow
 def test_an_idle_connection_stays_open_and_is_answered_by_the_new_code(running: Checkout) -> None:
     with connected(running) as used, connected(running) as unused:
         ask(used)
