@@ -10,12 +10,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from sqlite_utils.utils import sqlite3
-from starlette.requests import cookie_parser
 from starlette.types import Scope
 
 from app.db import Connection, db
 from app.pages import assets
-from server.fragments import SIGNED_IN
+from server.fragments import SIGNED_IN, cookies_of
 from server.guard import Refused, local_address
 from server.settings import is_loopback
 from server.token import Token, hashed
@@ -96,8 +95,7 @@ class Sessions:
 
 def cookie_of(scope: Scope) -> str:
     """The cookie of a session; empty where there is none."""
-    header = b"; ".join([value for name, value in scope["headers"] if name == b"cookie"])
-    return _cookie(header, cookie_name(scope)) if header else ""
+    return cookies_of(scope).get(cookie_name(scope), "")
 
 
 def cookie_name(scope: Scope) -> str:
@@ -109,11 +107,6 @@ def cookie_name(scope: Scope) -> str:
 def is_on_this_machine(address: str) -> bool:
     """Whether only programs of this machine can come in at an address, or at the file of a socket."""
     return address.startswith("/") or is_loopback(address.removeprefix("::ffff:"))
-
-
-@lru_cache(maxsize=256)
-def _cookie(header: bytes, name: str) -> str:
-    return cookie_parser(header.decode("latin-1")).get(name, "")
 
 
 def _delete_old(connection: Connection) -> None:

@@ -10,7 +10,7 @@ Nothing here knows the database. The change token, any value that differs after 
 import logging
 import zoneinfo
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
@@ -108,6 +108,16 @@ def signed_in() -> bool:
     return view is not None and view.signed_in
 
 
+def cookie_header(scope: Scope) -> bytes:
+    """What a browser says of its cookies; the header may come in several pieces."""
+    return b"; ".join([value for name, value in scope["headers"] if name == b"cookie"])
+
+
+def cookies_of(scope: Scope) -> Mapping[str, str]:
+    """The cookies as the app reads them: read otherwise, one could be shown what another one sees."""
+    return _parsed(cookie_header(scope))
+
+
 class FragmentCache:
     """ASGI middleware that answers a kept fragment without reaching the app.
 
@@ -184,8 +194,9 @@ class FragmentCache:
 
     def _person(self, scope: Scope) -> Person:
         """Who asks. The header may come in several pieces."""
-        cookies = b"; ".join([value for name, value in scope["headers"] if name == b"cookie"])
-        return _person(cookies, *self._cookies, scope.get(SIGNED_IN, ""))
+        cookies = cookies_of(scope)
+        session, zone = self._cookies
+        return cookies.get(session, ""), cookies.get(zone, ""), scope.get(SIGNED_IN, "")
 
     async def _render(
         self,
@@ -287,10 +298,8 @@ def _bytes(key: Key, entry: _Entry) -> int:
 
 
 @lru_cache(maxsize=128)
-def _person(cookies: bytes, session_cookie: str, zone_cookie: str, signed_in: str) -> Person:
-    """Who asks, read from the cookies as the app reads them: otherwise one could be shown what another one sees."""
-    values = cookie_parser(cookies.decode("latin-1"))
-    return values.get(session_cookie, ""), values.get(zone_cookie, ""), signed_in
+def _parsed(header: bytes) -> Mapping[str, str]:
+    return cookie_parser(header.decode("latin-1"))
 
 
 def _view_of(person: Person) -> _View:

@@ -27,6 +27,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from websockets.frames import Frame as WebSocketFrame
 from websockets.frames import Opcode
 
+from server.fragments import cookie_header
+
 logger = logging.getLogger("uvicorn.error")
 
 # How often the token is looked at while someone watches: what a foreign commit waits at most. A look itself takes 1 µs,
@@ -521,9 +523,8 @@ def _is_echo(tab: Tab, view: View, version: str) -> bool:
 
 def _person(scope: Scope) -> Person:
     headers = scope["headers"]
-    cookies = b"; ".join(value for name, value in headers if name == b"cookie")
     scheme = "https" if scope["scheme"] in ("wss", "https") else "http"
-    return Person(dict(headers)[b"host"], cookies, scheme, scope.get("server"))
+    return Person(dict(headers)[b"host"], cookie_header(scope), scheme, scope.get("server"))
 
 
 def _scope(view: View) -> Scope:
