@@ -100,7 +100,6 @@ def serve(settings: Settings) -> int:
     configuration = config(settings)
     if not HAS_UVLOOP:
         logger.warning("uvloop is not installed here: asyncio's own event loop serves, at about half the speed.")
-    server = Server(configuration)
     with contextlib.ExitStack() as open_sockets:
         sockets = [open_sockets.enter_context(each) for each in _listen(settings)]
         if settings.reload:
@@ -117,6 +116,7 @@ def serve(settings: Settings) -> int:
             configuration.load_app()
             workers.run()
             return workers.failure
+        server = Server(configuration)
         # Uvicorn raises the signal again, at its end, for whoever was there before: itself, so that the end is clean.
         _hear_the_end(server.handle_exit)
         _announce(settings, sockets[0])

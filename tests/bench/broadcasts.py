@@ -2,14 +2,13 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.bench import data, systems
-from tests.bench.systems import ROOT, Running, System
+from tests.bench.systems import Running, System
 
 OURS = "this app"
 TWO = "this app, two workers"
@@ -86,19 +85,8 @@ def watch(*urls: str) -> str:
 @contextmanager
 def viewers(core: int | None) -> Iterator[Viewers]:
     """Start the viewers, end them afterwards."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.viewers"],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    systems.pin(process.pid, core)
-    try:
+    with systems.asking("tests.bench.viewers", core) as process:
         yield Viewers(process)
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import json
 import random
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from statistics import median
 from typing import Any
 
 from tests.bench import data, dom, report, systems
-from tests.bench.systems import LIMIT, ROOT, Answer, Running
+from tests.bench.systems import LIMIT, Answer, Running
 
 # In a closed loop a server fills its core. Where it got less, others had it: that round says nothing and is run again.
 WHOLE_CORE = 0.93
@@ -64,19 +63,8 @@ class Client:
 @contextmanager
 def load_client(core: int | None) -> Iterator[Client]:
     """Start the load client, end it afterwards."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.client"],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    systems.pin(process.pid, core)
-    try:
+    with systems.asking("tests.bench.client", core) as process:
         yield Client(process)
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @contextmanager

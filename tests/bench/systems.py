@@ -191,6 +191,20 @@ def _processor_seconds(process: psutil.Process) -> float:
     return sum(process.cpu_times()[:2])
 
 
+@contextmanager
+def asking(module: str, core: int | None) -> Iterator["subprocess.Popen[str]"]:
+    """Start the process that asks the systems, which takes its jobs on standard input; end it afterwards."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    pin(process.pid, core)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def pin(process: int, core: int | None) -> None:
     """Keep a process on one core, where the system can."""
     if core is not None:
