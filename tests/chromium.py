@@ -4,11 +4,15 @@ import os
 import shutil
 from collections.abc import Iterator
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from server.doctor import BROWSERS
 from tests.conftest import Server
+
+# Where the person is.
+ZONE = ZoneInfo("Europe/Berlin")
 
 
 # Playwright keeps an event loop running, which no test outside the room could bear.
@@ -43,7 +47,7 @@ def chromium() -> Iterator[Any]:
 @pytest.fixture
 def context(chromium: Any, server: Server) -> Iterator[Any]:
     """A person's browser: nothing it asks for is on another origin, and its console stays silent."""
-    context = chromium.new_context(base_url=server.url, timezone_id="Europe/Berlin", locale="en-GB")
+    context = chromium.new_context(base_url=server.url, timezone_id=ZONE.key, locale="en-GB")
     context.set_default_timeout(5000)
     complaints: list[str] = []
     context.on("request", lambda request: _note_foreign(request.url, server.url, complaints))

@@ -19,7 +19,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
 
 from tests.app.test_imports import settled, until, upload
-from tests.chromium import BROWSERS
+from tests.chromium import BROWSERS, ZONE
 from tests.conftest import Server
 
 # What a page shows, without what htmx and the person have left in it.
@@ -55,7 +55,7 @@ def mortal(tmp_path: Path, chromium: Any) -> Iterator[tuple[Server, Page]]:
     """A server that may be stopped, and a page of it: what the console says of that is expected."""
     server = Server(tmp_path / "data")
     server.add(3)
-    context = chromium.new_context(base_url=server.url, timezone_id="Europe/Berlin", locale="en-GB")
+    context = chromium.new_context(base_url=server.url, timezone_id=ZONE.key, locale="en-GB")
     context.set_default_timeout(10000)
     yield server, open_page(context)
     context.close()

@@ -1,11 +1,12 @@
 """The main job in a real Chromium: add, find, edit, tick, delete, bring back, scroll; by mouse, by keyboard."""
 
 import re
-from datetime import date, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from tests.chromium import ZONE
 from tests.conftest import Server
 
 
@@ -191,11 +192,12 @@ def test_scrolling_reaches_row_1000(page: Page, server: Server) -> None:
 
 
 def test_dates_are_marked_by_how_near_they_are(page: Page, server: Server) -> None:
-    for days in (-1, 0, 1, 400):
-        server.add(1, due=(date.today() + timedelta(days=days)).isoformat())
+    today = datetime.now(ZONE).date()
+    far = today + timedelta(days=400)
+    for due in (today - timedelta(days=1), today, today + timedelta(days=1), far):
+        server.add(1, due=due.isoformat())
     server.add(1, due="2020-01-01", done=1)
     page.goto("/tasks?sort=due")
-    far = date.today() + timedelta(days=400)
     expect(page.locator(".due")).to_have_text(
         ["1 Jan 2020", "Overdue: Yesterday", "Today", "Tomorrow", f"{far.day} {far:%b %Y}"]
     )
