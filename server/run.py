@@ -15,8 +15,6 @@ import ssl
 import sys
 import threading
 import time
-import urllib.request
-import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -195,6 +193,9 @@ def _open_when_ready(address: str) -> None:
     """Open the browser at the first answer; a machine without a screen is left alone."""
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return
+    import urllib.request  # Only here, as they take a twentieth of the time of a start.
+    import webbrowser
+
     # It is asked only whether it answers; whose certificate it has does not matter.
     anyone = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     anyone.check_hostname = False
