@@ -522,8 +522,6 @@ WAYS = {
 @pytest.fixture(scope="module", params=WAYS.values(), ids=WAYS)
 def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """The app as others start it, told to listen to all machines and bound to this one."""
-    for package in ("gunicorn", "uvicorn_worker") if request.param[0] == "gunicorn" else ():
-        pytest.importorskip(package)
     data = tmp_path_factory.mktemp("started") / "data"
     chosen = {"KINDLING_HOST": "0.0.0.0", "KINDLING_ALLOW_HOST": "tasks.test", "KINDLING_MAX_UPLOAD": "2M"}
     running = Running("-m", *request.param, data=data, **chosen)
@@ -623,7 +621,6 @@ app.mount("/other", Starlette(routes=[Route("/plain", plain, methods=["GET", "PO
 @pytest.fixture(scope="module")
 def mounted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """Other apps beside ours, as their documentation mounts them."""
-    pytest.importorskip("fastapi")
     directory = tmp_path_factory.mktemp("mounted")
     (directory / "mounted.py").write_text(MOUNTED)
     running = Running(

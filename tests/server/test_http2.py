@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
+import zttp
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -21,8 +22,6 @@ from websockets.sync.client import connect
 
 from server.tls import Certificate, certificate
 from tests.conftest import Server
-
-zttp = pytest.importorskip("zttp", reason="zttp is not installed: uv sync --inexact --group http2")
 
 
 async def told(request: Request) -> PlainTextResponse:
