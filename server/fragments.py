@@ -23,6 +23,8 @@ from urllib.parse import unquote
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from server import answers
+
 logger = logging.getLogger("uvicorn.error")
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -57,6 +59,8 @@ class _Entry(NamedTuple):
     etag: bytes
     headers: list[tuple[bytes, bytes]]
     body: bytes
+    # The same headers as they go over the wire; None where they cannot be written as they are.
+    head: bytes | None
 
 
 _view: ContextVar[_View | None] = ContextVar("view", default=None)
@@ -182,7 +186,10 @@ class FragmentCache:
         self._entries.move_to_end(key)
         if self.check:
             await self._compare(scope, receive, entry, person)
-        await _answer(entry, headers.get(b"if-none-match"), send)
+        known = headers.get(b"if-none-match")
+        is_whole = known is None and scope["method"] == "GET"
+        if not (is_whole and entry.head is not None and answers.write(send, entry.head, entry.body)):
+            await _answer(entry, known, send)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the app answer, knowing the person's time zone."""
@@ -272,7 +279,7 @@ def _entry(token: Hashable, day: date | None, start: Message, body: bytes) -> _E
         return None
     etag = b'"' + blake2b(body, digest_size=16).hexdigest().encode() + b'"'
     headers += [(b"etag", etag), (b"vary", VARY), (b"cache-control", b"private, no-cache")]
-    return _Entry(token, day, etag, headers, body)
+    return _Entry(token, day, etag, headers, body, answers.head_of(headers, body))
 
 
 async def _answer(entry: _Entry, if_none_match: bytes | None, send: Send) -> None:
@@ -294,7 +301,8 @@ def _matches(if_none_match: bytes, etag: bytes) -> bool:
 def _bytes(key: Key, entry: _Entry) -> int:
     """What an entry costs in memory."""
     path, query, _, person, host = key
-    return ENTRY_BYTES + len(entry.body) + len(path) + len(query) + sum(map(len, person)) + len(host or b"")
+    words = (entry.body, entry.head or b"", path, query, *person, host or b"")
+    return ENTRY_BYTES + sum(map(len, words))
 
 
 @lru_cache(maxsize=128)
