@@ -78,7 +78,7 @@ except UnusableDatabase as problem:
     sys.exit(2 if isinstance(problem, UnusableDirectory | SeveralProcesses) else 1)
 
 
-sessions.open(settings.data, settings.host)
+sessions.open(settings.data, settings.is_private)
 keep_out_of_logs()
 
 

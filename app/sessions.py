@@ -28,12 +28,12 @@ SIGN_IN_FIRST = (
 
 
 class Sessions:
-    """The sessions of one data directory, for a server that is bound to one host."""
+    """The sessions of one data directory."""
 
-    def open(self, directory: Path, host: str) -> None:
-        """Begin to know who may come in."""
+    def open(self, directory: Path, is_private: bool) -> None:
+        """Begin to know who may come in; nobody has to sign in to what is private, as far as its connections are."""
         self.token = Token(directory)
-        self._is_private = is_on_this_machine(host)
+        self._is_private = is_private
         # When the sessions end that were looked up since the last commit, and what the answers hold for.
         self._ends: dict[str, float] = {}
         self._state: tuple[int, str] | None = None

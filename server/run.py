@@ -23,7 +23,7 @@ import uvicorn
 
 from server import log, tls, token
 from server.bodies import MESSAGE_LIMIT
-from server.settings import LOOPBACK_NAMES, Settings, is_loopback
+from server.settings import LOOPBACK_NAMES, Settings
 from server.workers import ANSWER_SECONDS, END_SECONDS, Workers
 
 APP = "app.main:app"
@@ -174,8 +174,10 @@ def _announce(settings: Settings, listening: socket.socket) -> None:
     scheme = "https" if settings.tls or settings.cert else "http"
     address = f"{scheme}://{_bracketed(settings.host)}:{listening.getsockname()[1]}"
     print(f"Kindling is at {address}", flush=True)
-    if not is_loopback(settings.host):
-        print(token.announce(settings.data, address), flush=True)
+    if not settings.is_private:
+        behind_proxy = settings.proxy_headers and settings.allow_host
+        outside = f"https://{settings.allow_host[0]}" if behind_proxy else address
+        print(token.announce(settings.data, outside), flush=True)
     missing = tls.http_protocol(settings, HTTP_PROTOCOL)[1]
     if missing:
         print(missing, flush=True)

@@ -88,6 +88,11 @@ class Settings:
         """Whether each request is a line in the log: in development, and where a program reads it."""
         return self.reload or self.log_format == "json"
 
+    @property
+    def is_private(self) -> bool:
+        """Whether only people of this machine come in: it listens to them alone, and no proxy speaks for others."""
+        return is_loopback(self.host) and not self.proxy_headers
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
         """Read KINDLING_HOST, KINDLING_PORT and so on; what is absent or empty keeps its default."""

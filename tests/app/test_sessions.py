@@ -16,6 +16,7 @@ from app.migrations import migrations
 from app.sessions import LIFETIME, Sessions, cookie_name, cookie_of, is_on_this_machine
 from server.fragments import SIGNED_IN
 from server.guard import Refused
+from server.settings import Settings
 from server.token import read, renew
 
 
@@ -30,7 +31,7 @@ def file(tmp_path: Path) -> Iterator[Path]:
 def sessions(file: Path) -> Sessions:
     """Those of a server that listens to all machines."""
     sessions = Sessions()
-    sessions.open(file, "0.0.0.0")
+    sessions.open(file, is_private=False)
     return sessions
 
 
@@ -69,13 +70,13 @@ def test_a_session_is_needed_where_other_machines_can_come_in(
 ) -> None:
     """`uvicorn app.main:app --host 0.0.0.0` is not known from the settings: the connection tells."""
     sessions = Sessions()
-    sessions.open(file, bound)
+    sessions.open(file, Settings(host=bound).is_private)
     assert comes_in(sessions, address=came_in_on) != is_needed
 
 
 def test_where_the_connection_came_in_is_not_known_a_session_is_needed(file: Path) -> None:
     sessions = Sessions()
-    sessions.open(file, "127.0.0.1")
+    sessions.open(file, is_private=True)
     assert sessions.are_needed({**scope_with(), "server": None})
 
 

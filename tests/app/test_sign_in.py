@@ -47,6 +47,25 @@ def client(running: Running) -> Iterator[httpx.Client]:
         yield client
 
 
+def test_who_comes_through_a_proxy_signs_in(tmp_path: Path) -> None:
+    """The headers are those that Caddy, or nginx as docs/running.md sets it up, adds for a browser outside."""
+    options = ("--port", "0", "--proxy-headers", "--allow-host", "tasks.test")
+    running = Running("server.py", "run", *options, data=tmp_path / "data")
+    try:
+        link = running.wait_for(r"https://tasks\.test/sign-in\?token=\S+")
+        outside = {"Host": "tasks.test", "X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "https"}
+        with running.client(headers=outside) as client:
+            assert client.get("/tasks").status_code == 401
+            form = form_of(client.get(link.removeprefix("https://tasks.test")))
+            assert client.post("/sign-in", data=form, headers={"Origin": "http://tasks.test"}).status_code == 403
+            answer = client.post("/sign-in", data=form, headers={"Origin": "https://tasks.test"})
+            assert "; secure" in answer.headers["set-cookie"].lower()
+            cookie = answer.headers["set-cookie"].partition(";")[0]
+            assert client.get("/tasks", headers={"Cookie": cookie}).status_code == 200
+    finally:
+        running.end_anyhow()
+
+
 def token_of(running: Running) -> str:
     return read(running.data)
 
