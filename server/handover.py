@@ -10,93 +10,128 @@ import contextlib
 import faulthandler
 import importlib
 import logging
-import multiprocessing
 import os
 import socket
 import sys
 import threading
 import traceback
-from collections.abc import Collection
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle, send_handle
+from queue import SimpleQueue
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from server.protocol import HttpProtocol
-from server.warm import forget
-from server.workers import END_SECONDS, ChildServer
+from server.warm import forget, lessons
+from server.workers import END_SECONDS
 
-# What passes between a worker and the one who started it, each with what belongs to it.
-STARTED, FAILED, TELL, RETIRE, CONNECTION = "started", "failed", "tell", "retire", "connection"
+# What passes between a worker and the supervisor, each with what belongs to it. A worker says which process it is and
+# waits to be told to begin, with a word of what was edited; then it has started, or failed; it ends with its exit code.
+THERE, BEGIN, STARTED, FAILED, ENDED = "there", "begin", "started", "failed", "ended"
+TELL, RETIRE, CONNECTION, END = "tell", "retire", "connection", "end"
 # What has been begun may take so long; it holds nobody up, as the next process serves by then.
 FINISH_SECONDS = 30
+# How often the loop turns at most from accepting a connection to reading from it.
+ACCEPTING_TURNS = 4
 CAN_PASS_ON = sys.platform != "win32"
 
 
-def work(config: uvicorn.Config, listening: socket.socket, pipe: Connection, stale: Collection[str]) -> None:
-    """Serve until told to retire; a failure to start is told instead, as the text of its traceback.
+def work(config: uvicorn.Config, listening: socket.socket, pipe: Connection) -> None:
+    """Wait for the word to begin, then serve until told to retire.
 
-    `stale` names the modules of the warm process that were edited.
+    A failure to start is told instead, as the text of its traceback.
     """
-    forget(stale)
-    if __name__ in stale:
-        importlib.import_module(__name__).work(config, listening, pipe, ())
-        return
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    known = set(sys.modules)
     config.configure_logging()
+    _say(pipe, THERE, os.getpid())
+    try:
+        word, content = pipe.recv()
+    except (EOFError, OSError):
+        return
+    if word == BEGIN:
+        begin(config, listening, pipe, known, *content)
+
+
+def begin(
+    config: uvicorn.Config,
+    listening: socket.socket,
+    pipe: Connection,
+    known: set[str],
+    edited: set[str],
+    stand_in: ASGIApp | None,
+) -> None:
+    """Serve. Edited modules are read anew; what stands in for the app needs nothing."""
+    if __name__ in forget(edited):
+        importlib.import_module(__name__).begin(config, listening, pipe, known, (), stand_in)
+        return
     remembered = _Remembered()
     logging.getLogger("uvicorn.error").addFilter(remembered)
+    server = GivingServer(config, pipe, remembered, known)
+    if stand_in is not None:
+        config.app, config.lifespan = stand_in, "off"
+    threading.Thread(target=server.hear, name="hear", daemon=True).start()
     try:
         config.load()
-        GivingServer(config, pipe, remembered).run([listening])
+        server.run([listening])
     except SystemExit as end:
         # Uvicorn ends so where the app cannot start, having logged why.
         if end.code and remembered.text:
             _say(pipe, FAILED, remembered.text)
-        raise
-    except KeyboardInterrupt:
-        sys.exit(130)  # Ctrl-C is for all processes of a terminal at once.
+        _say(pipe, ENDED, end.code)
     except BaseException:
         _say(pipe, FAILED, traceback.format_exc())
-        sys.exit(1)
 
 
-def _end_with_parent() -> None:
-    """Whatever hangs, nothing outlives the one who would end it."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    faulthandler.dump_traceback_later(END_SECONDS, exit=True)
-
-
-class GivingServer(ChildServer):
+class GivingServer(uvicorn.Server):
     """A server that passes its connections on when it retires, and takes those of the one before it."""
 
-    def __init__(self, config: uvicorn.Config, pipe: Connection, remembered: "_Remembered") -> None:
+    def __init__(self, config: uvicorn.Config, pipe: Connection, remembered: "_Remembered", known: set[str]) -> None:
         super().__init__(config)
         self._pipe = pipe
         self._remembered = remembered
+        self._known = known
+        self._told: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._is_retiring = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to serve, and to hear."""
+        """Begin to serve, and say so."""
         await super().startup(sockets)
         if self.started:
-            loop = asyncio.get_running_loop()
-            threading.Thread(target=self._hear, args=(loop,), name="hear", daemon=True).start()
+            self._loop = asyncio.get_running_loop()
             self._remembered.started = True
-            _say(self._pipe, STARTED)
+            _say(self._pipe, STARTED, lessons(self._known))
+            self._do_what_is_told()
 
-    def _hear(self, loop: asyncio.AbstractEventLoop) -> None:
+    def hear(self) -> None:
+        """Do what is told, until nobody is there to tell."""
         try:
             while True:
                 word, content = self._pipe.recv()
+                if word == END:
+                    self._end()
+                    continue
                 if word == CONNECTION:
                     content = recv_handle(self._pipe)
-                loop.call_soon_threadsafe(self._do, word, content)
+                # Before the loop runs it waits for that.
+                self._told.put((word, content))
+                if self._loop is not None:
+                    self._loop.call_soon_threadsafe(self._do_what_is_told)
         except (EOFError, OSError, RuntimeError):
-            return  # The other end is gone, or this one is.
+            # The other end is gone, or this one is: whatever hangs, nothing outlives the one who would end it.
+            self._end()
+            faulthandler.dump_traceback_later(END_SECONDS, exit=True)
+
+    def _end(self) -> None:
+        if self._loop is None:
+            os._exit(0)  # What has not started has nothing to finish.
+        self.should_exit = True
+
+    def _do_what_is_told(self) -> None:
+        while not self._told.empty():
+            self._do(*self._told.get())
 
     def _do(self, word: str, content: Any) -> None:
         if word == CONNECTION:
@@ -107,7 +142,7 @@ class GivingServer(ChildServer):
             if tell is not None:
                 tell(*content)
         elif word == RETIRE:
-            self._retire()
+            asyncio.get_running_loop().create_task(self._retire())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End, having passed on what was accepted or taken just before it was told to retire."""
@@ -115,12 +150,16 @@ class GivingServer(ChildServer):
             self._pass_on()
         await super().shutdown(sockets)
 
-    def _retire(self) -> None:
+    async def _retire(self) -> None:
         for server in self.servers:
             server.close()
         self._is_retiring = self.should_exit = True
         self.config.timeout_graceful_shutdown = FINISH_SECONDS
-        self._pass_on()
+        # From the word on nobody is to be answered by what was: neither who is connected, nor who was accepted just
+        # before and is connected within these turns of the loop.
+        for _ in range(ACCEPTING_TURNS):
+            self._pass_on()
+            await asyncio.sleep(0)
 
     def _pass_on(self) -> None:
         for connection in list(self.server_state.connections):
@@ -142,6 +181,8 @@ class GivingServer(ChildServer):
             ),
             connection,
         )
+        if self._is_retiring:
+            self._pass_on()
 
 
 def _say(pipe: Connection, word: str, content: Any = None) -> None:

@@ -7,9 +7,10 @@ retire, passing its connections on. If it cannot start, the old one stays, and e
     serving ──edit──▶ starting ──started──▶ serving (the old one retires)
        ▲                 │  ▲
        └─────failed──────┘  └──edit meanwhile: once more, when this one is done
+
+The next worker waits already, forked and with all packages imported: an edit only has to let it begin.
 """
 
-import copy
 import importlib.util
 import json
 import logging
@@ -31,9 +32,9 @@ import uvicorn
 import watchfiles
 
 from server.failure import StandIn, as_html, as_page, as_text, failure
-from server.handover import CONNECTION, FAILED, RETIRE, STARTED, TELL, work
+from server.handover import BEGIN, CONNECTION, END, ENDED, FAILED, RETIRE, STARTED, TELL, THERE, work
 from server.settings import LOOPBACK_NAMES, is_loopback
-from server.warm import ROOMS, Warm
+from server.warm import ROOMS, Warm, name_of
 from server.workers import END_SECONDS
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,9 @@ STATIC = "static"
 PINNED = ("pyproject.toml", "uv.lock")
 # A save is often several writes: what comes within the first is joined, up to the second, in milliseconds.
 STEP, DEBOUNCE = 10, 300
+STEP_OF_PINNED = 100
 NO_APP = "<!doctype html><title>No app</title><p>The app could not start. The terminal of the server says why.</p>"
+EDIT, SIGNAL, GONE = "edit", "signal", "gone"
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 
 
@@ -59,13 +62,14 @@ class Filter(watchfiles.DefaultFilter):
 
 
 class Worker:
-    """A process that serves the app as it was when it started."""
+    """A process that waits, and from its `begin` on serves the app as it is then."""
 
-    def __init__(self, warm: Warm, config: uvicorn.Config, listening: socket, events: "SimpleQueue[Any]") -> None:
+    def __init__(self, warm: Warm, events: "SimpleQueue[Any]") -> None:
+        self.pid = 0
+        self.exit_code: int | None = None
         self.pipe, other = multiprocessing.Pipe()
-        self.process = warm.context.Process(target=work, args=(config, listening, other, warm.stale()))
-        self.process.start()
-        other.close()
+        with other:
+            warm.start(other)
         self.events = events
         self.hearing = threading.Thread(target=self._hear, daemon=True)
         self.hearing.start()
@@ -78,40 +82,39 @@ class Worker:
                     content = recv_handle(self.pipe)
                 self.events.put((word, self, content))
         except (EOFError, OSError):
-            self.process.join()
-            self.events.put(("ended", self, self.process.exitcode))
+            self.events.put((GONE, self, None))
 
     def say(self, word: str, content: Any = None) -> None:
         """Tell the worker something; one that is gone hears nothing."""
         try:
             self.pipe.send((word, content))
         except OSError:
-            logger.debug("The worker %s is gone.", self.process.pid)
+            logger.debug("The worker %s is gone.", self.pid)
 
     def pass_on(self, handle: int) -> None:
         """Give the worker a connection."""
         try:
             self.pipe.send((CONNECTION, None))
-            send_handle(self.pipe, handle, self.process.pid)
+            send_handle(self.pipe, handle, self.pid)
         except OSError:
-            logger.debug("The worker %s is gone.", self.process.pid)
+            logger.debug("The worker %s is gone.", self.pid)
         finally:
             os.close(handle)
 
 
 class Reloader:
-    """The supervisor: `serving` answers, `starting` may take its place, `root` is the project.
+    """The supervisor: `serving` answers, `starting` may take its place, `waiting` comes next; `root` is the project.
 
-    Where `has_app` is not so, what serves only stands in for an app.
+    To be made before there are threads. Where `has_app` is not so, what serves only stands in for an app.
     """
 
     def __init__(self, config: uvicorn.Config, listening: socket, root: Path, editor: str) -> None:
         self.config = config
-        self.listening = listening
         self.root = root
         self.editor = editor
         self.serving: Worker | None = None
         self.starting: Worker | None = None
+        self.waiting: Worker | None = None
         self.retiring: set[Worker] = set()
         self.has_app = False
         self.edited_meanwhile = False
@@ -120,24 +123,27 @@ class Reloader:
         self.exit_code = 0
         self._events: SimpleQueue[Any] = SimpleQueue()
         self._stop = threading.Event()
-        self._contents: dict[str, int] = {}
+        # Read before anything is imported from them: whatever differs later was edited.
+        self._contents = {str(path): _content(path) for path in self._watched_files()}
+        self._edited: set[str] = set()
         self._compiled_before: set[str] = set()
+        self._warm = Warm(work, config, listening)
 
     def hear_the_end(self, sig: int, frame: FrameType | None) -> None:
         """A signal ends it all."""
-        self._events.put(("signal", None, sig))
+        self._events.put((SIGNAL, None, sig))
 
     def run(self) -> int:
         """Serve and follow the code until a signal; the exit code."""
         for sig in SIGNALS:
-            signal.signal(sig, self.hear_the_end)
-        self._contents = {str(path): _content(path) for path in self._watched_files()}
-        self._warm = Warm(self.root)
+            # Who starts it with nohup wants it to go on when the terminal closes.
+            if signal.getsignal(sig) != signal.SIG_IGN:
+                signal.signal(sig, self.hear_the_end)
         # What is pinned is watched through its directory, as a file that is replaced is another file.
         rooms = [self.root / name for name in (*ROOMS, STATIC) if (self.root / name).exists()]
         watchers = [
             threading.Thread(target=self._watch, args=each, name="watch", daemon=True)
-            for each in ((rooms, True), ([self.root], False))
+            for each in ((rooms, True, STEP), ([self.root], False, STEP_OF_PINNED))
         ]
         for watcher in watchers:
             watcher.start()
@@ -160,19 +166,34 @@ class Reloader:
         if not changed:
             return
         rooms = {Path(path).relative_to(self.root).parts[0] for path in changed}
-        if rooms & set(PINNED):
-            names = ", ".join(sorted(rooms & set(PINNED)))
-            logger.warning("%s changed: stop the server and start it again to use that.", names)
+        self._say_what_needs_a_new_start(changed)
         if rooms & set(ROOMS):
             for path in changed:
                 if path.endswith(".py"):
                     self._compiled_before.add(path)
-                    self._warm.edited(path)
+                    self._edited.add(name_of(Path(path)))
             self._start()
         elif STATIC in rooms:
             self._tell({"reload": "style" if all(path.endswith(".css") for path in changed) else "page"})
 
-    def _on_started(self, worker: Worker, content: None) -> None:
+    def _say_what_needs_a_new_start(self, changed: list[str]) -> None:
+        names = [str(Path(path).relative_to(self.root)) for path in changed]
+        pinned = [name for name in names if name in PINNED]
+        # What this process itself runs on; workers have the new version.
+        running = [name for name, path in zip(names, changed, strict=True) if _is_loaded(path)]
+        if pinned:
+            logger.warning("%s changed: stop the server and start it again to use that.", ", ".join(pinned))
+        if running:
+            logger.warning(
+                "%s changed: the app has it, what watches and starts it goes on as before; stop the server and start "
+                "it again to use that there too.",
+                ", ".join(running),
+            )
+
+    def _on_there(self, worker: Worker, pid: int) -> None:
+        worker.pid = pid
+
+    def _on_started(self, worker: Worker, modules: list[str]) -> None:
         """The new one serves: the old one may go."""
         if worker is self.serving:
             return  # What stands in for an app serves.
@@ -181,7 +202,13 @@ class Reloader:
             logger.warning("Mended.")
         self.has_failed = False
         self._retire(old)
+        if modules:
+            self._warm.learn(modules)
+            self._dismiss(self.waiting)
+            self.waiting = None
         self._start_again()
+        if old is None:
+            self._prepare_next()
 
     def _on_failed(self, worker: Worker, trace: str) -> None:
         """The new one cannot start: the old one stays, and says why."""
@@ -202,19 +229,26 @@ class Reloader:
         else:
             os.close(handle)
 
-    def _on_ended(self, worker: Worker, exitcode: int | None) -> None:
+    def _on_ended(self, worker: Worker, exit_code: int | None) -> None:
+        worker.exit_code = exit_code
+
+    def _on_gone(self, worker: Worker, content: None) -> None:
         worker.pipe.close()
         self.retiring.discard(worker)
-        if worker is self.starting:
+        if worker is self.waiting:
+            self.waiting = None
+        elif worker is self.starting:
             self.starting = None
             if self.serving is None:
                 # It said itself why, and nothing that is edited here would mend it.
-                self.ended, self.exit_code = True, exitcode or 1
+                self.ended, self.exit_code = True, worker.exit_code or 1
             self._start_again()
         elif worker is self.serving:
-            logger.warning("The worker ended (exit code %s); another takes its place.", exitcode)
+            logger.warning("The worker %s ended; another takes its place.", worker.pid)
             self.serving, self.has_app = None, False
             self._start()
+        if self.starting is None and not self.ended:
+            self._prepare_next()
 
     def _start(self) -> None:
         if self.starting is not None:
@@ -224,22 +258,37 @@ class Reloader:
             # Python takes compiled code for up to date that is of the same second and of a source of the same length.
             Path(importlib.util.cache_from_source(path)).unlink(missing_ok=True)
         self._compiled_before.clear()
-        self.starting = Worker(self._warm, self.config, self.listening, self._events)
+        self.starting = self._begin()
+
+    def _begin(self, stand_in: StandIn | None = None) -> Worker:
+        """Let the worker that waits begin, or a new one where none does."""
+        worker, self.waiting = self.waiting or Worker(self._warm, self._events), None
+        worker.say(BEGIN, (self._edited, stand_in))
+        return worker
+
+    def _prepare_next(self) -> None:
+        """Have a worker wait for the next edit; while nothing else is to be done, as that would be held up."""
+        if self.waiting is None and self.has_app:
+            self.waiting = Worker(self._warm, self._events)
 
     def _stand_in(self, page: str) -> None:
         """Have a page served that says why there is no app yet."""
-        config = copy.copy(self.config)
         # Nobody has to sign in to it: on other machines it tells no code.
-        config.app = StandIn(page if is_loopback(config.host) else NO_APP, (config.host, *LOOPBACK_NAMES))
-        config.lifespan = "off"
+        host = self.config.host
         # Who comes between the two waits in the queue of the listening socket.
         self._retire(self.serving)
-        self.serving = Worker(self._warm, config, self.listening, self._events)
+        self.serving = self._begin(StandIn(page if is_loopback(host) else NO_APP, (host, *LOOPBACK_NAMES)))
 
     def _retire(self, worker: Worker | None) -> None:
         if worker is not None:
             self.retiring.add(worker)
             worker.say(RETIRE)
+
+    def _dismiss(self, worker: Worker | None) -> None:
+        """End one that has nothing to finish."""
+        if worker is not None:
+            self.retiring.add(worker)
+            worker.say(END)
 
     def _start_again(self) -> None:
         if self.edited_meanwhile:
@@ -251,27 +300,29 @@ class Reloader:
             self.serving.say(TELL, (json.dumps(message), message["reload"] == "failure"))
 
     def _end_all(self) -> None:
-        workers = [worker for worker in (self.serving, self.starting, *self.retiring) if worker is not None]
+        self._warm.end()
+        everyone = (self.serving, self.starting, self.waiting, *self.retiring)
+        workers = [worker for worker in everyone if worker is not None]
         for worker in workers:
-            worker.process.terminate()
+            worker.say(END)
         end = time.monotonic() + END_SECONDS
         for worker in workers:
-            # Its pipe ends with it, even where the process that it came from was ended too and cannot tell of it.
+            # Its pipe ends with it.
             worker.hearing.join(max(0.0, end - time.monotonic()))
-            if worker.hearing.is_alive():
-                worker.process.kill()
+            if worker.hearing.is_alive() and worker.pid:
+                os.kill(worker.pid, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
 
-    def _watch(self, directories: list[Path], recursive: bool) -> None:
+    def _watch(self, directories: list[Path], recursive: bool, step: int) -> None:
         for changes in watchfiles.watch(
             *directories,
             watch_filter=Filter(),
-            step=STEP,
+            step=step,
             debounce=DEBOUNCE,
             stop_event=self._stop,
             recursive=recursive,
             raise_interrupt=False,
         ):
-            self._events.put(("edit", None, {path for _, path in changes}))
+            self._events.put((EDIT, None, {path for _, path in changes}))
 
     def _watched_files(self) -> Iterator[Path]:
         for name in (*ROOMS, STATIC):
@@ -287,13 +338,20 @@ class Reloader:
 
 # Every event there is, and what it does.
 _HANDLERS: dict[str, Any] = {
-    "signal": Reloader._on_signal,
-    "edit": Reloader._on_edit,
-    "ended": Reloader._on_ended,
+    SIGNAL: Reloader._on_signal,
+    EDIT: Reloader._on_edit,
+    THERE: Reloader._on_there,
     STARTED: Reloader._on_started,
     FAILED: Reloader._on_failed,
     CONNECTION: Reloader._on_connection,
+    ENDED: Reloader._on_ended,
+    GONE: Reloader._on_gone,
 }
+
+
+def _is_loaded(path: str) -> bool:
+    """Whether this process has the module of a file."""
+    return any(getattr(module, "__file__", None) == path for module in list(sys.modules.values()))
 
 
 def _content(path: Path) -> int:

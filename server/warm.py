@@ -1,104 +1,194 @@
-"""The warm process: what new workers are forked from has been imported there already, and only the app is read anew.
+"""The warm process: new workers are forked from it, with everything imported already but the app itself.
 
-Packages are in it, and those of our own rooms that do nothing but define things: the engine and the templates. What was
-edited since, and whatever imports it, a new worker forgets before it begins. The app is not in it: a module of the app
-may do anything when it is imported, open a file for example, and a fork would share that.
+It is a fork of the supervisor, made before that has threads, and imports what workers found that they need: packages,
+and those of our own rooms that do nothing but define things, the engine and the templates. What was edited since, and
+whatever imports it, a worker forgets before it begins. The app is not in it: a module of the app may do anything when
+it is imported, open a file for example, and a fork would share that.
 """
 
 import ast
 import contextlib
+import gc
 import importlib
 import importlib.util
+import logging
 import multiprocessing
+import os
+import signal
 import sys
-from collections.abc import Iterable, Iterator
+import traceback
+from collections.abc import Callable, Collection, Iterable, Iterator
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle, send_handle
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
+ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("app", "server", "templates")
 DEFINING = ("server", "templates")
-# What Uvicorn and the engine import by name, or late.
-PACKAGES = (
-    *("fasthtml.core", "starlette.staticfiles", "websockets.frames", "httptools", "uvloop"),
-    *("uvicorn.loops.uvloop", "uvicorn.lifespan.on", "uvicorn.protocols.http.httptools_impl"),
-    *("uvicorn.protocols.websockets.websockets_sansio_impl", "multiprocessing.reduction", "click", "watchfiles"),
-    # With its command line comes the search for its plugins, which the first database would begin otherwise.
-    *("sqlite_utils", "sqlite_utils.cli"),
-)
+FORK, LEARN = "fork", "learn"
+# The person's, for the supervisor to hear: it ends the others when they have finished what they do.
+TERMINAL_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
+
+logger = logging.getLogger(__name__)
+
+# What each module of ours imports that is defined here; known in the warm process, and so in each fork of it.
+_needs: dict[str, set[str]] = {}
 
 
 class Warm:
-    """Where the workers of the project at `root` come from; where there is no fork, each is a new process."""
+    """Where workers come from: each calls `work` with its end of a pipe.
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        # Whatever is edited is read anew, so what the other modules import stays what it was at the start.
-        self._needs: dict[str, set[str]] = {}
-        self._edited: set[str] = set()
-        packages = set(PACKAGES)
-        for room in ROOMS:
-            for path in (root / room).rglob("*.py"):
-                with contextlib.suppress(SyntaxError, ValueError):
-                    source = ast.parse(path.read_bytes())
-                    packages.update(each for each in _imports(source.body, "") if each.partition(".")[0] not in ROOMS)
-                    if room in DEFINING:
-                        name, package = _names(path, root)
-                        self._needs[name] = {package, *_imports(ast.walk(source), package)}
-        self.context = _context([*sorted(packages), *filter(_can_be_imported, self._needs)])
+    Where there is no fork, or the process was killed, each is a new process that imports everything itself.
+    """
 
-    def edited(self, path: str) -> None:
-        """Take note of a file of code that is another than when the process was started."""
-        self._edited.add(_names(Path(path), self._root)[0])
+    def __init__(self, work: Callable[..., None], *arguments: Any) -> None:
+        self._work = work
+        self._arguments = arguments
+        self._process = 0
+        if not hasattr(os, "fork"):
+            return
+        self._pipe, other = multiprocessing.Pipe()
+        # A signal is for one of the two, and neither may take it for the other.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {*TERMINAL_SIGNALS, signal.SIGTERM})
+        self._process = os.fork()
+        if self._process == 0:
+            try:
+                self._pipe.close()
+                _be_warm(other, before, work, arguments)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(1)  # Never back into what the supervisor was doing.
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        other.close()
 
-    def stale(self) -> set[str]:
-        """The modules that have to be read anew."""
-        stale = set(self._edited)
-        while found := {name for name, needs in self._needs.items() if needs & stale} - stale:
-            stale |= found
-        return stale
+    def start(self, pipe: Connection) -> None:
+        """Make a worker with this end of a pipe."""
+        if self._process:
+            try:
+                self._pipe.send((FORK, None))
+                send_handle(self._pipe, pipe.fileno(), self._process)
+                return
+            except OSError:
+                logger.warning("The process that workers are made from is gone; until the next start they take longer.")
+                self.end()
+        multiprocessing.get_context("spawn").Process(target=self._work, args=(*self._arguments, pipe)).start()
+
+    def learn(self, modules: Collection[str]) -> None:
+        """Have what a worker had to import itself imported in all that come."""
+        if self._process and modules:
+            with contextlib.suppress(OSError):  # The next start of a worker sees that it is gone.
+                self._pipe.send((LEARN, modules))
+
+    def end(self) -> None:
+        """End it, whatever it is importing."""
+        if self._process:
+            self._pipe.close()
+            os.kill(self._process, signal.SIGKILL)
+            os.waitpid(self._process, 0)
+            self._process = 0
 
 
-def forget(modules: Iterable[str]) -> None:
-    """Have the next import read these anew."""
-    for name in modules:
+def name_of(path: Path) -> str:
+    """The name of the module in a file of the project."""
+    return _names(path)[0]
+
+
+def forget(edited: Iterable[str]) -> set[str]:
+    """Have the next import read these modules anew, and whatever imports them; all of these."""
+    stale = set(edited)
+    while found := {name for name, needs in _needs.items() if needs & stale} - stale:
+        stale |= found
+    for name in stale:
         sys.modules.pop(name, None)
         package, _, own = name.rpartition(".")
         if package in sys.modules:
             vars(sys.modules[package]).pop(own, None)
+    return stale
 
 
-def _context(modules: list[str]) -> Any:
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(modules)
-    return context
+def lessons(known: Collection[str]) -> list[str]:
+    """The modules that this process has beyond those `known`, and that workers could have from the warm process."""
+    return [name for name in sys.modules.keys() - known if _can_be_shared(name)]
 
 
-def _can_be_imported(module: str) -> bool:
-    """What fails there would end the warm process; a worker can say why it fails."""
+def _can_be_shared(name: str) -> bool:
+    room = name.partition(".")[0]
+    if room in DEFINING:
+        return True
+    file = getattr(sys.modules.get(room), "__file__", None)
+    return not (file and Path(file).is_relative_to(ROOT) and not Path(file).is_relative_to(sys.prefix))
+
+
+def _be_warm(pipe: Connection, mask: Iterable[int], work: Callable[..., None], arguments: tuple[Any, ...]) -> NoReturn:
+    """Fork and learn as told, until nobody is there to tell."""
+    for sig in TERMINAL_SIGNALS:
+        signal.signal(sig, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, _forget_the_dead)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    _note_needs(sys.modules)
+    gc.freeze()
+    context = multiprocessing.get_context("fork")
     try:
-        importlib.import_module(module)
-    except Exception:
-        return False
-    return True
+        while True:
+            word, modules = pipe.recv()
+            if word == LEARN:
+                _import(modules)
+                continue
+            with Connection(recv_handle(pipe)) as end:
+                context.Process(target=_begin, args=(pipe, work, arguments, end)).start()
+    except (EOFError, OSError):
+        os._exit(0)
 
 
-def _names(path: Path, root: Path) -> tuple[str, str]:
+def _begin(pipe: Connection, work: Callable[..., None], arguments: tuple[Any, ...], end: Connection) -> None:
+    """In the worker: keep nothing of what is the warm process's own."""
+    pipe.close()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    work(*arguments, end)
+
+
+def _forget_the_dead(sig: int, frame: FrameType | None) -> None:
+    multiprocessing.active_children()
+
+
+def _import(modules: Collection[str]) -> None:
+    """What cannot be imported here, workers import themselves, and can say why it fails."""
+    for name in modules:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+    _note_needs(modules)
+    # What is here stays; a worker need not look through all of it for garbage, nor have the memory to itself.
+    gc.collect()
+    gc.freeze()
+
+
+def _note_needs(modules: Iterable[str]) -> None:
+    for name in [each for each in modules if each.partition(".")[0] in DEFINING and each in sys.modules]:
+        path = Path(sys.modules[name].__file__ or "")
+        package = _names(path)[1]
+        # What is being edited and cannot be read now is read anew in any case.
+        with contextlib.suppress(OSError, SyntaxError, ValueError):
+            _needs[name] = {package, *_imports(ast.parse(path.read_bytes()), package)} - {name}
+
+
+def _names(path: Path) -> tuple[str, str]:
     """The name of a file's module, and of the package that relative imports in it start from."""
-    parts = path.relative_to(root).with_suffix("").parts
+    parts = path.relative_to(ROOT).with_suffix("").parts
     if parts[-1] == "__init__":
         return ".".join(parts[:-1]), ".".join(parts[:-1])
     return ".".join(parts), ".".join(parts[:-1])
 
 
-def _imports(nodes: Iterable[ast.AST], package: str) -> Iterator[str]:
+def _imports(source: ast.AST, package: str) -> Iterator[str]:
     """What is imported by name; what is imported from a module may be a module too."""
-    for node in nodes:
+    for node in ast.walk(source):
         if isinstance(node, ast.Import):
             yield from (each.name for each in node.names)
-        elif isinstance(node, ast.ImportFrom) and (package or not node.level):
+        elif isinstance(node, ast.ImportFrom):
             module = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
             yield module
-            if package:
-                yield from (f"{module}.{each.name}" for each in node.names)
+            yield from (f"{module}.{each.name}" for each in node.names)
