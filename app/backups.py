@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sqlite_utils import Database as SqliteUtils
 from sqlite_utils.utils import sqlite3
 
 from app.db import (
@@ -26,6 +25,7 @@ from app.db import (
     fcntl,
     make_private,
     open_unchanged,
+    tables_of,
     unknown_migrations,
 )
 from app.db import backup as copy_file
@@ -128,7 +128,7 @@ def _check(file: Path, copy: Connection) -> None:
             f"{file} was written by a newer version of this app (it has “{min(unknown)}”, which this version does not "
             "know). Nothing was changed. Update the app, then try again."
         )
-    if not migrations.applied(SqliteUtils(copy)):
+    if not migrations.applied(tables_of(copy)):
         raise BackupError(f"{file} is no file of this app. Nothing was changed. Name one that it has written.")
 
 

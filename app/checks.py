@@ -3,10 +3,9 @@
 from contextlib import closing
 from pathlib import Path
 
-from sqlite_utils import Database as SqliteUtils
 from sqlite_utils.utils import sqlite3
 
-from app.db import BACKUPS, FILE_NAME, SAFE_FOR_SEVERAL, open_unchanged, unknown_migrations
+from app.db import BACKUPS, FILE_NAME, SAFE_FOR_SEVERAL, open_unchanged, tables_of, unknown_migrations
 from app.migrations import migrations
 from server.doctor import Finding
 
@@ -39,7 +38,7 @@ def file(path: Path) -> Finding:
             if found != "ok":
                 raise sqlite3.DatabaseError(str(found).strip().splitlines()[-1])
             unknown = unknown_migrations(connection, migrations)
-            pending = migrations.pending(SqliteUtils(connection))
+            pending = migrations.pending(tables_of(connection))
     except sqlite3.OperationalError as error:
         return Finding(f"{path} cannot be read ({error})", "end the program that has it locked, then look again")
     except sqlite3.DatabaseError as error:

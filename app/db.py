@@ -258,9 +258,10 @@ def _keep_log(connection: Connection) -> None:
         time.sleep(0.01)
 
 
-def prepare(directory: Path, migrations: Migrations) -> Path:
+def prepare(directory: Path, migrations: Migrations, *, is_in_use: bool = False) -> Path:
     """Make the directory and the file ready: private, checked, migrated, with a copy kept from before a migration.
 
+    A file that another process uses at this moment, and has checked, is not checked for damage again.
     Returns the path of the file. Raises UnusableDatabase, with the file as it was.
     """
     make_private(directory)
@@ -269,7 +270,7 @@ def prepare(directory: Path, migrations: Migrations) -> Path:
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
     os.chmod(path, 0o600)
     try:
-        _check(path, migrations)
+        _check(path, migrations, is_in_use)
         _migrate(path, migrations)
     except sqlite3.Error as error:
         raise UnusableDatabase(f"{path} cannot be opened: {error}.") from error
@@ -330,8 +331,13 @@ def open_unchanged(path: Path) -> Connection:
 
 def unknown_migrations(connection: Connection, migrations: Migrations) -> set[str]:
     """The migrations that a file has and this code does not: it was written by a newer version."""
-    known = {migration.name for migration in migrations.pending(SqliteUtils(memory=True))}
-    return {migration.name for migration in migrations.applied(SqliteUtils(connection))} - known
+    known = {migration.name for migration in migrations.pending(SqliteUtils(memory=True, execute_plugins=False))}
+    return {migration.name for migration in migrations.applied(tables_of(connection))} - known
+
+
+def tables_of(connection: Connection) -> SqliteUtils:
+    """What sqlite-utils makes of a connection, without its plugins: to look for them takes 20 ms of each start."""
+    return SqliteUtils(connection, execute_plugins=False)
 
 
 def make_private(directory: Path) -> None:
@@ -348,14 +354,14 @@ def make_private(directory: Path) -> None:
         ) from error
 
 
-def _check(path: Path, migrations: Migrations) -> None:
+def _check(path: Path, migrations: Migrations, is_in_use: bool) -> None:
     """Raises UnusableDatabase for a file that is corrupt, or newer than this code; reads only."""
     if path.stat().st_size == 0:
         return
     uri = f"{path.resolve().as_uri()}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
         try:
-            problem = _first_problem(connection)
+            problem = None if is_in_use else _first_problem(connection)
             unknown = unknown_migrations(connection, migrations)
         except sqlite3.OperationalError:
             # Locked, say: that is no damage.
@@ -393,7 +399,7 @@ def _first_problem(connection: Connection) -> str | None:
 def _migrate(path: Path, migrations: Migrations) -> None:
     """Apply what is pending in one transaction, after a backup of a file that holds anything."""
     with closing(connect(path)) as connection:
-        tables = SqliteUtils(connection)
+        tables = tables_of(connection)
         if not migrations.pending(tables):
             return
         if tables.table_names():
@@ -408,7 +414,7 @@ def bring_up_to_date(connection: Connection, migrations: Migrations) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Another process may have come first: what is pending is read again inside the transaction.
-        migrations.apply(SqliteUtils(connection))
+        migrations.apply(tables_of(connection))
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")

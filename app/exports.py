@@ -16,7 +16,6 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from app.db import Row, db
-from app.reading.columns import harmless
 
 COLUMNS = ("id", "title", "notes", "due", "done", "created_at", "updated_at")
 QUERY = f"SELECT {', '.join(COLUMNS)} FROM tasks ORDER BY id"
@@ -74,6 +73,9 @@ def _copied() -> Path:
 
 
 def _csv() -> Iterator[str]:
+    # The reading of all kinds of files comes with it, which no start of the app has to wait for.
+    from app.reading.columns import harmless
+
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(COLUMNS)

@@ -65,8 +65,17 @@ class App(FastHTML):
         await self.guarded({**scope, "app": self}, receive, send)
 
 
+def is_in_use() -> bool:
+    """Whether another process of this app serves the file at this moment, as with a hot reload."""
+    if not settings.reload:
+        return False
+    from server.handover import follows_another  # Only where there is a handover.
+
+    return follows_another()
+
+
 try:
-    database = prepare(settings.data, migrations)
+    database = prepare(settings.data, migrations, is_in_use=is_in_use())
     # The reloader takes care that there is one server, and lets two versions of it overlap for a moment.
     if not settings.reload:
         claim(settings.data, settings.workers)

@@ -35,6 +35,7 @@ TELL, RETIRE, CONNECTION, END = "tell", "retire", "connection", "end"
 FINISH_SECONDS = 30
 # How often the loop turns at most from accepting a connection to reading from it.
 ACCEPTING_TURNS = 4
+_follows = False
 CAN_PASS_ON = sys.platform != "win32"
 
 
@@ -61,11 +62,14 @@ def begin(
     known: set[str],
     edited: set[str],
     stand_in: ASGIApp | None,
+    follows: bool,
 ) -> None:
-    """Serve. Edited modules are read anew; what stands in for the app needs nothing."""
+    """Serve. Edited modules are read anew; `stand_in` takes the place of the app; `follows` is for follows_another."""
+    global _follows
     if __name__ in forget(edited):
-        importlib.import_module(__name__).begin(config, listening, pipe, known, (), stand_in)
+        importlib.import_module(__name__).begin(config, listening, pipe, known, (), stand_in, follows)
         return
+    _follows = follows
     remembered = _Remembered()
     logging.getLogger("uvicorn.error").addFilter(remembered)
     server = GivingServer(config, pipe, remembered, known)
@@ -82,6 +86,11 @@ def begin(
         _say(pipe, ENDED, end.code)
     except BaseException:
         _say(pipe, FAILED, traceback.format_exc())
+
+
+def follows_another() -> bool:
+    """Whether another process serves the app until this one does."""
+    return _follows
 
 
 class GivingServer(uvicorn.Server):

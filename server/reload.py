@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 STATIC = "static"
 PINNED = ("pyproject.toml", "uv.lock")
 # A save is often several writes: what comes within the first is joined, up to the second, in milliseconds.
-STEP, DEBOUNCE = 10, 300
+STEP, DEBOUNCE = 5, 300
 STEP_OF_PINNED = 100
 NO_APP = "<!doctype html><title>No app</title><p>The app could not start. The terminal of the server says why.</p>"
 EDIT, SIGNAL, GONE = "edit", "signal", "gone"
@@ -263,7 +263,7 @@ class Reloader:
     def _begin(self, stand_in: StandIn | None = None) -> Worker:
         """Let the worker that waits begin, or a new one where none does."""
         worker, self.waiting = self.waiting or Worker(self._warm, self._events), None
-        worker.say(BEGIN, (self._edited, stand_in))
+        worker.say(BEGIN, (self._edited, stand_in, self.has_app))
         return worker
 
     def _prepare_next(self) -> None:
