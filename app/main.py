@@ -4,10 +4,12 @@
 """
 
 import asyncio
+import json
 import sys
 import tempfile
 import time
 import tomllib
+from typing import Any
 
 from fasthtml.core import FastHTML
 from starlette.requests import Request
@@ -148,10 +150,13 @@ if settings.reload:
     app.mount("/development", StaticFiles(directory=DEVELOPMENT))
 
 
-def tell(text: str, lasting: bool) -> None:
-    """Pass on to the open pages what the reloader says: a static file has changed, say, and with it every page."""
+def tell(message: dict[str, Any]) -> None:
+    """Pass on to the open pages what the reloader says; a static file that has changed has another address."""
     app.cache.clear()
-    hub.tell(text, lasting)
+    if message["reload"] == "style":
+        message["styles"] = [assets.url(name) for name in message.pop("files")]
+    # A page that comes later learns of a failure too.
+    hub.tell(json.dumps(message), lasting=message["reload"] == "failure")
 
 
 app.state.tell = tell

@@ -24,7 +24,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from server.protocol import HttpProtocol
-from server.warm import forget, lessons
+from server.warm import LEARN, forget, lessons
 from server.workers import END_SECONDS
 
 # What passes between a worker and the supervisor, each with what belongs to it. A worker says which process it is and
@@ -101,6 +101,7 @@ class GivingServer(uvicorn.Server):
         self._pipe = pipe
         self._remembered = remembered
         self._known = known
+        self._modules = 0
         self._told: SimpleQueue[tuple[str, Any]] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_retiring = False
@@ -111,8 +112,18 @@ class GivingServer(uvicorn.Server):
         if self.started:
             self._loop = asyncio.get_running_loop()
             self._remembered.started = True
-            _say(self._pipe, STARTED, lessons(self._known))
+            _say(self._pipe, STARTED)
             self._do_what_is_told()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Once a second, say what had to be imported here, for those that come; called ten times a second."""
+        if counter % 10 == 0 and len(sys.modules) != self._modules:
+            self._modules = len(sys.modules)
+            new = lessons(self._known)
+            self._known.update(new)
+            if new:
+                _say(self._pipe, LEARN, new)
+        return await super().on_tick(counter)
 
     def hear(self) -> None:
         """Do what is told, until nobody is there to tell."""
@@ -149,7 +160,7 @@ class GivingServer(uvicorn.Server):
             # An app that has open pages passes it on to them.
             tell = getattr(getattr(self.config.loaded_app, "state", None), "tell", None)
             if tell is not None:
-                tell(*content)
+                tell(content)
         elif word == RETIRE:
             asyncio.get_running_loop().create_task(self._retire())
 

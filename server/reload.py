@@ -12,7 +12,6 @@ The next worker waits already, forked and with all packages imported: an edit on
 """
 
 import importlib.util
-import json
 import logging
 import multiprocessing
 import os
@@ -34,7 +33,7 @@ import watchfiles
 from server.failure import StandIn, as_html, as_page, as_text, failure
 from server.handover import BEGIN, CONNECTION, END, ENDED, FAILED, RETIRE, STARTED, TELL, THERE, work
 from server.settings import LOOPBACK_NAMES, is_loopback
-from server.warm import ROOMS, Warm, name_of
+from server.warm import LEARN, ROOMS, Warm, name_of
 from server.workers import END_SECONDS
 
 logger = logging.getLogger(__name__)
@@ -174,7 +173,16 @@ class Reloader:
                     self._edited.add(name_of(Path(path)))
             self._start()
         elif STATIC in rooms:
-            self._tell({"reload": "style" if all(path.endswith(".css") for path in changed) else "page"})
+            self._tell(self._follow_static(changed))
+
+    def _follow_static(self, changed: list[str]) -> dict[str, Any]:
+        """How the pages follow: a style is swapped alone, anything else is loaded again with the page."""
+        if all(path.endswith(".css") and os.path.exists(path) for path in changed):
+            return {
+                "reload": "style",
+                "files": [Path(path).relative_to(self.root / STATIC).as_posix() for path in changed],
+            }
+        return {"reload": "page"}
 
     def _say_what_needs_a_new_start(self, changed: list[str]) -> None:
         names = [str(Path(path).relative_to(self.root)) for path in changed]
@@ -193,7 +201,16 @@ class Reloader:
     def _on_there(self, worker: Worker, pid: int) -> None:
         worker.pid = pid
 
-    def _on_started(self, worker: Worker, modules: list[str]) -> None:
+    def _on_learn(self, worker: Worker, modules: list[str]) -> None:
+        """A worker had to import something: those that come have it."""
+        self._warm.learn(modules)
+        if self.waiting is not None:
+            self.retiring.add(self.waiting)
+            self.waiting.say(END)
+            self.waiting = None
+            self._prepare_next()
+
+    def _on_started(self, worker: Worker, content: None) -> None:
         """The new one serves: the old one may go."""
         if worker is self.serving:
             return  # What stands in for an app serves.
@@ -202,10 +219,6 @@ class Reloader:
             logger.warning("Mended.")
         self.has_failed = False
         self._retire(old)
-        if modules:
-            self._warm.learn(modules)
-            self._dismiss(self.waiting)
-            self.waiting = None
         self._start_again()
         if old is None:
             self._prepare_next()
@@ -284,20 +297,14 @@ class Reloader:
             self.retiring.add(worker)
             worker.say(RETIRE)
 
-    def _dismiss(self, worker: Worker | None) -> None:
-        """End one that has nothing to finish."""
-        if worker is not None:
-            self.retiring.add(worker)
-            worker.say(END)
-
     def _start_again(self) -> None:
         if self.edited_meanwhile:
             self.edited_meanwhile = False
             self._start()
 
-    def _tell(self, message: dict[str, str]) -> None:
+    def _tell(self, message: dict[str, Any]) -> None:
         if self.serving is not None:
-            self.serving.say(TELL, (json.dumps(message), message["reload"] == "failure"))
+            self.serving.say(TELL, message)
 
     def _end_all(self) -> None:
         self._warm.end()
@@ -341,6 +348,7 @@ _HANDLERS: dict[str, Any] = {
     SIGNAL: Reloader._on_signal,
     EDIT: Reloader._on_edit,
     THERE: Reloader._on_there,
+    LEARN: Reloader._on_learn,
     STARTED: Reloader._on_started,
     FAILED: Reloader._on_failed,
     CONNECTION: Reloader._on_connection,

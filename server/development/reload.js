@@ -21,13 +21,15 @@
 
   const addresses = (page, selector, name) => [...page.querySelectorAll(selector)].map((each) => each.getAttribute(name));
 
-  function swapStyles(page) {
-    const wanted = addresses(page, "link[rel=stylesheet]", "href");
-    const links = [...document.querySelectorAll("link[rel=stylesheet]:not([data-leaves])")];
-    links.forEach((old, number) => {
-      if (!wanted[number] || wanted[number] === old.getAttribute("href")) return;
+  // An address as it is without the hash of the content.
+  const plain = (address) => address.replace(/\.[0-9a-f]{12}(?=\.)/, "");
+
+  function swapStyles(wanted) {
+    document.querySelectorAll("link[rel=stylesheet]:not([data-leaves])").forEach((old) => {
+      const address = wanted.find((each) => plain(each) === plain(old.getAttribute("href")));
+      if (!address || address === old.getAttribute("href")) return;
       const link = old.cloneNode();
-      link.href = wanted[number];
+      link.href = address;
       // The old one stays until the new one is there, so that nothing flashes.
       link.addEventListener("load", () => {
         while (link.previousElementSibling?.hasAttribute("data-leaves")) link.previousElementSibling.remove();
@@ -49,7 +51,7 @@
   }
   let shown = around(document);
 
-  async function follow(take) {
+  async function follow() {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
     if (!answer) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -65,8 +67,8 @@
     take(page);
   }
 
-  function takeAll(page) {
-    swapStyles(page);
+  function take(page) {
+    swapStyles(addresses(page, "link[rel=stylesheet]", "href"));
     document.title = page.title;
     // What is live follows by itself, with everything that it shows; what someone opened or was told stays.
     const kept = [...document.querySelectorAll("[data-live], #toasts")].filter(
@@ -89,15 +91,15 @@
   document.addEventListener("htmx-ws-close", ({ detail }) => {
     // What is still broken is told again to who connects.
     show(null);
-    if (detail.code === 1012) follow(takeAll);
+    if (detail.code === 1012) follow();
   });
   document.addEventListener("htmx-ws-before-message-incoming", (event) => {
     const text = event.detail.message.data;
     if (typeof text !== "string" || !text.startsWith('{"reload"')) return;
     event.preventDefault();
-    const { reload, failure } = JSON.parse(text);
+    const { reload, failure, styles } = JSON.parse(text);
     if (reload === "failure") show(failure);
     else if (reload === "page") location.reload();
-    else follow(swapStyles);
+    else swapStyles(styles);
   });
 })();
