@@ -184,6 +184,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions["kindling.frames"] = self
 
+    def shutdown(self) -> None:
+        """Close with 1012, once: an encrypted connection is still there for a moment when it has been closed."""
+        if not self.transport.is_closing():
+            super().shutdown()
+
     def write_frame(self, frame: Frame) -> bool:
         """Write a frame and say so; False while the peer has not taken what was written before."""
         if not self.writable.is_set():

@@ -1,6 +1,7 @@
 """A copy of the project that follows its code: what the tests of hot reload edit, so that the project itself stays."""
 
 import contextlib
+import itertools
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ from typing import Any
 import httpx
 import psutil
 
-from tests.conftest import ROOT
+from tests.conftest import PLAIN, ROOT
 
 PARTS = ("app", "server", "templates", "static", "server.py", "pyproject.toml", "uv.lock", "README.md", "LICENSE")
 PATIENCE = 20
@@ -70,6 +71,18 @@ def until(happened: Callable[[], Any], what: str, seconds: float = PATIENCE) -> 
     return answer
 
 
+def _copy(root: Path) -> Path:
+    root.mkdir(parents=True)
+    for name in PARTS:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, root / name)
+    with (root / "app" / "main.py").open("a") as main:
+        main.write(PROBE)
+    return root
+
+
 def lives(process: psutil.Process) -> bool:
     """Whether a process runs; one that has ended may wait to be counted by whoever inherited it."""
     try:
@@ -79,18 +92,12 @@ def lives(process: psutil.Process) -> bool:
 
 
 class Checkout:
-    """A copy of the project in `directory`, and the server that runs there."""
+    """A copy of the project in `directory`, or that of another server, and the server that runs there."""
 
-    def __init__(self, directory: Path) -> None:
-        self.root = directory / "checkout"
-        self.root.mkdir(parents=True)
-        for name in PARTS:
-            if (ROOT / name).is_dir():
-                shutil.copytree(ROOT / name, self.root / name, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy(ROOT / name, self.root / name)
-        with (self.root / "app" / "main.py").open("a") as main:
-            main.write(PROBE)
+    _editions = itertools.count(2)
+
+    def __init__(self, directory: Path, beside: "Checkout | None" = None) -> None:
+        self.root = beside.root if beside else _copy(directory / "checkout")
         self.data = directory / "data"
         self.probe = directory / "starts"
         self.log = directory / "log"
@@ -114,7 +121,7 @@ class Checkout:
                 start_new_session=True,
             )
         line = self.process.stdout.readline()
-        found = re.search(r"http://\S+", line)
+        found = re.search(r"https?://\S+", line)
         assert found, f"no address in {line!r}; {self.printed()}"
         self.url = found[0]
         if wait:
@@ -131,7 +138,7 @@ class Checkout:
 
     def client(self, **options: Any) -> httpx.Client:
         """A client of this server."""
-        return httpx.Client(base_url=self.url, timeout=PATIENCE, **options)
+        return httpx.Client(base_url=self.url, **PLAIN | options)
 
     def get(self, path: str, **headers: str) -> httpx.Response:
         """One answer on a connection of its own."""
@@ -153,11 +160,13 @@ class Checkout:
         assert old in text
         path.write_text(text.replace(old, new))
 
-    def publish(self, edition: str) -> None:
-        """Save another edition and wait until it is served."""
+    def publish(self) -> str:
+        """Save an edition that was never there, wait until it is served, and say which it is."""
+        edition = f"edition {next(self._editions)}"
         path = self.root / "app" / "main.py"
         path.write_text(re.sub(r'EDITION = ".*"', f'EDITION = "{edition}"', path.read_text()))
         until(lambda: self.edition() == edition, f"{edition} is served")
+        return edition
 
     def processes(self) -> list[psutil.Process]:
         """Every process that belongs to the server."""

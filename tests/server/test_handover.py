@@ -3,9 +3,10 @@
 import asyncio
 import http.client
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
-from itertools import count
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,7 +15,6 @@ from websockets.asyncio.client import connect
 from tests.reloading import PATIENCE, Checkout, until
 
 PROBE = b"GET /probe HTTP/1.1\r\nHost: localhost\r\n\r\n"
-_editions = count(2)
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +26,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
         assert checkout.end() == 0
     checkout.end_anyhow()
     assert "Traceback" not in checkout.printed()
-
-
-def publish(running: Checkout) -> str:
-    """Save a new edition, wait until it is served, and say which it is."""
-    edition = f"edition {next(_editions)}"
-    running.publish(edition)
-    return edition
 
 
 def connected(running: Checkout) -> socket.socket:
@@ -80,27 +73,40 @@ def ask(connection: socket.socket) -> str:
     return body.rpartition(" ")[0]
 
 
-@pytest.mark.slow
-def test_an_idle_connection_stays_open_and_is_answered_by_the_new_code(running: Checkout) -> None:
+def test_once_a_page_is_told_nobody_is_answered_by_the_old_code(running: Checkout) -> None:
+    """Not on a connection that was used, nor on one that was not, nor on one that was just accepted."""
+
+    async def told() -> None:
+        async with connect(running.url.replace("http", "ws") + "/live") as socket:
+            publishing = asyncio.create_task(asyncio.to_thread(running.publish))
+            async with asyncio.timeout(PATIENCE):
+                await socket.wait_closed()
+            late.append(connected(running))
+            answered.extend([await asyncio.to_thread(ask, each) for each in (*late, used, unused)])
+            new.append(await publishing)
+
     with connected(running) as used, connected(running) as unused:
         ask(used)
         for _ in range(3):
-            edition = publish(running)
-            assert ask(used) == edition
-        assert ask(unused) == edition
+            late: list[socket.socket] = []
+            answered: list[str] = []
+            new: list[str] = []
+            asyncio.run(told())
+            assert answered == new * 3
+            late[0].close()
 
 
 @pytest.mark.slow
 def test_what_was_begun_is_finished_by_the_old_code_however_slowly_and_the_connection_goes_on(
     running: Checkout,
 ) -> None:
-    old = publish(running)
+    old = running.publish()
     with connected(running) as head, connected(running) as body, connected(running) as stream:
         head.sendall(PROBE[:20])
         body.sendall(b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n12345")
         stream.sendall(b"GET /stream?pieces=45 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         stream.recv(100, socket.MSG_PEEK)
-        new = publish(running)
+        new = running.publish()
         # Longer than a server takes to end.
         streamed, rest = answer(stream)
         assert streamed.endswith(f"44\n{old}")
@@ -117,7 +123,7 @@ def test_the_rest_of_a_request_that_was_answered_early_is_not_taken_for_another(
     with connected(running) as connection:
         connection.sendall(b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n12345")
         answer(connection, status=404)
-        edition = publish(running)
+        edition = running.publish()
         connection.sendall(b"67890")
         ask(connection)
         assert ask(connection) == edition
@@ -127,7 +133,7 @@ def test_pipelined_requests_are_all_answered_in_their_order(running: Checkout) -
     with connected(running) as connection:
         connection.sendall(b"GET /stream?pieces=10 HTTP/1.1\r\nHost: localhost\r\n\r\n" + PROBE * 3 + PROBE[:30])
         connection.recv(100, socket.MSG_PEEK)
-        edition = publish(running)
+        edition = running.publish()
         streamed, rest = answer(connection)
         assert streamed.count("\n") == 10
         for _ in range(3):
@@ -144,7 +150,7 @@ def test_who_reads_slowly_gets_all_of_it(running: Checkout) -> None:
     with connected(running) as connection:
         connection.sendall(b"GET /static/large.txt HTTP/1.1\r\nHost: localhost\r\n\r\n")
         connection.recv(100, socket.MSG_PEEK)
-        edition = publish(running)
+        edition = running.publish()
         body, rest = answer(connection)
         assert (body == large, rest) == (True, b"")
         assert ask(connection) == edition
@@ -155,9 +161,9 @@ def test_a_connection_that_came_just_before_goes_on_too(running: Checkout) -> No
     with connected(running) as old:
         connections = [old]
         for _ in range(4):
-            publish(running)
+            running.publish()
             connections.append(connected(running))
-        edition = publish(running)
+        edition = running.publish()
         assert [ask(connection) for connection in connections] == [edition] * 5
         for connection in connections:
             connection.close()
@@ -172,7 +178,7 @@ def test_no_request_fails_while_editions_change(running: Checkout) -> None:
 
     def read_and_write(number: int, stays: bool) -> None:
         connection = http.client.HTTPConnection(address, timeout=PATIENCE)
-        while not ending.is_set():
+        while not ending.wait(0.002):
             try:
                 connection.request("POST", "/echo", body=b"x" * 10_000)
                 words = connection.getresponse().read().decode()
@@ -192,7 +198,7 @@ def test_no_request_fails_while_editions_change(running: Checkout) -> None:
     for thread in asking:
         thread.start()
     try:
-        editions = {publish(running) for _ in range(8)}
+        editions = {running.publish() for _ in range(4)}
         before = list(answered)
         until(lambda: all(now > then for now, then in zip(answered, before, strict=True)), "all go on")
     finally:
@@ -206,7 +212,7 @@ def test_no_request_fails_while_editions_change(running: Checkout) -> None:
 def test_a_websocket_is_told_that_the_service_restarts(running: Checkout) -> None:
     async def listen() -> int | None:
         async with connect(running.url.replace("http", "ws") + "/live") as socket:
-            await asyncio.to_thread(publish, running)
+            await asyncio.to_thread(running.publish)
             async with asyncio.timeout(PATIENCE):
                 await socket.wait_closed()
             return socket.close_code
@@ -214,7 +220,29 @@ def test_a_websocket_is_told_that_the_service_restarts(running: Checkout) -> Non
     assert asyncio.run(listen()) == 1012
 
 
+@pytest.mark.slow
+def test_over_https_too(tmp_path: Path, running: Checkout) -> None:
+    """Connections end after their answer there: the keys to them are in the process that goes."""
+    checkout = Checkout(tmp_path, beside=running).start("--reload", "--tls")
+    authority = checkout.data / "tls" / "ca.pem"
+    trust = ssl.create_default_context(cafile=authority)
+
+    async def listen() -> int | None:
+        async with connect(checkout.url.replace("http", "ws") + "/live", ssl=trust) as socket:
+            await asyncio.to_thread(checkout.publish)
+            async with asyncio.timeout(PATIENCE):
+                await socket.wait_closed()
+            return socket.close_code
+
+    with checkout.client(verify=trust) as client:
+        for _ in range(3):
+            assert client.get("/tasks").status_code == 200
+            assert asyncio.run(listen()) == 1012
+    assert checkout.end() == 0
+    assert "Traceback" not in checkout.printed()
+
+
 def test_the_old_one_goes_when_it_is_done(running: Checkout) -> None:
-    publish(running)
-    # The supervisor, what Python itself keeps, where workers come from, and the worker.
+    running.publish()
+    # The supervisor, where workers come from, the worker, and the one that waits.
     until(lambda: len(running.processes()) == 4, "one worker is left")

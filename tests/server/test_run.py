@@ -18,7 +18,7 @@ import pytest
 
 from app.db import SAFE_FOR_SEVERAL
 from server.fragments import CHECK_EVERY
-from tests.conftest import ROOT, Server
+from tests.conftest import PLAIN, ROOT, Server
 
 PATIENCE = 20
 PARTS = ("app", "server", "static", "templates", "server.py", "pyproject.toml")
@@ -57,7 +57,7 @@ class Running:
         return found[0]
 
     def client(self, **options: Any) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=PATIENCE, **options)
+        return httpx.Client(base_url=self.url, **PLAIN, **options)
 
     def end(self, how: signal.Signals) -> int:
         """Its exit code; there are five seconds for that."""
