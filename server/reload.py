@@ -6,7 +6,7 @@ retire, passing its connections on. If it cannot start, the old one stays, and e
 
     serving ──edit──▶ starting ──started──▶ serving (the old one retires)
        ▲                 │  ▲
-       └─────failed──────┘  └──edit meanwhile: once more, when this one is done
+       └─────failed──────┘  └──edit meanwhile: once more, when this one is done; at once where it has only just begun
 
 The next worker waits already, forked and with all packages imported: an edit only has to let it begin.
 """
@@ -43,6 +43,8 @@ PINNED = ("pyproject.toml", "uv.lock")
 # A save is often several writes: what comes within the first is joined, up to the second, in milliseconds.
 STEP, DEBOUNCE = 5, 300
 STEP_OF_PINNED = 100
+# What is saved so soon after a worker has begun belongs to the same edit: that worker is given up for another.
+SAME_EDIT_SECONDS = 0.05
 NO_APP = "<!doctype html><title>No app</title><p>The app could not start. The terminal of the server says why.</p>"
 EDIT, SIGNAL, GONE = "edit", "signal", "gone"
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
@@ -65,6 +67,7 @@ class Worker:
 
     def __init__(self, warm: Warm, events: "SimpleQueue[Any]") -> None:
         self.pid = 0
+        self.begun = 0.0
         self.exit_code: int | None = None
         self.pipe, other = multiprocessing.Pipe()
         with other:
@@ -205,15 +208,14 @@ class Reloader:
         """A worker had to import something: those that come have it."""
         self._warm.learn(modules)
         if self.waiting is not None:
-            self.retiring.add(self.waiting)
-            self.waiting.say(END)
+            self._dismiss(self.waiting)
             self.waiting = None
             self._prepare_next()
 
     def _on_started(self, worker: Worker, content: None) -> None:
         """The new one serves: the old one may go."""
-        if worker is self.serving:
-            return  # What stands in for an app serves.
+        if worker is not self.starting:
+            return  # What stands in for an app serves, or one that was given up.
         old, self.serving, self.starting, self.has_app = self.serving, worker, None, True
         if self.has_failed:
             logger.warning("Mended.")
@@ -265,8 +267,10 @@ class Reloader:
 
     def _start(self) -> None:
         if self.starting is not None:
-            self.edited_meanwhile = True
-            return
+            if time.monotonic() - self.starting.begun > SAME_EDIT_SECONDS:
+                self.edited_meanwhile = True
+                return
+            self._dismiss(self.starting)
         for path in self._compiled_before:
             # Python takes compiled code for up to date that is of the same second and of a source of the same length.
             Path(importlib.util.cache_from_source(path)).unlink(missing_ok=True)
@@ -276,6 +280,7 @@ class Reloader:
     def _begin(self, stand_in: StandIn | None = None) -> Worker:
         """Let the worker that waits begin, or a new one where none does."""
         worker, self.waiting = self.waiting or Worker(self._warm, self._events), None
+        worker.begun = time.monotonic()
         worker.say(BEGIN, (self._edited, stand_in, self.has_app))
         return worker
 
@@ -296,6 +301,11 @@ class Reloader:
         if worker is not None:
             self.retiring.add(worker)
             worker.say(RETIRE)
+
+    def _dismiss(self, worker: Worker) -> None:
+        """End one that serves nobody."""
+        self.retiring.add(worker)
+        worker.say(END)
 
     def _start_again(self) -> None:
         if self.edited_meanwhile:

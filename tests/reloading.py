@@ -158,7 +158,7 @@ class Checkout:
         path = self.root / name
         text = path.read_text()
         assert old in text
-        path.write_text(text.replace(old, new))
+        path.write_text(text.replace(old, new, 1))
 
     def publish(self) -> str:
         """Save an edition that was never there, wait until it is served, and say which it is."""

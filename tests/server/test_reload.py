@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import random
 import re
 import signal
 import sqlite3
@@ -9,14 +10,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
 from server.reload import Filter
+from tests.conftest import PLAIN, Server
 from tests.reloading import PATIENCE, Checkout, lives, until
 
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -34,16 +35,20 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Iterator[Checkout]:
-    """A copy of the project, not running yet."""
-    checkout = Checkout(tmp_path)
+def beside(tmp_path: Path, running: Checkout) -> Iterator[Checkout]:
+    """Another server of the same code with data of its own, not running yet; the code is then as it was."""
+    main = running.path("app/main.py")
+    source = main.read_text()
+    checkout = Checkout(tmp_path, beside=running)
     yield checkout
     checkout.end_anyhow()
+    if main.read_text() != source:
+        main.write_text(source)
 
 
 def following(running: Checkout) -> int:
     """How often the app has been started once an edit from now on is served: what came before it has been seen."""
-    running.publish(f"edition {next(_numbers)}")
+    running.publish()
     return len(running.starts())
 
 
@@ -75,18 +80,39 @@ def test_to_save_without_a_change_does_nothing_nor_does_what_is_no_code(running:
     assert following(running) == before + 1
 
 
-@pytest.mark.parametrize("count", [5, 100])
-def test_many_files_at_once_are_one_reload(running: Checkout, count: int) -> None:
+def test_five_files_at_once_are_one_reload(running: Checkout) -> None:
     before = following(running)
-    for number in range(count):
+    for number in range(5):
         running.path(f"templates/page_{number}.py").write_text(f"NUMBER = {time.time_ns()}\n")
     until(lambda: len(running.starts()) > before, "it is reloaded")
     assert following(running) == before + 2, "once, and once for the edit that shows that there was no other"
 
 
+def test_a_checkout_of_a_hundred_files_is_one_reload(running: Checkout) -> None:
+    def git(*words: str) -> None:
+        command = ["git", "-c", "user.name=A", "-c", "user.email=a@example.org", "-C", running.root, *words]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def pages(text: str) -> None:
+        for number in range(100):
+            running.path(f"templates/page_{number}.py").write_text(text)
+
+    git("init", "--initial-branch", "one")
+    pages("NUMBER = 1\n")
+    git("add", "templates")
+    git("commit", "-m", "One")
+    git("checkout", "-b", "two")
+    pages("NUMBER = 2\n")
+    git("commit", "-am", "Two")
+    before = following(running)
+    git("checkout", "one")
+    until(lambda: len(running.starts()) > before, "it is reloaded")
+    assert following(running) == before + 2
+
+
 def test_a_save_as_editors_do_it_is_an_edit(running: Checkout) -> None:
     """A new file that is moved over the old one."""
-    main, edition = running.path("app/main.py"), f"edition {next(_numbers)}"
+    main, edition = running.path("app/main.py"), f"moved over {next(_numbers)}"
     before = len(running.starts())
     new = running.path("app/.main.py.new")
     new.write_text(re.sub(r'EDITION = ".*"', f'EDITION = "{edition}"', main.read_text()))
@@ -111,7 +137,7 @@ def test_a_save_during_a_reload_is_one_more_reload_and_the_last_one_is_served(ru
     slow = main.read_text().replace('EDITION = "', 'time.sleep(0.5)\nEDITION = "')
     main.write_text(slow)
     until(lambda: len(running.starts()) == before + 1, "a worker starts")
-    last = f"edition {next(_numbers)}"
+    last = f"last {next(_numbers)}"
     for edition in ("lost 1", "lost 2", "lost 3", last):
         # Long enough that each is an edit of its own, all within one start.
         main.write_text(re.sub(r'(time.sleep\(0.5\)\n)?EDITION = ".*"', f'EDITION = "{edition}"', slow))
@@ -122,33 +148,41 @@ def test_a_save_during_a_reload_is_one_more_reload_and_the_last_one_is_served(ru
 
 def test_two_saves_of_one_length_within_a_second_are_both_seen(running: Checkout) -> None:
     """Python takes compiled code for that of a source of the same length and second."""
-    for _ in range(4):
-        for edition in ("edition A", "edition B"):
-            running.publish(edition)
+    main = running.path("app/main.py")
+    for edition in ("edition A", "edition B", "edition A", "edition B"):
+        main.write_text(re.sub(r'EDITION = ".*"', f'EDITION = "{edition}"', main.read_text()))
+        until(lambda edition=edition: running.edition() == edition, f"{edition} is served")
 
 
 def test_saves_of_one_length_while_a_worker_starts_are_seen_too(running: Checkout) -> None:
     tasks = running.path("templates/tasks.py")
     source = re.sub(r"What needs doing[^\"]*\?", "What needs doing, 00?", tasks.read_text())
-    for _ in range(5):
+    for _ in range(2):
         for letter in "ABCDEFGH":
             tasks.write_text(source.replace("doing, 00?", f"doing, {letter * 2}?"))
             time.sleep(0.03)
         until(lambda: "What needs doing, HH?" in running.get("/tasks").text, "the last one is served")
 
 
-@pytest.mark.slow
-def test_what_is_pinned_needs_a_new_start_and_that_is_said_each_time(running: Checkout) -> None:
+def test_what_needs_a_new_start_is_said_each_time(running: Checkout) -> None:
     before = following(running)
-    for number, name in enumerate(("pyproject.toml", "pyproject.toml", "uv.lock", "uv.lock")):
-        said = running.printed().count(f"{name} changed")
+    for number, name in enumerate(("pyproject.toml", "pyproject.toml", "uv.lock")):
+        said = running.printed().count(f"{name} changed: stop the server and start it again")
         new = running.path(f"{name}.new")
         new.write_text(running.path(name).read_text() + f"# {number}\n")
         # As uv and most editors write: by moving a new file over the old one.
         new.replace(running.path(name))
-        until(lambda name=name, said=said: running.printed().count(f"{name} changed") == said + 1, f"{name} {number}")
-    assert "stop the server and start it again" in running.printed()
+        words = f"{name} changed: stop the server and start it again"
+        until(lambda words=words, said=said: running.printed().count(words) == said + 1, f"{name} {number}")
     assert following(running) == before + 1
+
+
+def test_an_edit_of_what_watches_needs_a_new_start_too(running: Checkout) -> None:
+    running.edit("server/reload.py", "STEP_OF_PINNED = 100", "STEP_OF_PINNED = 200")
+    until(lambda: "server/reload.py changed: the app has it" in running.printed(), "it is said")
+    running.edit("server/live.py", "import asyncio", "import asyncio  # noqa")
+    following(running)
+    assert "server/live.py changed" not in running.printed()
 
 
 @pytest.mark.parametrize(
@@ -214,75 +248,86 @@ def broken(db: Database) -> None:
 """
 
 
-def test_a_migration_that_fails_changes_nothing_and_the_last_version_serves(checkout: Checkout) -> None:
-    checkout.start()
-    source = checkout.path("app/migrations.py").read_text()
-    checkout.path("app/migrations.py").write_text(source + MIGRATION)
-    until(lambda: "nothing_like_it" in checkout.printed(), "it is said")
-    until(lambda: "app/migrations.py:" in checkout.printed(), "where it is")
-    with checkout.client() as client:
+def test_a_migration_that_fails_changes_nothing_and_the_last_version_serves(running: Checkout) -> None:
+    following(running)
+    at = len(running.printed())
+    source = running.path("app/migrations.py").read_text()
+    running.path("app/migrations.py").write_text(source + MIGRATION)
+    until(lambda: "nothing_like_it" in running.printed()[at:], "it is said")
+    until(lambda: "app/migrations.py:" in running.printed()[at:], "where it is")
+    with running.client() as client:
         assert client.post("/tasks", data={"title": "Still here"}).status_code == 303
-    with sqlite3.connect(checkout.data / "app.db") as file:
+    with sqlite3.connect(running.data / "app.db") as file:
         assert not file.execute("SELECT 1 FROM sqlite_master WHERE name = 'half'").fetchall()
     file.close()
-    checkout.path("app/migrations.py").write_text(source)
-    until(lambda: "Mended." in checkout.printed(), "it is mended")
-    assert "Still here" in checkout.get("/tasks").text
-    assert checkout.end() == 0
+    running.path("app/migrations.py").write_text(source)
+    until(lambda: "Mended." in running.printed()[at:], "it is mended")
+    assert "Still here" in running.get("/tasks").text
 
 
-def test_broken_at_the_first_start_a_page_says_so_and_what_is_broken_next(checkout: Checkout) -> None:
-    source = checkout.path("app/main.py").read_text()
-    checkout.path("app/main.py").write_text(source + "\n1 / 0\n")
-    checkout.start(wait=False)
-    page = checkout.get("/tasks")
-    assert page.status_code == 500
-    assert "ZeroDivisionError" in page.text
-    assert "app/main.py:" in page.text
-    assert "goes on serving" not in checkout.printed(), "there is no last version"
-    for name in ("reload.js", "reload.css"):
-        assert checkout.get(f"/development/{name}").status_code == 200
-    assert checkout.get("/tasks", Host="evil.example").status_code == 403
-    with checkout.client() as client:
-        client.get("/tasks")
-        checkout.path("app/main.py").write_text(source + "\nnothing_like_it\n")
-        until(lambda: "nothing_like_it" in client.get("/tasks").text, "the page says what is broken now")
-        checkout.path("app/main.py").write_text(source)
-        until(lambda: client.get("/tasks").status_code == 200, "it is mended")
-    assert checkout.end() == 0
-    assert "Traceback" not in checkout.printed()
+def test_broken_at_the_first_start_a_page_says_so_and_what_is_broken_next(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path)
+    chart, main = checkout.path("templates/chart.py"), checkout.path("app/main.py")
+    sources = {path: path.read_text() for path in (chart, main)}
+    chart.write_text(sources[chart] + "\ndef (\n")
+    try:
+        checkout.start(wait=False)
+        page = checkout.get("/tasks")
+        assert page.status_code == 500
+        assert "SyntaxError" in page.text
+        assert "templates/chart.py:" in page.text
+        assert "goes on serving" not in checkout.printed(), "there is no last version"
+        for name in ("reload.js", "reload.css"):
+            assert checkout.get(f"/development/{name}").status_code == 200
+        assert checkout.get("/tasks", Host="evil.example").status_code == 403
+        with checkout.client() as client:
+            client.get("/tasks")
+            main.write_text(sources[main] + "\nnothing_like_it\n")
+            chart.write_text(sources[chart])
+            until(lambda: "nothing_like_it" in client.get("/tasks").text, "the page says what is broken now")
+            main.write_text(sources[main])
+            until(lambda: client.get("/tasks").status_code == 200, "it is mended")
+        assert checkout.end() == 0
+        assert "Traceback" not in checkout.printed()
+    finally:
+        checkout.end_anyhow()
 
 
 def test_a_worker_that_dies_is_replaced(running: Checkout) -> None:
     following(running)
     worker = int(running.get("/probe").text.split()[-1])
     os.kill(worker, signal.SIGKILL)
-    with httpx.Client(transport=httpx.HTTPTransport(retries=3)) as client:
+    with httpx.Client(transport=httpx.HTTPTransport(retries=3, verify=False)) as client:
         until(lambda: client.get(f"{running.url}/probe", timeout=PATIENCE).text.split()[-1] != str(worker), "another")
 
 
 # Without it, and what ends it.
 
 
-@pytest.mark.parametrize("options", [("--no-reload",), ("--workers", "2")], ids=" ".join)
-def test_without_it_none_of_it_is_there(checkout: Checkout, options: tuple[str, ...]) -> None:
-    checkout.start(*options)
-    assert "development" not in checkout.get("/tasks").text
-    assert checkout.get("/development/reload.js").status_code == 404
-    failed = checkout.get("/fail")
+def test_without_it_none_of_it_is_there(server: Server) -> None:
+    with httpx.Client(base_url=server.url, **PLAIN) as client:
+        assert "development" not in client.get("/tasks").text
+        assert client.get("/development/reload.js").status_code == 404
+
+
+def test_several_workers_are_without_it(beside: Checkout) -> None:
+    beside.start("--workers", "2")
+    assert "development" not in beside.get("/tasks").text
+    assert beside.get("/development/reload.js").status_code == 404
+    failed = beside.get("/fail")
     assert failed.status_code == 500
     for word in ("asked for it", "Traceback", "app/main.py", "development"):
         assert word not in failed.text
-    before = len(checkout.starts())
-    checkout.edit("app/main.py", "edition 1", "edition 2")
-    assert checkout.edition() == "edition 1"
-    assert len(checkout.starts()) == before
-    assert checkout.end() == 0
+    before, edition = len(beside.starts()), beside.edition()
+    beside.edit("app/main.py", f'EDITION = "{edition}"', 'EDITION = "another"')
+    assert beside.edition() == edition
+    assert len(beside.starts()) == before
+    assert beside.end() == 0
 
 
-def test_a_port_that_is_taken_is_one_line_and_2(running: Checkout, checkout: Checkout) -> None:
+def test_a_port_that_is_taken_is_one_line_and_2(running: Checkout, beside: Checkout) -> None:
     port = running.url.rpartition(":")[2]
-    command = [sys.executable, checkout.path("server.py"), "--reload", "--no-open", "--data", checkout.data]
+    command = [sys.executable, beside.path("server.py"), "--reload", "--no-open", "--data", beside.data]
     ended = subprocess.run([*command, "--port", port], capture_output=True, text=True, timeout=PATIENCE)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == (
@@ -290,21 +335,19 @@ def test_a_port_that_is_taken_is_one_line_and_2(running: Checkout, checkout: Che
     )
 
 
-def test_a_damaged_file_is_one_line_and_1(checkout: Checkout) -> None:
-    checkout.data.mkdir()
-    (checkout.data / "app.db").write_bytes(b"no database" * 1000)
-    checkout.start(wait=False)
-    assert checkout.process.wait(PATIENCE) == 1
-    checkout.process.stdout.close()
-    (line,) = checkout.printed().splitlines()
+def test_a_damaged_file_is_one_line_and_1(beside: Checkout) -> None:
+    beside.data.mkdir()
+    (beside.data / "app.db").write_bytes(b"no database" * 1000)
+    beside.start(wait=False)
+    assert beside.process.wait(PATIENCE) == 1
+    beside.process.stdout.close()
+    (line,) = beside.printed().splitlines()
     assert "app.db is damaged" in line
 
 
-# As a terminal does it, as another program does it, and as the system does it; all other combinations take a minute.
+# As a terminal does it, and as the system does it; `running` is ended as another program does it. All take a minute.
 QUICK = {
-    ("serving", signal.SIGINT, "group"),
     ("starting", signal.SIGINT, "group"),
-    ("starting", signal.SIGTERM, "process"),
     ("serving", signal.SIGHUP, "group"),
     ("starting", signal.SIGKILL, "process"),
 }
@@ -315,51 +358,83 @@ ALL = itertools.product(("serving", "starting"), (*ENDS, signal.SIGKILL), ("proc
     ("when", "how", "whom"),
     [pytest.param(*each, marks=() if each in QUICK else pytest.mark.slow) for each in ALL],
 )
-def test_no_process_is_left_behind(checkout: Checkout, when: str, how: signal.Signals, whom: str) -> None:
-    checkout.start()
+def test_no_process_is_left_behind(beside: Checkout, when: str, how: signal.Signals, whom: str) -> None:
+    beside.start()
     if when == "starting":
-        checkout.edit("app/main.py", 'EDITION = "', 'time.sleep(1)\nEDITION = "')
-        until(lambda: len(checkout.starts()) == 2, "a worker starts")
-    processes = checkout.processes()
-    (os.killpg if whom == "group" else os.kill)(checkout.process.pid, how)
-    code = checkout.process.wait(PATIENCE)
-    checkout.process.stdout.close()
+        beside.edit("app/main.py", 'EDITION = "', 'time.sleep(1)\nEDITION = "')
+        until(lambda: len(beside.starts()) == 2, "a worker starts")
+    processes = beside.processes()
+    (os.killpg if whom == "group" else os.kill)(beside.process.pid, how)
+    code = beside.process.wait(PATIENCE)
+    beside.process.stdout.close()
     until(lambda: not any(map(lives, processes)), "every process is gone", 8)
     if how != signal.SIGKILL:
         assert code == 0
     for noise in ("Traceback", "KeyboardInterrupt", "goes on serving"):
-        assert noise not in checkout.printed()
+        assert noise not in beside.printed()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
 @pytest.mark.parametrize("where", ["import", "request"])
-def test_what_hangs_does_not_stay_either(checkout: Checkout, how: signal.Signals, where: str) -> None:
-    checkout.start()
+def test_what_hangs_does_not_stay_either(beside: Checkout, how: signal.Signals, where: str) -> None:
+    beside.start()
     if where == "import":
-        checkout.edit("app/main.py", 'EDITION = "', 'time.sleep(60)\nEDITION = "')
+        beside.edit("app/main.py", 'EDITION = "', 'time.sleep(60)\nEDITION = "')
     else:
-        checkout.edit(
+        beside.edit(
             "app/main.py", "    return PlainTextResponse(f", "    time.sleep(60)\n    return PlainTextResponse(f"
         )
-    until(lambda: len(checkout.starts()) == 2, "a worker starts")
+    until(lambda: len(beside.starts()) == 2, "a worker starts")
     if where == "request":
-        until(lambda: len(checkout.processes()) == 4, "the old one is gone")
-        with checkout.client() as client, pytest.raises(httpx.ReadTimeout):
+        until(lambda: len(beside.processes()) == 4, "the old one is gone")
+        with beside.client() as client, pytest.raises(httpx.ReadTimeout):
             client.get("/probe", timeout=0.5)
-    processes = checkout.processes()
-    os.killpg(checkout.process.pid, how) if how == signal.SIGTERM else checkout.process.send_signal(how)
-    checkout.process.wait(10)
-    checkout.process.stdout.close()
+    processes = beside.processes()
+    os.killpg(beside.process.pid, how) if how == signal.SIGTERM else beside.process.send_signal(how)
+    beside.process.wait(10)
+    beside.process.stdout.close()
     until(lambda: not any(map(lives, processes)), "every process is gone", 8)
 
 
 @pytest.mark.slow
-def test_an_import_that_an_edit_interrupts_is_taken_back_and_says_so(checkout: Checkout, tmp_path: Path) -> None:
-    checkout.start()
+def test_a_signal_at_any_moment_of_a_start_is_a_clean_end(beside: Checkout) -> None:
+    """While another process takes the processor."""
+    generator = random.Random(5)
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        for _ in range(60):
+            beside.start(wait=False)
+            time.sleep(generator.choice((0, generator.uniform(0, 1.5))))
+            beside.process.send_signal(generator.choice((signal.SIGINT, signal.SIGTERM)))
+            processes = beside.processes()
+            assert beside.process.wait(5) == 0
+            beside.process.stdout.close()
+            until(lambda processes=processes: not any(map(lives, processes)), "every process is gone", 5)
+    finally:
+        busy.kill()
+        busy.wait()
+    assert "Traceback" not in beside.printed()
+
+
+@pytest.mark.slow
+def test_with_nohup_it_goes_on_when_the_terminal_closes(beside: Checkout) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        beside.start()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    os.killpg(beside.process.pid, signal.SIGHUP)
+    assert beside.get("/healthz").status_code == 200
+    assert beside.end() == 0
+
+
+@pytest.mark.slow
+def test_an_import_that_an_edit_interrupts_is_taken_back_and_says_so(beside: Checkout, tmp_path: Path) -> None:
+    beside.start()
     file = tmp_path / "many.csv"
     file.write_text("title\n" + "".join(f"Row {number}\n" for number in range(30_000)))
-    with checkout.client() as client:
+    with beside.client() as client:
         with file.open("rb") as content:
             address = client.post("/imports", files={"file": content}).headers["location"]
 
@@ -369,21 +444,21 @@ def test_an_import_that_an_edit_interrupts_is_taken_back_and_says_so(checkout: C
         until(lambda: state() == "ready", "it is read")
         client.post(f"{address}/start")
         until(lambda: client.get(address, headers={"Accept": "application/json"}).json()["rows_done"] > 0, "it begins")
-        checkout.publish("edition 2")
+        beside.publish()
         until(lambda: state() == "undone", "it is taken back")
         assert "The server stopped in the middle of this import." in client.get(address).text
         assert "Row 1" not in client.get("/tasks?q=Row").text
-    assert checkout.end() == 0
+    assert beside.end() == 0
 
 
 @pytest.mark.slow
-def test_500_edits_leave_neither_memory_nor_processes_behind(checkout: Checkout) -> None:
-    checkout.start()
+def test_500_edits_leave_neither_memory_nor_processes_behind(beside: Checkout) -> None:
+    beside.start()
     failures: list[str] = []
     ending = threading.Event()
 
     def ask() -> None:
-        with checkout.client() as client:
+        with beside.client() as client:
             while not ending.wait(0.02):
                 try:
                     client.post("/echo", content=b"x")
@@ -393,25 +468,27 @@ def test_500_edits_leave_neither_memory_nor_processes_behind(checkout: Checkout)
     asking = threading.Thread(target=ask)
     asking.start()
     edits = int(os.environ.get("EDITS", "500"))
-    sizes: list[tuple[int, int, int]] = []
+    sizes: list[tuple[int, int, int, int]] = []
     try:
         for number in range(edits):
-            checkout.publish(f"edition {number + 2}")
+            beside.publish()
             if number in (edits // 10, edits - 1):
-                until(lambda: len(checkout.processes()) == 4, "the old worker is gone")
-                sizes.append(_sizes(checkout))
+                until(lambda: len(beside.processes()) == 4, "the old worker is gone")
+                sizes.append(_sizes(beside))
     finally:
         ending.set()
         asking.join()
-    print(f"{edits} edits: memory, descriptors and threads of the supervisor {sizes}")
+    print(f"{edits} edits: memory, processes, descriptors and threads early and late {sizes}")
     assert failures == []
     (early, late) = sizes
-    assert late[0] - early[0] < 5_000_000
+    assert late[0] < early[0] * 1.1
     assert late[1:] == early[1:]
-    assert len(checkout.starts()) == edits + 1
-    assert checkout.end() == 0
+    assert len(beside.starts()) == edits + 1
+    assert beside.end() == 0
 
 
-def _sizes(checkout: Checkout) -> tuple[int, int, int]:
-    supervisor: Callable[[], psutil.Process] = lambda: psutil.Process(checkout.process.pid)  # noqa: E731
-    return supervisor().memory_info().rss, supervisor().num_fds(), supervisor().num_threads()
+def _sizes(checkout: Checkout) -> tuple[int, int, int, int]:
+    """Memory of all processes, how many there are, descriptors and threads of the supervisor."""
+    processes = checkout.processes()
+    memory = sum(process.memory_full_info().uss for process in processes)
+    return memory, len(processes), processes[0].num_fds(), processes[0].num_threads()

@@ -1,7 +1,6 @@
 """What a worker has from the warm process is never older than the file it was read from."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -50,7 +49,7 @@ def test_a_module_that_is_new_and_one_that_is_gone_count_at_once(running: Checko
 
 def test_what_one_worker_had_to_import_the_next_one_has(running: Checkout) -> None:
     running.edit("app/main.py", "EDITION = ", 'KNOWN = "colorsys" in sys.modules\nimport colorsys  # noqa\nEDITION = ')
-    running.edit("app/main.py", "{os.getpid()}\")", '{os.getpid()}", headers={"known": str(KNOWN)})')
+    running.edit("app/main.py", '{os.getpid()}")', '{os.getpid()}", headers={"known": str(KNOWN)})')
     until(lambda: running.get("/probe").headers.get("known") == "False", "it is served")
 
     def is_known() -> bool:
