@@ -19,7 +19,7 @@ from statistics import median
 
 from tests.bench import data, following, reloaders, report
 from tests.bench.following import Crowd, Page
-from tests.bench.reloaders import HAS_HMR, HMR, OURS, ROUTE, STYLE, TEMPLATE, UVICORN, Project
+from tests.bench.reloaders import HAS_HMR, HMR, OURS, ROUTE, SMALL, STYLE, TEMPLATE, UVICORN, Project
 
 PACKAGES = ("uvicorn", "watchfiles", "starlette", "python-fasthtml", "playwright")
 BREAK, MEND, CROWDED = "a syntax error", "mended", "template, 200 requests/s"
@@ -36,7 +36,7 @@ class Plan:
     """How much is measured."""
 
     edits: int = 30
-    names: tuple[str, ...] = (OURS, UVICORN, HMR) if HAS_HMR else (OURS, UVICORN)
+    names: tuple[str, ...] = (OURS, UVICORN, SMALL, HMR) if HAS_HMR else (OURS, UVICORN, SMALL)
 
 
 QUICK = Plan(edits=3)
@@ -169,7 +169,8 @@ def _times(all_followed: Sequence[Followed], plan: Plan) -> str:
     described = (
         "From a save to the new HTML for a client that asks without end, and to its paint in an open page",
         f"{plan.edits} edits of each kind, in shuffled rounds; medians. Style: the computed style. A syntax error: its",
-        "overlay; mended: the overlay is gone and the new text is there. uvicorn with --reload-delay 0",
+        "overlay; mended: the overlay is gone and the new text is there. uvicorn with --reload-delay 0 and FastHTML's",
+        "live reload; the small app is FastHTML alone, with the same list",
     )
     return "\n".join((*described, "", report.table(heads, rows)))
 
@@ -186,7 +187,7 @@ def _crowds(all_followed: Sequence[Followed], plan: Plan) -> str:
     reasons = Counter((each.project.name, why) for each in all_followed for why in each.crowd.failures)
     described = (
         f"{following.CROWD_PER_SECOND} requests/s, half on new connections, during {plan.edits} edits of a template;",
-        "our list, of the peers their lightest, as their list takes 5 ms. Failed: not 200, or nothing within 10 s.",
+        "the list, of the small app its lightest, as its list takes 5 ms. Failed: not 200, or nothing within 10 s.",
         "Socket away: the page's WebSocket, closed to open again",
     )
     failures = (f"{name}: {count:,} × {why}" for (name, why), count in reasons.most_common())

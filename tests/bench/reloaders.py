@@ -1,6 +1,7 @@
 """What follows the code side by side: each a copy of a project that may be edited, and the process that serves it.
 
-The peers serve the same list from the same file with the same stylesheet, as a small FastHTML app.
+`uvicorn --reload` serves this app, all of it, and beside that, as uvicorn-hmr does, a small FastHTML app with the same
+list from the same file and the same stylesheet: what is small starts faster.
 """
 
 import importlib.util
@@ -19,8 +20,9 @@ from tests.bench import data
 from tests.bench.systems import PEERS, ROOT, Running, System, end
 
 OURS = "this app"
-UVICORN = "uvicorn --reload, FastHTML live"
-HMR = "uvicorn-hmr --refresh"
+UVICORN = "this app, uvicorn --reload"
+SMALL = "small app, uvicorn --reload"
+HMR = "small app, uvicorn-hmr"
 HAS_HMR = importlib.util.find_spec("uvicorn_hmr") is not None
 TEMPLATE, ROUTE, STYLE = "template", "route", "style"
 BROKEN = "\ndef (\n"
@@ -74,31 +76,45 @@ def started(directory: Path, names: Sequence[str]) -> Iterator[list[Project]]:
     """The systems of these names, each with a project of its own, serving."""
     environment = {
         "BENCH_DATABASE": str(data.make(directory / "peers")),
-        "KINDLING_DATA": str(directory / "ours"),
         # Users keep compiled code; so do all of these, whatever this machine is set to.
         "PYTHONDONTWRITEBYTECODE": "",
     }
-    data.make(directory / "ours")
     with ExitStack() as open_systems:
-        made = {OURS: _ours, UVICORN: _uvicorn, HMR: _hmr}
+        made = {OURS: _ours, UVICORN: _uvicorn, SMALL: _small, HMR: _hmr}
         projects = [made[name](directory / f"project {number}") for number, name in enumerate(names)]
         for project in projects:
-            open_systems.enter_context(_serving(project, environment))
+            # Those that are this app write to their data.
+            own = directory / f"data of {project.directory.name}"
+            data.make(own)
+            open_systems.enter_context(_serving(project, environment | {"KINDLING_DATA": str(own)}))
         yield projects
 
 
 def _ours(directory: Path) -> Project:
-    shutil.copytree(ROOT, directory, ignore=LEFT_OUT)
     command = [sys.executable, "server.py", "run", "--no-open", "--reload", "--log-level", "warning"]
-    places = edits("templates/tasks.py", "app/tasks.py", "sum(counts.values())")
-    return Project(System(OURS, command, headers={}), directory, places, "/tasks", True)
+    return _whole(System(OURS, command, headers={}), directory)
 
 
 def _uvicorn(directory: Path) -> Project:
+    return _whole(System(UVICORN, _reloading("kindling_live_reload"), headers={}), directory)
+
+
+def _small(directory: Path) -> Project:
+    command = ["env", "BENCH_LIVE=yes", *_reloading("fasthtml_reload")]
+    return _peer(System(SMALL, command, headers={}), directory, True)
+
+
+def _reloading(app: str) -> list[str]:
     # No delay but that of the watcher itself, and styles count.
     options = ["--reload", "--reload-delay", "0", "--reload-include", "*.css", "--log-level", "warning"]
-    command = ["env", "BENCH_LIVE=yes", sys.executable, "-m", "uvicorn", f"{PEERS}.fasthtml_reload:app", *options]
-    return _peer(System(UVICORN, command, headers={}), directory, True)
+    return [sys.executable, "-m", "uvicorn", f"{PEERS}.{app}:app", *options]
+
+
+def _whole(system: System, directory: Path) -> Project:
+    # New files: of one that was not changed for days, Chromium keeps the old version for hours.
+    shutil.copytree(ROOT, directory, ignore=LEFT_OUT, copy_function=shutil.copyfile)
+    places = edits("templates/tasks.py", "app/tasks.py", "sum(counts.values())")
+    return Project(system, directory, places, "/tasks", True)
 
 
 def _hmr(directory: Path) -> Project:
@@ -108,7 +124,6 @@ def _hmr(directory: Path) -> Project:
 
 
 def _peer(system: System, directory: Path, has_socket: bool) -> Project:
-    # New files: of one that was not changed for days, Chromium keeps the old version for hours.
     shutil.copytree(ROOT / "static", directory / "static", copy_function=shutil.copyfile)
     for name in ("tests/__init__.py", "tests/bench/__init__.py", *PEER):
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
