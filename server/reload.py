@@ -1,14 +1,12 @@
 """Hot reload: a saved edit is served in a tenth of a second, and no edit takes the app down.
 
-This process watches the files and serves nothing. A worker serves; at an edit of the code a new one is forked from a
-warm process, in which everything that is not ours has been imported already. Only when it serves does the old one
+This process watches the files and serves nothing. A worker serves; at an edit of the code the next one begins, which
+was forked from a warm process and waits with everything imported but the app. Only when it serves does the old one
 retire, passing its connections on. If it cannot start, the old one stays, and every page says why.
 
     serving ──edit──▶ starting ──started──▶ serving (the old one retires)
        ▲                 │  ▲
        └─────failed──────┘  └──edit meanwhile: once more, when this one is done; at once where it has only just begun
-
-The next worker waits already, forked and with all packages imported: an edit only has to let it begin.
 """
 
 import importlib.util

@@ -118,8 +118,9 @@ def _can_be_shared(name: str) -> bool:
     room = name.partition(".")[0]
     if room in DEFINING:
         return True
-    file = getattr(sys.modules.get(room), "__file__", None)
-    return not (file and Path(file).is_relative_to(ROOT) and not Path(file).is_relative_to(sys.prefix))
+    module = sys.modules.get(room)
+    place = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), None)
+    return not (place and Path(place).is_relative_to(ROOT) and not Path(place).is_relative_to(sys.prefix))
 
 
 def _be_warm(pipe: Connection, mask: Iterable[int], work: Callable[..., None], arguments: tuple[Any, ...]) -> NoReturn:

@@ -30,14 +30,22 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     checkout.end_anyhow()
 
 
-@pytest.fixture
-def context(chromium: Any, running: Checkout) -> Iterator[BrowserContext]:
-    """A person's browser; after each test the code is as it was."""
-    before = {path: path.read_text() for room in ("app", "templates", "static") for path in _sources(running, room)}
+@pytest.fixture(scope="module")
+def browser(chromium: Any, running: Checkout) -> Iterator[BrowserContext]:
+    """A person's browser, which keeps what it has loaded from test to test."""
     context = chromium.new_context(base_url=running.url, viewport={"width": 900, "height": 600})
     context.set_default_timeout(10_000)
     yield context
     context.close()
+
+
+@pytest.fixture
+def context(browser: BrowserContext, running: Checkout) -> Iterator[BrowserContext]:
+    """That browser; after each test no page is open, and the code is as it was."""
+    before = {path: path.read_text() for room in ("app", "templates", "static") for path in _sources(running, room)}
+    yield browser
+    for page in browser.pages:
+        page.close()
     edited = [path for path, text in before.items() if path.read_text() != text]
     for path in edited:
         path.write_text(before[path])
@@ -120,6 +128,7 @@ def test_what_is_open_stays_open(running: Checkout, context: BrowserContext) -> 
     assert is_the_same(page)
 
 
+@pytest.mark.slow
 def test_every_open_page_follows(page: Page, context: BrowserContext, running: Checkout) -> None:
     other = opened(context, "/imports")
     running.edit("templates/layout.py", '"Import & export"', '"In & out"')
@@ -161,6 +170,7 @@ def test_a_style_is_swapped_alone_and_nothing_flashes(page: Page, running: Check
     assert is_the_same(page)
 
 
+@pytest.mark.slow
 def test_styles_that_are_saved_faster_than_they_load_end_with_the_last_one(page: Page, running: Checkout) -> None:
     style = running.path("static/app.css").read_text()
 
@@ -177,7 +187,7 @@ def test_styles_that_are_saved_faster_than_they_load_end_with_the_last_one(page:
     assert seen(page) == "5"
 
 
-@pytest.mark.parametrize("name", ["app.js", "vendor/hx-ws.min.js"])
+@pytest.mark.parametrize("name", [pytest.param("app.js", marks=pytest.mark.slow), "vendor/hx-ws.min.js"])
 def test_a_script_loads_the_page_again_and_keeps_the_scroll(page: Page, running: Checkout, name: str) -> None:
     page.evaluate("window.scrollTo(0, 300)")
     with page.expect_event("domcontentloaded"):

@@ -62,6 +62,6 @@ def test_what_one_worker_had_to_import_the_next_one_has(running: Checkout) -> No
 def test_where_the_warm_process_is_gone_edits_are_served_all_the_same(running: Checkout) -> None:
     warm = next(process for process in running.processes() if process.ppid() == running.process.pid)
     warm.kill()
-    for _ in range(3):
+    for _ in range(2):
         running.publish()
     assert running.printed().count("The process that workers are made from is gone") == 1
