@@ -17,7 +17,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from multiprocessing.reduction import recv_handle, send_handle
 from pathlib import Path
 from queue import SimpleQueue
@@ -26,8 +25,8 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
-import watchfiles
 
+from server.edits import STATIC, Edits
 from server.failure import StandIn, as_html, as_page, as_text, failure
 from server.handover import BEGIN, CONNECTION, END, ENDED, FAILED, RETIRE, STARTED, TELL, THERE, work
 from server.settings import LOOPBACK_NAMES, is_loopback
@@ -36,28 +35,11 @@ from server.workers import END_SECONDS
 
 logger = logging.getLogger(__name__)
 
-STATIC = "static"
-PINNED = ("pyproject.toml", "uv.lock")
-# A save is often several writes: what comes within the first is joined, up to the second, in milliseconds.
-STEP, DEBOUNCE = 5, 300
-STEP_OF_PINNED = 100
 # What is saved so soon after a worker has begun belongs to the same edit: that worker is given up for another.
 SAME_EDIT_SECONDS = 0.05
 NO_APP = "<!doctype html><title>No app</title><p>The app could not start. The terminal of the server says why.</p>"
 EDIT, SIGNAL, GONE = "edit", "signal", "gone"
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
-
-
-class Filter(watchfiles.DefaultFilter):
-    """What matters: code, static files, and what is pinned; no caches, no editors' own files."""
-
-    allowed = (".py", ".css", ".js", ".svg", ".png", ".ico", ".woff2", ".html")
-
-    def __call__(self, change: watchfiles.Change, path: str) -> bool:
-        """Whether a changed path can change what is served."""
-        name = os.path.basename(path)
-        wanted = (path.endswith(self.allowed) and not name.startswith((".", "#"))) or name in PINNED
-        return wanted and super().__call__(change, path)
 
 
 class Worker:
@@ -122,11 +104,10 @@ class Reloader:
         self.ended = False
         self.exit_code = 0
         self._events: SimpleQueue[Any] = SimpleQueue()
-        self._stop = threading.Event()
-        # Read before anything is imported from them: whatever differs later was edited.
-        self._contents = {str(path): _content(path) for path in self._watched_files()}
+        # Made before anything is imported from the files: whatever differs later was edited.
+        self._edits = Edits(root)
         self._edited: set[str] = set()
-        self._compiled_before: set[str] = set()
+        self._compiled_before: set[Path] = set()
         self._warm = Warm(work, config, listening)
 
     def hear_the_end(self, sig: int, frame: FrameType | None) -> None:
@@ -139,22 +120,13 @@ class Reloader:
             # Who starts it with nohup wants it to go on when the terminal closes.
             if signal.getsignal(sig) != signal.SIG_IGN:
                 signal.signal(sig, self.hear_the_end)
-        # What is pinned is watched through its directory, as a file that is replaced is another file.
-        rooms = [self.root / name for name in (*ROOMS, STATIC) if (self.root / name).exists()]
-        watchers = [
-            threading.Thread(target=self._watch, args=each, name="watch", daemon=True)
-            for each in ((rooms, True, STEP), ([self.root], False, STEP_OF_PINNED))
-        ]
-        for watcher in watchers:
-            watcher.start()
+        self._edits.watch(lambda paths: self._events.put((EDIT, None, paths)))
         self._start()
         while not self.ended:
             event, worker, content = self._events.get()
             _HANDLERS[event](self, worker, content)
-        self._stop.set()
         self._end_all()
-        for watcher in watchers:
-            watcher.join(1)
+        self._edits.end()
         return self.exit_code
 
     def _on_signal(self, worker: None, sig: int) -> None:
@@ -162,34 +134,28 @@ class Reloader:
 
     def _on_edit(self, worker: None, paths: set[str]) -> None:
         """Decide what an edit asks for."""
-        changed = sorted(path for path in paths if self._is_different(path))
-        if not changed:
-            return
-        rooms = {Path(path).relative_to(self.root).parts[0] for path in changed}
+        changed = self._edits.among(paths)
+        rooms = {path.relative_to(self.root).parts[0] for path in changed}
         self._say_what_needs_a_new_start(changed)
         if rooms & set(ROOMS):
             for path in changed:
-                if path.endswith(".py"):
+                if path.suffix == ".py":
                     self._compiled_before.add(path)
-                    self._edited.add(name_of(Path(path)))
+                    self._edited.add(name_of(path))
             self._start()
         elif STATIC in rooms:
             self._tell(self._follow_static(changed))
 
-    def _follow_static(self, changed: list[str]) -> dict[str, Any]:
+    def _follow_static(self, changed: list[Path]) -> dict[str, Any]:
         """How the pages follow: a style is swapped alone, anything else is loaded again with the page."""
-        if all(path.endswith(".css") and os.path.exists(path) for path in changed):
-            return {
-                "reload": "style",
-                "files": [Path(path).relative_to(self.root / STATIC).as_posix() for path in changed],
-            }
-        return {"reload": "page"}
+        if not all(path.suffix == ".css" and path.exists() for path in changed):
+            return {"reload": "page"}
+        return {"reload": "style", "files": [path.relative_to(self.root / STATIC).as_posix() for path in changed]}
 
-    def _say_what_needs_a_new_start(self, changed: list[str]) -> None:
-        names = [str(Path(path).relative_to(self.root)) for path in changed]
-        pinned = [name for name in names if name in PINNED]
+    def _say_what_needs_a_new_start(self, changed: list[Path]) -> None:
+        pinned = [path.name for path in changed if path.parent == self.root]
         # What this process itself runs on; workers have the new version.
-        running = [name for name, path in zip(names, changed, strict=True) if _is_loaded(path)]
+        running = [str(path.relative_to(self.root)) for path in changed if _is_loaded(path)]
         if pinned:
             logger.warning("%s changed: stop the server and start it again to use that.", ", ".join(pinned))
         if running:
@@ -271,7 +237,7 @@ class Reloader:
             self._dismiss(self.starting)
         for path in self._compiled_before:
             # Python takes compiled code for up to date that is of the same second and of a source of the same length.
-            Path(importlib.util.cache_from_source(path)).unlink(missing_ok=True)
+            Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
         self._compiled_before.clear()
         self.starting = self._begin()
 
@@ -327,29 +293,6 @@ class Reloader:
             if worker.hearing.is_alive() and worker.pid:
                 os.kill(worker.pid, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
 
-    def _watch(self, directories: list[Path], recursive: bool, step: int) -> None:
-        for changes in watchfiles.watch(
-            *directories,
-            watch_filter=Filter(),
-            step=step,
-            debounce=DEBOUNCE,
-            stop_event=self._stop,
-            recursive=recursive,
-            raise_interrupt=False,
-        ):
-            self._events.put((EDIT, None, {path for _, path in changes}))
-
-    def _watched_files(self) -> Iterator[Path]:
-        for name in (*ROOMS, STATIC):
-            yield from (path for path in (self.root / name).rglob("*") if path.suffix in Filter.allowed)
-        yield from (self.root / name for name in PINNED)
-
-    def _is_different(self, path: str) -> bool:
-        """Whether a file's content is another than when it was last looked at: to save is not to edit."""
-        before, after = self._contents.get(path), _content(Path(path))
-        self._contents[path] = after
-        return before != after
-
 
 # Every event there is, and what it does.
 _HANDLERS: dict[str, Any] = {
@@ -365,13 +308,6 @@ _HANDLERS: dict[str, Any] = {
 }
 
 
-def _is_loaded(path: str) -> bool:
+def _is_loaded(path: Path) -> bool:
     """Whether this process has the module of a file."""
-    return any(getattr(module, "__file__", None) == path for module in list(sys.modules.values()))
-
-
-def _content(path: Path) -> int:
-    try:
-        return hash(path.read_bytes())
-    except OSError:
-        return 0
+    return any(getattr(module, "__file__", None) == str(path) for module in list(sys.modules.values()))
