@@ -3,8 +3,10 @@
 Caches, editors' own files, the data and the tests do not count, nor does a save that changes nothing.
 """
 
+import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -17,6 +19,7 @@ PINNED = ("pyproject.toml", "uv.lock")
 # A save is often several writes: what comes within the first is joined, up to the second, in milliseconds.
 STEP, DEBOUNCE = 5, 300
 STEP_OF_PINNED = 100
+GIT_SECONDS = 10
 
 
 class Filter(watchfiles.DefaultFilter):
@@ -74,7 +77,15 @@ class Edits:
             recursive=recursive,
             raise_interrupt=False,
         ):
+            self._let_git_finish()
             tell({path for _, path in changes})
+
+    def _let_git_finish(self) -> None:
+        """A checkout is one edit, however long it writes; a lock that a git of old has left counts for nothing."""
+        lock = self.root / ".git" / "index.lock"
+        with contextlib.suppress(OSError):
+            while time.time() - lock.stat().st_mtime < GIT_SECONDS and not self._stop.wait(STEP / 1000):
+                pass
 
     def _is_different(self, path: Path) -> bool:
         before, after = self._contents.get(path), _content(path)
