@@ -5,6 +5,7 @@
 
 import asyncio
 import json
+import logging
 import sys
 import tempfile
 import time
@@ -12,6 +13,7 @@ import tomllib
 from typing import Any
 
 from fasthtml.core import FastHTML
+from sqlite_utils.utils import sqlite3
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import WebSocketRoute
@@ -39,6 +41,8 @@ SESSION_COOKIE = "kindling_session"
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 LOOK_AFTER_SECONDS = 5
 STARTED = time.monotonic()
+
+logger = logging.getLogger(__name__)
 
 
 class App(FastHTML):
@@ -99,16 +103,22 @@ async def start() -> None:
     # Large uploads wait on the disk of the data, not in a memory that the system calls its temporary directory.
     tempfile.tempdir = str(settings.data.resolve())
     db.on_commit = hub.wake
-    await sessions.sweep()
     await presence.presence.begin()
     app.state.looking_after = asyncio.create_task(look_after())
 
 
 async def look_after() -> None:
-    """Take up what processes that are gone have left behind: unfinished imports, tabs that nobody serves any more."""
+    """Take up what is left behind: sessions that have ended, unfinished imports and tabs of processes that are gone.
+
+    None of it is waited for at a start, as another process may be writing for a long time.
+    """
     while True:
-        await imports.recover()
-        await presence.presence.clear()
+        try:
+            await sessions.sweep()
+            await imports.recover()
+            await presence.presence.clear()
+        except sqlite3.OperationalError as error:
+            logger.warning("What was left behind could not be taken up, and will be tried again: %s.", error)
         await asyncio.sleep(LOOK_AFTER_SECONDS)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlite_utils.utils import sqlite3
 from starlette.types import Scope
 
-from app.db import Connection, db
+from app.db import db
 from app.pages import assets
 from server.fragments import SIGNED_IN, cookies_of
 from server.guard import Refused, local_address
@@ -20,6 +20,7 @@ from server.settings import is_loopback
 from server.token import Token, hashed
 
 LIFETIME = 180 * 24 * 60 * 60
+HAS_ENDED = f"created_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-{LIFETIME} seconds')"
 # What answers anyone: the way in and the health; beside them the static files.
 OPEN = frozenset(("/sign-in", "/healthz"))
 SIGN_IN_FIRST = (
@@ -71,7 +72,8 @@ class Sessions:
 
     async def sweep(self) -> None:
         """Delete what has ended by itself."""
-        await db.write(_delete_old)
+        if db.read(f"SELECT 1 FROM sessions WHERE {HAS_ENDED} LIMIT 1"):
+            await db.write(lambda connection: connection.execute(f"DELETE FROM sessions WHERE {HAS_ENDED}"))
 
     def _is_known(self, cookie: str) -> bool:
         if not cookie:
@@ -107,12 +109,6 @@ def cookie_name(scope: Scope) -> str:
 def is_on_this_machine(address: str) -> bool:
     """Whether only programs of this machine can come in at an address, or at the file of a socket."""
     return address.startswith("/") or is_loopback(address.removeprefix("::ffff:"))
-
-
-def _delete_old(connection: Connection) -> None:
-    connection.execute(
-        "DELETE FROM sessions WHERE created_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?)", [f"-{LIFETIME} seconds"]
-    )
 
 
 sessions = Sessions()

@@ -270,6 +270,9 @@ async def ask():
         file.execute("UPDATE sessions SET created_at = '2001-01-01T00:00:00.000Z' WHERE cookie_hash IN "
                      "(SELECT cookie_hash FROM sessions LIMIT 2)")
     await start()
+    async with asyncio.timeout(10):
+        while len(db.read("SELECT * FROM sessions")) > 1:
+            await asyncio.sleep(0.01)
     print(len(db.read("SELECT * FROM sessions")))
     await stop()
 

@@ -190,7 +190,7 @@ def test_an_edit_of_what_watches_needs_a_new_start_too(running: Checkout) -> Non
 BROKEN = {
     "syntax": ("templates/tasks.py", "def add_form(", "def add_form(:", "SyntaxError: "),
     "import": ("app/tasks.py", "\nfrom app", "\nimport nothing_like_it\nfrom app", "No module named 'nothing_like_it'"),
-    "start": ("app/main.py", "await sessions.sweep()", "raise RuntimeError('at start')", "RuntimeError: at start"),
+    "start": ("app/main.py", "db.open(database)", "raise RuntimeError('at start')", "RuntimeError: at start"),
 }
 
 
