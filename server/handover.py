@@ -116,8 +116,11 @@ class GivingServer(uvicorn.Server):
             self._do_what_is_told()
 
     async def on_tick(self, counter: int) -> bool:
-        """Once a second, say what had to be imported here, for those that come; called ten times a second."""
-        if counter % 10 == 0 and len(sys.modules) != self._modules:
+        """Once a second, say what had to be imported here, for those that come; called ten times a second.
+
+        Not in the first second, which belongs to who waits for the first page.
+        """
+        if counter % 10 == 9 and len(sys.modules) != self._modules:
             self._modules = len(sys.modules)
             new = lessons(self._known)
             self._known.update(new)

@@ -120,8 +120,8 @@ class Reloader:
             # Who starts it with nohup wants it to go on when the terminal closes.
             if signal.getsignal(sig) != signal.SIG_IGN:
                 signal.signal(sig, self.hear_the_end)
-        self._edits.watch(lambda paths: self._events.put((EDIT, None, paths)))
         self._start()
+        self._edits.watch(lambda paths: self._events.put((EDIT, None, paths)))
         while not self.ended:
             event, worker, content = self._events.get()
             _HANDLERS[event](self, worker, content)

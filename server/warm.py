@@ -130,7 +130,6 @@ def _be_warm(pipe: Connection, mask: Iterable[int], work: Callable[..., None], a
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, _forget_the_dead)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    _note_needs(sys.modules)
     gc.freeze()
     context = multiprocessing.get_context("fork")
     try:
@@ -141,6 +140,9 @@ def _be_warm(pipe: Connection, mask: Iterable[int], work: Callable[..., None], a
                 continue
             with Connection(recv_handle(pipe)) as end:
                 context.Process(target=_begin, args=(pipe, work, arguments, end)).start()
+            # The first start need not wait for it, as nothing was edited before.
+            if not _needs:
+                _note_needs(sys.modules)
     except (EOFError, OSError):
         os._exit(0)
 
