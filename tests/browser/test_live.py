@@ -22,8 +22,8 @@ from tests.app.test_imports import settled, until, upload
 from tests.chromium import BROWSERS, ZONE
 from tests.conftest import Server
 
-# What a page shows, without what htmx and the person have left in it.
-SHOWN = """() => [...document.querySelectorAll("[data-live]:not(#connection)")].map((element) => {
+# What a page shows, without what htmx and the person have left in it; and what it would show if it was loaded now.
+SHOWN = """(page) => [...page.querySelectorAll("[data-live]:not(#connection)")].map((element) => {
     const copy = element.cloneNode(true);
     for (const each of [copy, ...copy.querySelectorAll("*")]) {
         each.removeAttribute("data-htmx-powered");
@@ -31,6 +31,10 @@ SHOWN = """() => [...document.querySelectorAll("[data-live]:not(#connection)")].
     }
     return copy.outerHTML;
 })"""
+LOADED_NOW = f"""async () => {{
+    const answer = await fetch(location.href, {{ cache: "no-store" }});
+    return ({SHOWN})(new DOMParser().parseFromString(await answer.text(), "text/html"));
+}}"""
 HIDE = """(hidden) => {
     Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
     document.dispatchEvent(new Event("visibilitychange"));
@@ -77,12 +81,9 @@ def follows(page: Page) -> None:
 
 
 def shows_what_a_new_page_shows(page: Page) -> None:
-    fresh = page.context.new_page()
-    fresh.goto(page.url)
-    wanted = fresh.evaluate(SHOWN)
-    fresh.close()
+    wanted = page.evaluate(LOADED_NOW)
     end = time.monotonic() + 10
-    while (shown := page.evaluate(SHOWN)) != wanted:
+    while (shown := page.evaluate(f"({SHOWN})(document)")) != wanted:
         assert time.monotonic() < end, (shown, wanted)
         page.wait_for_timeout(20)
 
