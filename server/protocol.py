@@ -50,7 +50,7 @@ class HttpProtocol(HttpToolsProtocol):
             if self._head_bytes > HEAD_LIMIT:
                 self._refuse(431, TOO_LARGE)
                 return
-        elif not self._is_idle() or self.timeout_keep_alive_task is not None:
+        elif not self._is_idle() or self.timeout_keep_alive_task is not None or self._is_upgraded():
             return
         # What came was a part of a head, or nothing but empty lines, or the rest of a body that was answered before.
         if self._head_timer is None:
@@ -141,6 +141,10 @@ class HttpProtocol(HttpToolsProtocol):
     def _is_in_head(self) -> bool:
         """Whether what has come so far ends within a head; a message that has begun gets its method when that ends."""
         return self.scope is None or "method" not in self.scope
+
+    def _is_upgraded(self) -> bool:
+        """Whether the connection belongs to a WebSocket by now."""
+        return self.transport.get_protocol() is not self
 
     def _refuse_slow_head(self) -> None:
         if self.scope is None or not self._is_in_head():

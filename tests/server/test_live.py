@@ -26,7 +26,7 @@ import pytest
 import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame as WebSocketFrame
 from websockets.frames import Opcode
@@ -1070,9 +1070,15 @@ def test_what_does_not_exist_is_said_to_the_page(follower: Follower) -> None:
 
 
 @contextmanager
-def serving(hub: Hub) -> Iterator[int]:
-    """The hub on Uvicorn, in a thread; the port."""
-    config = uvicorn.Config(hub, ws="server.protocol:WebSocketProtocol", lifespan="off", log_level="critical")
+def serving(app: ASGIApp) -> Iterator[int]:
+    """An app on Uvicorn with our protocols, in a thread; the port."""
+    config = uvicorn.Config(
+        app,
+        http="server.protocol:HttpProtocol",
+        ws="server.protocol:WebSocketProtocol",
+        lifespan="off",
+        log_level="critical",
+    )
     served = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=served.run, kwargs={"sockets": [listening]})
