@@ -180,6 +180,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     """
 
     on_drain: Callable[[], None] | None = None
+    _is_full = False
 
     def handle_connect(self, event: Request) -> None:
         """Offer the app this protocol itself."""
@@ -190,15 +191,22 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def write_frame(self, frame: Frame) -> bool:
         """Write a frame and say so; False while the peer has not taken what was written before."""
-        if not self.writable.is_set():
+        if self._is_full:
             return False
-        if not self.close_sent and not self.transport.is_closing():
-            self.transport.write(frame.wire)
+        transport = self.transport
+        if not (self.close_sent or transport.is_closing()):
+            transport.write(frame.wire)
         return True
+
+    def pause_writing(self) -> None:
+        """Take no more frames."""
+        super().pause_writing()
+        self._is_full = True
 
     def resume_writing(self) -> None:
         """Let the app go on."""
         super().resume_writing()
+        self._is_full = False
         if self.on_drain is not None:
             self.on_drain()
 

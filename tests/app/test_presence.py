@@ -19,7 +19,7 @@ from app.db import db, prepare
 from app.migrations import migrations
 from app.presence import WRITE_SECONDS, Presence
 from tests.conftest import Server
-from tests.server.test_live import Follower, until
+from tests.watching import Follower, until
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from websockets.sync.client import connect
 from server import protocol
 from server.protocol import HEAD_LIMIT, HEAD_SECONDS
 from tests.conftest import Server
-from tests.server.test_live import serving
+from tests.watching import serving
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
