@@ -33,7 +33,7 @@ class Plan:
     """How much is measured."""
 
     rounds: int = 3
-    commits: int = 15
+    commits: int = 10
     every: float = 0.2
     pages: tuple[int, ...] = (1, 100, 1000, 5000)
     # So many pages over so many distinct views.
