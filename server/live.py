@@ -34,7 +34,7 @@ logger = logging.getLogger("uvicorn.error")
 # How often the token is looked at while someone watches: what a foreign commit waits at most. A look itself takes 1 µs,
 # but a processor that has to wake up for it 120; so there are fewer looks where nothing has been committed for a while.
 LOOK_SECONDS = 0.02
-CALM_LOOK_SECONDS = 0.05
+CALM_LOOK_SECONDS = 0.055
 CALM_AFTER_SECONDS = 10
 # Midnight in any time zone falls on a quarter of an hour.
 DAY_TURNS = 15 * 60

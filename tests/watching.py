@@ -6,6 +6,7 @@ import re
 import socket
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -220,6 +221,14 @@ def version_of(url: str, path: str, cookie: str = "") -> str:
     found = re.search(r'data-version="([^"]+)"', httpx.get(f"{url}{path}", headers=headers).text)
     assert found
     return found[1]
+
+
+def handshake(host: str) -> bytes:
+    """How a page asks for its socket."""
+    return (
+        f"GET /live HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: {b64encode(bytes(16)).decode()}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    ).encode()
 
 
 @contextmanager

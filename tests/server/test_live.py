@@ -5,27 +5,26 @@ The hub alone, around an app of a few lines; on the real server, over real socke
 
 import asyncio
 import logging
+import random
 import re
+import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from starlette.types import Scope, Send
+from starlette.types import Receive, Scope, Send
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from server import live, views
 from server.live import DAY_TURNS, Hub
-from server.token import read
-from tests.app.test_main import Running
 from tests.conftest import Server
 from tests.watching import (
     App,
@@ -33,6 +32,7 @@ from tests.watching import (
     Page,
     answer,
     element,
+    handshake,
     in_loop,
     settled,
     state_of,
@@ -292,15 +292,20 @@ def test_a_wake_after_the_end_is_no_error(hub: Hub, app: App) -> None:
 
 # Any order of events
 
-VIEWS = ("/a", "/b", "/c")
+URLS = ("/a", "/a?q=milk", "/b", "/b?q=milk")
+PAGES = st.integers(0, 2)
+LISTS = st.sets(st.sampled_from(URLS)).map(lambda urls: {url[1]: url for url in sorted(urls)})
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("commit"), st.sampled_from(VIEWS)),
-        st.tuples(st.just("watch"), st.integers(0, 2), st.sets(st.sampled_from(VIEWS))),
-        st.tuples(st.just("load"), st.integers(0, 2), st.sets(st.sampled_from(VIEWS), min_size=1)),
-        st.tuples(st.just("forget"), st.integers(0, 2)),
-        st.tuples(st.just("block"), st.integers(0, 2)),
-        st.tuples(st.just("drain"), st.integers(0, 2)),
+        st.tuples(st.just("commit"), st.sampled_from(URLS)),
+        st.tuples(st.just("show"), PAGES, LISTS),
+        st.tuples(st.just("load"), PAGES, LISTS),
+        st.tuples(st.just("forget"), PAGES),
+        st.tuples(st.just("block"), PAGES),
+        st.tuples(st.just("drain"), PAGES),
+        st.tuples(st.just("cut"), PAGES),
+        st.tuples(st.just("reconnect"), PAGES),
+        st.tuples(st.just("restart")),
         st.tuples(st.just("turn"), st.integers(1, 6)),
         st.tuples(st.just("wait")),
     ),
@@ -309,87 +314,114 @@ STEPS = st.lists(
 
 
 class Shown:
-    """What a page has on its screen: views and their numbers; it tells the hub of each change, as live.js does."""
+    """What a page has on its screen: for each element its address and its HTML; it tells the hub as live.js does."""
 
     def __init__(self, hub: Hub) -> None:
-        self.page = Page(hub)
-        self.has: dict[str, int | None] = {}
+        self.has: dict[str, tuple[str, str]] = {}
         self.newest: dict[str, int] = {}
+        self.connect(hub)
+
+    def connect(self, hub: Hub) -> None:
+        self.page = Page(hub)
         self.page.outlet.on_frame = self.take
+        self.tell()
+
+    async def reconnect(self, hub: Hub) -> None:
+        await self.page.close()
+        self.connect(hub)
 
     def take(self, frame: str) -> None:
         id, version = state_of(frame)
-        path, number = f"/{id}", int(version[1:])
-        if path in self.has:
-            assert number >= self.newest.get(path, -1), f"{path} went back to {number}"
-            self.show(path, number)
+        url, number = frame.split('data-live="')[1].split('"')[0], int(version[1:])
+        # What was sent for the address that it showed before is on its way after that has changed.
+        if self.has.get(id, ("",))[0] == url:
+            assert number >= self.newest.get(url, -1), f"{url} went back to {number}"
+            self.show(id, url, frame[frame.index("><") + 1 : -len("</hx-partial>")])
             self.tell()
 
-    def show(self, path: str, number: int) -> None:
-        self.has[path] = number
-        self.newest[path] = number
+    def show(self, id: str, url: str, text: str) -> None:
+        self.has[id] = (url, text)
+        self.newest[url] = number_of(text)
 
     def tell(self) -> None:
-        self.page.watch(
-            **{path.strip("/"): None if number is None else f"v{number}" for path, number in self.has.items()}
-        )
+        entries = [(id, url, f"v{number_of(text)}" if text else None) for id, (url, text) in self.has.items()]
+        self.page.say(watching(*entries))
+
+
+def number_of(text: str) -> int:
+    return int(text.split('data-version="v')[1].split('"')[0])
 
 
 @settings(max_examples=150)
 @given(STEPS, st.integers(0, 3))
-def test_every_page_ends_with_the_newest_state_and_never_goes_back(steps: list[Any], slowness: int) -> None:
-    app = App()
+def test_every_page_ends_as_one_that_is_loaded_now_and_never_goes_back(steps: list[Any], slowness: int) -> None:
+    data = dict.fromkeys(URLS, 0)
+    commits = 0
 
-    async def slowly(scope: Scope, send: Send) -> None:
-        text = element(scope["path"].strip("/"), app.data.get(scope["path"], 0))
+    def drawn(url: str) -> str:
+        return f'<p id="{url[1]}" data-live="{url}" data-version="v{data[url]}">{url} at {data[url]}</p>'
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        query = scope["query_string"].decode()
+        text = drawn(scope["path"] + (f"?{query}" if query else ""))
         for _ in range(slowness):
             await asyncio.sleep(0)
         await answer(send, text)
 
-    app.instead = dict.fromkeys(VIEWS, slowly)
-
     async def run() -> None:
-        hub = Hub(app, lambda: app.commits)
+        hub = Hub(app, lambda: commits)
         pages = [Shown(hub) for _ in range(3)]
         for step in steps:
-            await take(step, pages, hub)
+            hub = await take(step, pages, hub)
         for shown in pages:
+            if shown.page.outlet.on_frame != shown.take:
+                await shown.reconnect(hub)
             shown.page.outlet.drain()
-        await until(
-            lambda: all(number == app.data.get(path, 0) for shown in pages for path, number in shown.has.items())
-        )
+        await until(lambda: all(text == drawn(url) for shown in pages for url, text in shown.has.values()))
         for shown in pages:
             await shown.page.close()
         assert not hub._views
 
-    async def take(step: Any, pages: list[Shown], hub: Hub) -> None:
+    async def take(step: Any, pages: list[Shown], hub: Hub) -> Hub:
+        nonlocal commits
         match step:
-            case ["commit", path]:
-                app.commit(path)
+            case ["commit", url]:
+                commits += 1
+                data[url] = commits
                 hub.wake()
-            case ["watch", number, paths]:
+            case ["show", number, urls]:
                 shown = pages[number]
-                shown.has = {path: shown.has.get(path) for path in paths}
-                shown.newest = {path: shown.newest.get(path, -1) for path in paths}
+                before = shown.has
+                shown.has = {id: (url, "") for id, url in urls.items()}
+                shown.has |= {id: old for id, old in before.items() if old[0] == urls.get(id)}
                 shown.tell()
-            case ["load", number, paths]:
-                for path in paths:
-                    pages[number].show(path, app.data.get(path, 0))
+            case ["load", number, urls]:
+                for id, url in urls.items():
+                    pages[number].show(id, url, drawn(url))
                 pages[number].tell()
                 # What the hub wrote before it heard of that is on its way, and may well be older.
                 await pages[number].page.heard()
             case ["forget", number]:
-                pages[number].has = dict.fromkeys(pages[number].has)
+                pages[number].has = {id: (url, "") for id, (url, _) in pages[number].has.items()}
                 pages[number].tell()
             case ["block", number]:
                 pages[number].page.outlet.is_blocked = True
             case ["drain", number]:
                 pages[number].page.outlet.drain()
+            case ["cut", number]:
+                pages[number].page.outlet.on_frame = lambda text: None
+            case ["reconnect", number]:
+                await pages[number].reconnect(hub)
+            case ["restart"]:
+                hub = Hub(app, lambda: commits)
+                for shown in pages:
+                    await shown.reconnect(hub)
             case ["turn", turns]:
                 for _ in range(turns):
                     await asyncio.sleep(0)
             case ["wait"]:
                 await asyncio.sleep(0.002)
+        return hub
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(live, "LOOK_SECONDS", 0.001)
@@ -404,30 +436,6 @@ def test_every_page_ends_with_the_newest_state_and_never_goes_back(steps: list[A
 def follower(server: Server) -> Iterator[Follower]:
     with Follower(server.url) as follower:
         yield follower
-
-
-@pytest.fixture(scope="module")
-def _workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("workers") / "data", "--workers", "2")
-    yield server
-    assert server.stop() == 0
-
-
-@pytest.fixture
-def workers(_workers: Server) -> Server:
-    """Two workers, with an empty file."""
-    _workers.empty()
-    return _workers
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """The app as plain Uvicorn serves it, whose WebSockets take no finished frames."""
-    data = tmp_path_factory.mktemp("plain") / "data"
-    running = Running("-m", "uvicorn", "app.main:app", "--port", "0", data=data)
-    running.wait_for("Application startup complete")
-    yield running
-    running.end_anyhow()
 
 
 def test_a_commit_of_this_app_is_shown(follower: Follower, server: Server) -> None:
@@ -446,14 +454,6 @@ def test_another_programs_commit_is_shown(follower: Follower, server: Server) ->
     server.sql("INSERT INTO tasks (title) VALUES ('By SQL')")
     follower.until("tasks", version_of(server.url, "/tasks"))
     assert "By SQL" in follower.frames[-1]
-    subprocess.run(
-        [sys.executable, "-m", "sqlite_utils", "insert", server.data / "app.db", "tasks", "-"],
-        input='{"title": "By hand"}',
-        text=True,
-        check=True,
-    )
-    follower.until("tasks", version_of(server.url, "/tasks"))
-    assert "By hand" in follower.frames[-1]
 
 
 def test_a_thousand_commits_are_few_frames_and_the_last_state(follower: Follower, server: Server) -> None:
@@ -467,6 +467,7 @@ def test_a_thousand_commits_are_few_frames_and_the_last_state(follower: Follower
     assert len(follower.frames) < 500
 
 
+@pytest.mark.slow  # The browser's test of a write from anywhere has two workers too.
 def test_all_workers_show_every_commit(workers: Server) -> None:
     with ExitStack() as open_pages:
         followers = [open_pages.enter_context(Follower(workers.url)) for _ in range(6)]
@@ -481,19 +482,6 @@ def test_all_workers_show_every_commit(workers: Server) -> None:
     assert len({each.frames[-1] for each in followers}) == 1
 
 
-def test_it_works_on_plain_uvicorn(plain: Running) -> None:
-    with Follower(plain.url) as follower, Follower(plain.url) as other:
-        for each in (follower, other):
-            each.watch(("tasks", "/tasks", version_of(plain.url, "/tasks")), ("summary", "/summary", None))
-            assert each.next()[0] == "summary"
-        for number in range(20):
-            httpx.post(f"{plain.url}/tasks", data={"title": f"Task {number}"})
-        for each in (follower, other):
-            each.until("tasks", version_of(plain.url, "/tasks"))
-        follower.socket.send("no JSON")
-        assert follower.close_code()[0] == 1008
-
-
 def test_persons_are_told_what_they_see_themselves(server: Server) -> None:
     """Where it is tomorrow already, what is due today elsewhere is late."""
     server.sql("INSERT INTO tasks (title, due) VALUES ('Due', date('now'))")
@@ -505,30 +493,44 @@ def test_persons_are_told_what_they_see_themselves(server: Server) -> None:
     assert version_of(server.url, "/tasks", east) != version_of(server.url, "/tasks", west)
 
 
-def test_who_has_signed_out_is_shown_nothing_more(tmp_path: Path) -> None:
-    server = Server(tmp_path / "data", "--host", "0.0.0.0")
-    url = server.url.replace("0.0.0.0", "127.0.0.1")
-    with pytest.raises(InvalidStatus) as refused:
-        Follower(url)
-    assert refused.value.response.status_code == 401
-    with httpx.Client(base_url=url) as client:
-        client.post("/sign-in", data={"token": read(server.data)})
-        cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
-        with Follower(url, cookie) as follower:
-            follower.watch(("tasks", "/tasks", None))
-            assert follower.next()[0] == "tasks"
-            client.post("/sign-out")
-            target, words = follower.next()
-            assert (target, "Sign in first" in words) == ("toasts", True)
-            assert follower.close_code() == (1008, "Sign in again.")
-    server.stop()
-
-
 def test_the_socket_is_for_pages_of_this_app_alone(server: Server) -> None:
     for header in ({"Origin": "http://elsewhere.test"}, {"Sec-Fetch-Site": "cross-site"}):
         with pytest.raises(InvalidStatus) as refused:
             connect(f"ws{server.url.removeprefix('http')}/live", additional_headers=header).__enter__()
         assert refused.value.response.status_code == 403
+
+
+@pytest.mark.slow
+def test_a_thousand_tabs_that_come_back_at_once_are_all_let_in(tmp_path: Path) -> None:
+    """As after a restart: each tries again until somebody listens, and then is answered at its first attempt."""
+    server = Server(tmp_path / "data")
+    address = urlsplit(server.url)
+    request = handshake(address.netloc)
+
+    async def come_back() -> asyncio.StreamWriter:
+        while True:
+            try:
+                reader, writer = await asyncio.open_connection(address.hostname, address.port)
+                break
+            except ConnectionRefusedError:
+                await asyncio.sleep(random.uniform(0.01, 0.05))
+        writer.write(request)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        return writer
+
+    async def run() -> None:
+        coming = [asyncio.create_task(come_back()) for _ in range(1000)]
+        await asyncio.sleep(0)
+        again = await asyncio.to_thread(Server, tmp_path / "data", "--port", str(address.port))
+        writers = await asyncio.gather(*coming)
+        answered = await asyncio.to_thread(httpx.get, f"{again.url}/healthz")
+        assert answered.json()["clients"] == 1000
+        for writer in writers:
+            writer.transport.abort()
+        assert again.stop() == 0
+
+    server.stop(signal.SIGKILL)
+    asyncio.run(run())
 
 
 def test_what_does_not_exist_is_said_to_the_page(follower: Follower) -> None:

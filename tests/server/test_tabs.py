@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import time
-from base64 import b64encode
 from contextlib import closing
 
 import pytest
@@ -13,7 +12,7 @@ from websockets.frames import Opcode
 
 from server import tabs, views
 from server.live import Hub
-from tests.watching import App, Follower, Page, answer, element, in_loop, serving, until, watching
+from tests.watching import App, Follower, Page, answer, element, handshake, in_loop, serving, until, watching
 
 
 def test_a_page_that_stalls_gets_fewer_and_newer_frames_and_delays_nobody(hub: Hub, app: App) -> None:
@@ -89,11 +88,7 @@ def silent_reader(port: int, message: str) -> socket.socket:
     reader = socket.socket()
     reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     reader.connect(("127.0.0.1", port))
-    key = b64encode(b"0" * 16).decode()
-    reader.sendall(
-        f"GET /live HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-    )
+    reader.sendall(handshake("localhost"))
     answered = b""
     while not answered.endswith(b"\r\n\r\n"):
         answered += reader.recv(1)
