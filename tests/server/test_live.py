@@ -374,7 +374,8 @@ def test_every_page_ends_as_one_that_is_loaded_now_and_never_goes_back(
         hub = Hub(app, lambda: commits)
         pages = [Shown(hub) for _ in range(3)]
         # Where it ends, nothing comes that would mend what was missed.
-        for step in (*steps, ["commit", "/a"], ["turn", last_turns], ["commit", "/a"]):
+        end = (["show", 0, {"a": "/a"}], ["wait"], ["wait"], ["commit", "/a"], ["turn", last_turns], ["commit", "/a"])
+        for step in (*steps, *end):
             hub = await take(step, pages, hub)
         for shown in pages:
             if shown.page.outlet.on_frame != shown.take:
@@ -423,7 +424,7 @@ def test_every_page_ends_as_one_that_is_loaded_now_and_never_goes_back(
                 for _ in range(turns):
                     await asyncio.sleep(0)
             case ["wait"]:
-                await asyncio.sleep(0.002)
+                await asyncio.sleep(0.003)
         return hub
 
     with pytest.MonkeyPatch.context() as patch:
