@@ -50,7 +50,7 @@ class HttpProtocol(HttpToolsProtocol):
             if self._head_bytes > HEAD_LIMIT:
                 self._refuse(431, TOO_LARGE)
                 return
-        elif not self._is_idle() or self.timeout_keep_alive_task is not None:
+        elif not self._is_idle() or self.timeout_keep_alive_task is not None or self._is_upgraded():
             return
         # What came was a part of a head, or nothing but empty lines, or the rest of a body that was answered before.
         if self._head_timer is None:
@@ -142,6 +142,10 @@ class HttpProtocol(HttpToolsProtocol):
         """Whether what has come so far ends within a head; a message that has begun gets its method when that ends."""
         return self.scope is None or "method" not in self.scope
 
+    def _is_upgraded(self) -> bool:
+        """Whether the connection belongs to a WebSocket by now."""
+        return self.transport.get_protocol() is not self
+
     def _refuse_slow_head(self) -> None:
         if self.scope is None or not self._is_in_head():
             self.transport.close()  # Nothing was asked, so there is nothing to answer.
@@ -176,6 +180,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     """
 
     on_drain: Callable[[], None] | None = None
+    _is_full = False
 
     def handle_connect(self, event: Request) -> None:
         """Offer the app this protocol itself."""
@@ -191,15 +196,22 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def write_frame(self, frame: Frame) -> bool:
         """Write a frame and say so; False while the peer has not taken what was written before."""
-        if not self.writable.is_set():
+        if self._is_full:
             return False
-        if not self.close_sent and not self.transport.is_closing():
-            self.transport.write(frame.wire)
+        transport = self.transport
+        if not (self.close_sent or transport.is_closing()):
+            transport.write(frame.wire)
         return True
+
+    def pause_writing(self) -> None:
+        """Take no more frames."""
+        super().pause_writing()
+        self._is_full = True
 
     def resume_writing(self) -> None:
         """Let the app go on."""
         super().resume_writing()
+        self._is_full = False
         if self.on_drain is not None:
             self.on_drain()
 

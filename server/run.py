@@ -30,6 +30,8 @@ APP = "app.main:app"
 HTTP_PROTOCOL = "server.protocol:HttpProtocol"
 HAS_UVLOOP = importlib.util.find_spec("uvloop") is not None
 BACKLOG = 2048
+# As many as macOS lets one process have at most.
+OPEN_FILES = 10240
 ROOT = Path(__file__).resolve().parent.parent
 
 logger = logging.getLogger(__name__)
@@ -96,6 +98,7 @@ def serve(settings: Settings) -> int:
     Whoever ends at a signal takes it before the address is printed, so that none is lost while the app is loaded.
     """
     configuration = config(settings)
+    _allow_open_files()
     if not HAS_UVLOOP:
         logger.warning("uvloop is not installed here: asyncio's own event loop serves, at about half the speed.")
     with contextlib.ExitStack() as open_sockets:
@@ -129,6 +132,18 @@ class Server(uvicorn.Server):
         """Begin the end."""
         faulthandler.dump_traceback_later(END_SECONDS, exit=True)
         super().handle_exit(sig, frame)
+
+
+def _allow_open_files() -> None:
+    """Take as many as the system allows: each open page is one, and many systems begin with 256 or 1,024."""
+    if os.name != "posix":
+        return
+    import resource  # There is none elsewhere.
+
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(OPEN_FILES, most)
+    if wanted > allowed != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _listen(settings: Settings) -> list[socket.socket]:

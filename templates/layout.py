@@ -55,8 +55,9 @@ def head(asset: Asset, *, follows_code: bool = False) -> tuple[Safe, ...]:
         Meta(name="htmx-config", content=_htmx(RECONNECT_TO_NEW_CODE if follows_code else RECONNECT)),
         Link(rel="icon", href=asset("icon.svg"), type="image/svg+xml"),
         Link(rel="stylesheet", href=asset("app.css")),
-        # Before htmx: it listens for what htmx says at its start.
+        # Before htmx: they listen for what htmx says at its start.
         Script(src=asset("live.js"), defer=True),
+        Script(src=asset("morph.js"), defer=True),
         Script(src=asset("vendor/htmx.min.js"), defer=True),
         Script(src=asset("vendor/hx-ws.min.js"), defer=True),
         Script(src=asset("app.js"), defer=True),

@@ -111,6 +111,21 @@ def server(_server: Server) -> Server:
     return _server
 
 
+@pytest.fixture(scope="session")
+def _workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("workers") / "data", "--workers", "2")
+    yield server
+    assert server.stop() == 0
+    assert server.sql("SELECT * FROM presence") == []
+
+
+@pytest.fixture
+def workers(_workers: Server) -> Server:
+    """Two workers, with an empty file."""
+    _workers.empty()
+    return _workers
+
+
 @pytest.fixture
 def client(server: Server) -> Iterator[httpx.Client]:
     """A client that asks for whole pages and does not follow redirects."""

@@ -24,6 +24,7 @@ from server.bodies import FORM_LIMIT, MESSAGE_LIMIT
 from server.token import read
 from tests.conftest import ROOT
 from tests.server.test_run import Running, until
+from tests.watching import Follower, version_of
 
 # What a person might paste from the documentation, below the app: nothing here knows this project but its last routes.
 PASTED = """
@@ -686,3 +687,17 @@ def spooled(running: Running) -> list[int]:
             if re.match(f"{running.data}/.*deleted", os.readlink(file)) and file.stat().st_size > FORM_LIMIT:
                 modes.append(file.stat().st_mode)
     return modes
+
+
+def test_its_pages_are_live_on_plain_uvicorn(pasted: Running) -> None:
+    """Its WebSockets take no finished frames: what is live then goes through ASGI."""
+    with Follower(pasted.url) as follower, Follower(pasted.url) as other:
+        for each in (follower, other):
+            each.watch(("tasks", "/tasks", version_of(pasted.url, "/tasks")), ("summary", "/summary", None))
+            assert each.next()[0] == "summary"
+        for number in range(20):
+            httpx.post(f"{pasted.url}/tasks", data={"title": f"Task {number}"})
+        for each in (follower, other):
+            each.until("tasks", version_of(pasted.url, "/tasks"))
+        follower.socket.send("no JSON")
+        assert follower.close_code()[0] == 1008

@@ -19,15 +19,7 @@ from app.db import db, prepare
 from app.migrations import migrations
 from app.presence import WRITE_SECONDS, Presence
 from tests.conftest import Server
-from tests.server.test_live import Follower, until
-
-
-@pytest.fixture(scope="module")
-def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("presence") / "data", "--workers", "2")
-    yield server
-    assert server.stop() == 0
-    assert server.sql("SELECT * FROM presence") == []
+from tests.watching import Follower, until
 
 
 def tabs(server: Server) -> dict[int, int]:
@@ -74,6 +66,7 @@ def test_pages_are_told_when_a_tab_comes_and_goes(workers: Server) -> None:
         follower.until_text(">Live<")
 
 
+@pytest.mark.slow  # The browser's test of a server that comes back looks at this too.
 def test_what_a_killed_server_has_left_is_not_counted(tmp_path: Path) -> None:
     server = Server(tmp_path / "data")
     with Follower(server.url):

@@ -25,6 +25,7 @@ from app.sign_in import SLOWEST, WAITING, WrongTokens, delay, path_of_this_app
 from server.token import read
 from tests.conftest import ROOT
 from tests.server.test_run import Running
+from tests.watching import Follower
 
 DAYS_180 = 180 * 24 * 60 * 60
 
@@ -356,3 +357,19 @@ def test_only_so_many_wait_at_once() -> None:
         assert wrong.count == 0
 
     asyncio.run(try_all())
+
+
+def test_who_has_signed_out_is_shown_nothing_more(running: Running) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        Follower(running.url)
+    assert refused.value.response.status_code == 401
+    with running.client() as client:
+        sign_in(client, token_of(running))
+        cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+        with Follower(running.url, cookie) as follower:
+            follower.watch(("tasks", "/tasks", None))
+            assert follower.next()[0] == "tasks"
+            client.post("/sign-out")
+            target, words = follower.next()
+            assert (target, "Sign in first" in words) == ("toasts", True)
+            assert follower.close_code() == (1008, "Sign in again.")

@@ -13,9 +13,10 @@ from tests.bench.systems import Running, System
 OURS = "this app"
 TWO = "this app, two workers"
 DOCUMENTED = "Starlette, loop and await"
+DEFAULTS = "Starlette on defaults"
 SOCKET_IO = "python-socketio"
 LIMIT = "limit: bytes alone"
-APPS = {DOCUMENTED: "broadcast_app", SOCKET_IO: "socketio_app", LIMIT: "bare_frames"}
+APPS = {DOCUMENTED: "broadcast_app", DEFAULTS: "broadcast_app", SOCKET_IO: "socketio_app", LIMIT: "bare_frames"}
 NAMES = (OURS, TWO, *APPS)
 PAGE = ("/tasks", "/summary", "/connection")
 
@@ -100,7 +101,7 @@ def started(directory: Path) -> Iterator[list[Broadcast]]:
             system = System(name, _command(name, database.parent))
             server = stack.enter_context(systems.running(system, {}, None if name == TWO else core))
             path = "/socket.io/?EIO=4&transport=websocket" if name == SOCKET_IO else "/live"
-            awaited = {SOCKET_IO: 2, DOCUMENTED: 0, LIMIT: 0}.get(name, 1)
+            awaited = 2 if name == SOCKET_IO else 0 if name in APPS else 1
             found.append(Broadcast(server, database, path, awaited, "40" if name == SOCKET_IO else ""))
         for broadcast in found:
             broadcast.server.wait()
@@ -110,4 +111,5 @@ def started(directory: Path) -> Iterator[list[Broadcast]]:
 def _command(name: str, directory: Path) -> list[str]:
     if name in (OURS, TWO):
         return [*systems.ours(directory), "--workers", "2" if name == TWO else "1"]
-    return ["env", f"KINDLING_DATA={directory}", *systems.asgi(APPS[name])]
+    options = ["--defaults"] if name == DEFAULTS else []
+    return ["env", f"KINDLING_DATA={directory}", *systems.asgi(APPS[name]), *options]

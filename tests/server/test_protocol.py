@@ -8,9 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
+from starlette.types import Receive, Scope, Send
+from websockets.sync.client import connect
 
+from server import protocol
 from server.protocol import HEAD_LIMIT, HEAD_SECONDS
 from tests.conftest import Server
+from tests.watching import serving
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -102,6 +106,24 @@ def test_requests_follow_each_other_on_one_connection(server: Server) -> None:
             assert one_answer(connection).startswith(b"HTTP/1.1 200 ")
         connection.sendall((GET + b"\r\n") * 2 + GET + b"Connection: close\r\n\r\n")
         assert answer(connection).count(b"HTTP/1.1 200 ") == 3
+
+
+def test_a_socket_that_says_nothing_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is older than a connection that is closed because no head came on it."""
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.1)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await receive()
+        await send({"type": "websocket.send", "text": (await receive())["text"]})
+
+    with serving(app) as port, connect(f"ws://127.0.0.1:{port}") as following:
+        following.send("first")
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as silent:
+            assert answer(silent) == b""
+        following.send("second")
+        assert following.recv(timeout=5) == "second"
 
 
 @pytest.mark.slow

@@ -18,10 +18,17 @@ import pytest
 
 from app.db import SAFE_FOR_SEVERAL
 from server.fragments import CHECK_EVERY
+from server.run import OPEN_FILES
 from tests.conftest import PLAIN, ROOT, Server
 
 PATIENCE = 20
 PARTS = ("app", "server", "static", "templates", "server.py", "pyproject.toml")
+# Starts what follows as macOS and many a Linux start a program.
+WITH_FEW_FILES = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
 
 
 class Running:
@@ -119,6 +126,13 @@ def test_sigterm_is_a_clean_end_that_keeps_what_was_acknowledged(start: Start) -
     again = start("server.py")
     with again.client() as client:
         assert "Task 4" in client.get("/tasks").text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells it of another process")
+def test_more_pages_can_be_open_than_a_program_may_open_files_at_its_start(start: Start) -> None:
+    running = start("-c", WITH_FEW_FILES, "server.py")
+    allowed, most = psutil.Process(running.process.pid).rlimit(psutil.RLIMIT_NOFILE)
+    assert allowed == min(OPEN_FILES, most)
 
 
 @pytest.mark.parametrize("options", [(), ("--workers", "2"), ("--reload",)], ids=str)

@@ -6,7 +6,8 @@ import html5lib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.live import _VERSION, VERSION_LENGTH
+from server.views import _VERSION
+from server.wire import VERSION_LENGTH
 from templates.live import connection, link, live, unknown
 from templates.tags import Div, Footer, P, Section
 

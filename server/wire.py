@@ -1,0 +1,64 @@
+"""What goes over the socket of a page: its list of what it shows, and HTML for it. Nothing here waits or sends."""
+
+import html
+import json
+import re
+from functools import cached_property
+from typing import NamedTuple
+
+from websockets.frames import Frame as WebSocketFrame
+from websockets.frames import Opcode
+
+VIEWS_PER_TAB = 64
+VERSION_LENGTH = 64
+
+_ID = re.compile(r"[A-Za-z][\w-]*")
+_URL = re.compile(r"/(?!/)[\x21-\x7e]*")
+
+
+class Refused(ValueError):
+    """A message that makes no sense; the text says why."""
+
+
+class Shown(NamedTuple):
+    """What an element of a page shows: an address, and which version of it; the empty text for none."""
+
+    url: str
+    version: str
+
+
+class Frame:
+    """HTML for a page, put into a WebSocket's frame once for all who get it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @cached_property
+    def wire(self) -> bytes:
+        """The bytes on the wire (RFC 6455, section 5.2; a server's frames are not masked)."""
+        return WebSocketFrame(Opcode.TEXT, self.text.encode()).serialize(mask=False)
+
+
+def parse(text: str) -> dict[str, Shown]:
+    """The list of a page, by the id of the elements. Raises Refused for what is no such list."""
+    try:
+        entries = json.loads(text)["watch"]
+        wanted = {entry["id"]: Shown(entry["url"], entry.get("version") or "") for entry in entries}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise Refused('A message is {"watch": [{"id": …, "url": …, "version": …}]}.') from None
+    if len(wanted) > VIEWS_PER_TAB:
+        raise Refused(f"A page watches at most {VIEWS_PER_TAB} elements.")
+    for id, (url, version) in wanted.items():
+        if not (isinstance(id, str) and _ID.fullmatch(id)):
+            raise Refused("An id is a letter, then letters, digits, - and _.")
+        if not (isinstance(url, str) and _URL.fullmatch(url)):
+            raise Refused("A url is a path of this app.")
+        if not (isinstance(version, str) and len(version) <= VERSION_LENGTH):
+            raise Refused("A version is the text of data-version, or null.")
+    return wanted
+
+
+def partial(target: str, swap: str, body: bytes | bytearray) -> Frame:
+    """HTML that goes into the element `target`, a selector, by the htmx swap `swap`."""
+    text = body.decode(errors="replace")
+    return Frame(f'<hx-partial hx-target="{html.escape(target)}" hx-swap="{html.escape(swap)}">{text}</hx-partial>')

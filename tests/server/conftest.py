@@ -1,0 +1,5 @@
+"""What the tests of live pages share."""
+
+from tests.watching import app, hub
+
+__all__ = ["app", "hub"]  # fixtures
