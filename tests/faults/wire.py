@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from tests.conftest import Server
 
-PATIENCE = 20
+PATIENCE = 60
 
 
 class Answer(NamedTuple):
