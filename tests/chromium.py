@@ -13,13 +13,15 @@ from tests.conftest import Server
 
 # Where the person is.
 ZONE = ZoneInfo("Europe/Berlin")
+# How long anything on a page is waited for, in milliseconds: the machine may have much else to do.
+PATIENCE = 30_000
 
 
 # Playwright keeps an event loop running, which no test outside the room could bear.
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Any]:
     """A real Chromium, the system's own."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
@@ -27,6 +29,7 @@ def chromium() -> Iterator[Any]:
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=program,
@@ -48,7 +51,7 @@ def chromium() -> Iterator[Any]:
 def context(chromium: Any, server: Server) -> Iterator[Any]:
     """A person's browser: nothing it asks for is on another origin, and its console stays silent."""
     context = chromium.new_context(base_url=server.url, timezone_id=ZONE.key, locale="en-GB")
-    context.set_default_timeout(5000)
+    context.set_default_timeout(PATIENCE)
     complaints: list[str] = []
     context.on("request", lambda request: _note_foreign(request.url, server.url, complaints))
     context.on("console", lambda message: _note_console(message, complaints))

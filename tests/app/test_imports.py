@@ -23,7 +23,7 @@ def upload(client: httpx.Client, name: str, content: bytes) -> str:
 
 
 def until(
-    client: httpx.Client, address: str, ready: Callable[[dict[str, Any]], bool], seconds: float = 30
+    client: httpx.Client, address: str, ready: Callable[[dict[str, Any]], bool], seconds: float = 60
 ) -> dict[str, Any]:
     """The import, asked for until it is as wanted."""
     end = time.monotonic() + seconds
@@ -31,6 +31,7 @@ def until(
         each: dict[str, Any] = client.get(address, headers=JSON).json()
         if ready(each):
             return each
+        time.sleep(0.01)
     raise AssertionError(each)
 
 

@@ -191,7 +191,7 @@ def test_lists_are_filtered_ordered_and_paged(client: httpx.Client, server: Serv
     assert every == ["b", "C", "a", *[f"Task {number}" for number in range(1, 51)]]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.fixed_dictionaries(

@@ -18,9 +18,8 @@ import pytest
 
 from app.db import SAFE_FOR_SEVERAL
 from server.fragments import CHECK_EVERY
-from tests.conftest import ROOT, Server
+from tests.conftest import PATIENCE, ROOT, Server
 
-PATIENCE = 60
 PARTS = ("app", "server", "static", "templates", "server.py", "pyproject.toml")
 
 
@@ -71,7 +70,9 @@ class Running:
             # First the one that would start another child in the place of each.
             for process in (self.process, *children):
                 process.kill()
-            self.process.communicate()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
 
 Start = Callable[..., Running]
