@@ -36,6 +36,8 @@ def chromium() -> Iterator[Any]:
             args=[
                 "--no-sandbox",
                 "--disable-gpu",
+                # One process less to start and to speak with.
+                "--in-process-gpu",
                 "--disable-quic",
                 "--disable-background-networking",
                 "--disable-sync",

@@ -239,7 +239,8 @@ def test_the_counts_are_right_whoever_writes(client: httpx.Client, server: Serve
 
 def test_the_chart_counts_days_of_the_persons_zone(client: httpx.Client, server: Server) -> None:
     server.add(1, done=1)
-    server.sql("UPDATE completions SET completed_at = strftime('%Y-%m-%dT10:30:00.000Z', 'now')")
+    # The last half past ten in UTC, which is another day in each of these zones.
+    server.sql("UPDATE completions SET completed_at = strftime('%Y-%m-%dT10:30:00.000Z', 'now', '-630 minutes')")
     for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago", "nonsense", "../../etc/passwd"):
         client.cookies.set("timezone", zone)
         answer = client.get("/summary")
