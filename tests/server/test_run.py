@@ -58,10 +58,10 @@ class Running:
     def client(self, **options: Any) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=PATIENCE, **options)
 
-    def end(self, how: signal.Signals) -> int:
-        """Its exit code; there are five seconds for that."""
+    def end(self, how: signal.Signals, seconds: float = PATIENCE) -> int:
+        """Its exit code, within so many seconds."""
         self.process.send_signal(how)
-        self.printed += self.process.communicate(timeout=5)[0]
+        self.printed += self.process.communicate(timeout=seconds)[0]
         return self.process.returncode
 
     def end_anyhow(self) -> None:
@@ -288,7 +288,7 @@ def test_the_end_comes_within_five_seconds_though_the_loop_hangs(start: Start, t
     running = start("-c", script, tmp_path)
     with running.client() as client, pytest.raises(httpx.ReadTimeout):
         client.get("/hang", timeout=0.5)
-    assert running.end(signal.SIGTERM) == 1
+    assert running.end(signal.SIGTERM, 5) == 1
     assert "in hang" in running.printed
 
 
