@@ -400,12 +400,15 @@ def _migrate(path: Path, migrations: Migrations) -> None:
     """Apply what is pending in one transaction, after a backup of a file that holds anything."""
     with closing(connect(path)) as connection:
         tables = tables_of(connection)
-        if not migrations.pending(tables):
+        # In this order: a new file that another process fills in between has nothing pending any more.
+        holds_anything = bool(tables.table_names())
+        pending = migrations.pending(tables)
+        if not pending:
             return
-        if tables.table_names():
+        if holds_anything:
             copies = path.parent / BACKUPS
             make_private(copies)
-            backup(path, copies / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-before-{migrations.pending(tables)[0].name}.db")
+            backup(path, copies / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-before-{pending[0].name}.db")
         bring_up_to_date(connection, migrations)
 
 

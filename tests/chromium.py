@@ -13,6 +13,8 @@ from tests.conftest import Server
 
 # Where the person is.
 ZONE = ZoneInfo("Europe/Berlin")
+# How long anything on a page is waited for, in milliseconds: the machine may have much else to do.
+PATIENCE = 30_000
 # What Chromium says where a page is left before its socket has opened, as hx-ws then closes that itself.
 LEFT_WHILE_CONNECTING = "WebSocket is closed before the connection is established."
 
@@ -21,7 +23,7 @@ LEFT_WHILE_CONNECTING = "WebSocket is closed before the connection is establishe
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Any]:
     """A real Chromium, the system's own."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
@@ -29,12 +31,15 @@ def chromium() -> Iterator[Any]:
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=program,
             args=[
                 "--no-sandbox",
                 "--disable-gpu",
+                # One process less to start and to speak with.
+                "--in-process-gpu",
                 "--disable-quic",
                 "--disable-background-networking",
                 "--disable-sync",
@@ -50,7 +55,7 @@ def chromium() -> Iterator[Any]:
 def context(chromium: Any, server: Server) -> Iterator[Any]:
     """A person's browser: nothing it asks for is on another origin, and its console stays silent."""
     context = chromium.new_context(base_url=server.url, timezone_id=ZONE.key, locale="en-GB")
-    context.set_default_timeout(5000)
+    context.set_default_timeout(PATIENCE)
     complaints: list[str] = []
     context.on("request", lambda request: _note_foreign(request.url, server.url, complaints))
     context.on("console", lambda message: _note_console(message, complaints))

@@ -18,9 +18,13 @@ import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
-# How long an example takes is a matter of the machine, and of what else it does.
-settings.register_profile("kindling", deadline=None)
-settings.load_profile("kindling")
+# How long anything may take before it counts as never, in seconds: the machine may have much else to do.
+PATIENCE = 60
+# How long an example takes is a matter of the machine, and of what else it does. With `--hypothesis-profile thorough`
+# there are more of them.
+settings.register_profile("quick", deadline=None, max_examples=30)
+settings.register_profile("thorough", deadline=None, max_examples=500)
+settings.load_profile("quick")
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -29,7 +33,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 # For clients of http: to load the authorities of https takes each of them 25 ms.
-PLAIN: dict[str, Any] = {"verify": False, "timeout": 20}
+PLAIN: dict[str, Any] = {"verify": False, "timeout": PATIENCE}
 # As people serve it; what follows the code has tests of its own.
 SERVED = ("run", "--no-open", "--no-reload", "--port", "0")
 
@@ -55,7 +59,7 @@ class Server:
         assert found, f"no address in {line!r}; {self.log.read_text()}"
         self.url = found[0]
         with httpx.Client(transport=httpx.HTTPTransport(retries=3, verify=self.trust())) as client:
-            assert client.get(f"{self.url}/healthz", timeout=20).status_code == 200, self.log.read_text()
+            assert client.get(f"{self.url}/healthz", timeout=PATIENCE).status_code == 200, self.log.read_text()
 
     def trust(self) -> ssl.SSLContext:
         """What a person's browser trusts who has imported the authority of this server, and nothing else."""
@@ -65,14 +69,14 @@ class Server:
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End the process; its exit code."""
         self.process.send_signal(how)
-        code = self.process.wait(timeout=10)
+        code = self.process.wait(PATIENCE)
         assert self.process.stdout is not None
         self.process.stdout.close()
         return code
 
     def sql(self, statement: str, parameters: Any = ()) -> list[sqlite3.Row]:
         """Run SQL on the file as another program would."""
-        with closing(sqlite3.connect(self.data / "app.db", timeout=10)) as connection:
+        with closing(sqlite3.connect(self.data / "app.db", timeout=PATIENCE)) as connection:
             connection.row_factory = sqlite3.Row
             rows = connection.execute(statement, parameters).fetchall()
             connection.commit()
@@ -81,7 +85,7 @@ class Server:
     def add(self, count: int, **columns: Any) -> None:
         """Add tasks called “Task 1” and so on, as another program would."""
         values = {"notes": "", "due": None, "done": 0} | columns
-        with closing(sqlite3.connect(self.data / "app.db", timeout=10)) as connection:
+        with closing(sqlite3.connect(self.data / "app.db", timeout=PATIENCE)) as connection:
             connection.executemany(
                 "INSERT INTO tasks (title, notes, due, done) VALUES (:title, :notes, :due, :done)",
                 [{"title": f"Task {number}", **values} for number in range(1, count + 1)],

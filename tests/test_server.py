@@ -22,9 +22,10 @@ from types import ModuleType
 
 import pytest
 
+from tests.conftest import PATIENCE, ROOT
+
 fcntl = pytest.importorskip("fcntl", reason="these tests speak of POSIX: signals, links, execv")
 
-ROOT = Path(__file__).parent.parent
 HANDED_ON = 7  # the exit code of the stub
 STUB = f"""
 import json, sys
@@ -113,9 +114,9 @@ def ended(process: subprocess.Popen[str]) -> Start:
 
 
 def wait_until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while not happened():
-        assert time.monotonic() < deadline, "nothing happened for 30 seconds"
+        assert time.monotonic() < deadline, "nothing happened"
         time.sleep(0.01)
 
 
@@ -168,11 +169,31 @@ def with_uv(checkout: Checkout, tmp_path: Path) -> Checkout:
     return checkout
 
 
+@pytest.fixture(scope="module")
+def made_venvs() -> dict[str, Path]:
+    """What the door has made, to be made but once."""
+    return {}
+
+
 @pytest.fixture
-def made(with_uv: Checkout) -> Checkout:
+def made(with_uv: Checkout, made_venvs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A checkout whose `.venv` the door has made."""
-    assert_inside(with_uv.start(), with_uv)
+    if "made" not in made_venvs:
+        assert_inside(with_uv.start(), with_uv)
+        made_venvs["made"] = tmp_path_factory.mktemp("made") / ".venv"
+        copy_of_venv(with_uv.venv, made_venvs["made"])
+    else:
+        copy_of_venv(made_venvs["made"], with_uv.venv)
     return with_uv
+
+
+def copy_of_venv(venv: Path, copy: Path) -> None:
+    """The packages themselves are links: whoever changes one puts another file in its place."""
+
+    def link_or_copy(source: str, target: str) -> object:
+        return (os.link if "site-packages" in source else shutil.copy2)(source, target)
+
+    shutil.copytree(venv, copy, symlinks=True, copy_function=link_or_copy)
 
 
 @pytest.fixture
@@ -290,7 +311,9 @@ def test_an_empty_venv_that_somebody_else_made_is_filled(with_uv: Checkout) -> N
     assert mine.exists()
 
 
-@pytest.mark.parametrize("broken", ["gone", "does not start", "is too old"])
+@pytest.mark.parametrize(
+    "broken", ["gone", *(pytest.param(broken, marks=pytest.mark.slow) for broken in ("does not start", "is too old"))]
+)
 def test_a_venv_whose_python_is_of_no_use_is_made_anew(made: Checkout, broken: str) -> None:
     python = made.venv / "bin" / "python"
     python.unlink()
@@ -306,7 +329,7 @@ def test_a_venv_whose_python_is_of_no_use_is_made_anew(made: Checkout, broken: s
     assert "making .venv" in start.said
 
 
-@pytest.mark.parametrize("stamped", [True, False])
+@pytest.mark.parametrize("stamped", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_venv_that_lost_its_configuration_is_made_anew_and_the_python_beneath_stays_as_it_was(
     made: Checkout, stamped: bool
 ) -> None:

@@ -21,7 +21,7 @@ from app.backups import BackupError, backup, restore
 from app.db import prepare
 from app.migrations import migrations
 from tests.conftest import Server
-from tests.server.test_cli import server_py
+from tests.server.test_cli import command, server_py
 
 LISTED = "Rows: 0 in completions, 0 in deletions, 0 in imported_tasks, 0 in imports, 0 in presence, 0 in sessions"
 
@@ -101,26 +101,26 @@ def test_a_backup_is_made_while_the_server_runs(server: Server) -> None:
 
 
 def test_a_backup_goes_where_the_person_says(data: Path, tmp_path: Path) -> None:
-    made = server_py("backup", "mine.db", "--data", "data", cwd=tmp_path)
+    made = command("backup", "mine.db", "--data", "data", cwd=tmp_path)
     assert made.stdout.startswith(f"The backup is {tmp_path / 'mine.db'} (")
     assert rows(tmp_path / "mine.db") == ["Before"]
 
 
 def test_a_file_that_is_there_is_not_overwritten(data: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.db").write_text("precious")
-    is_refused(server_py("backup", tmp_path / "mine.db", "--data", data), tmp_path / "mine.db", "already", "another")
+    is_refused(command("backup", tmp_path / "mine.db", "--data", data), tmp_path / "mine.db", "already", "another")
     assert (tmp_path / "mine.db").read_text() == "precious"
     with untouched(data):
-        is_refused(server_py("backup", data / "app.db", "--data", data), "already")
+        is_refused(command("backup", data / "app.db", "--data", data), "already")
 
 
 def test_what_cannot_be_backed_up_is_one_line_and_leaves_no_half_copy(data: Path, tmp_path: Path) -> None:
-    is_refused(server_py("backup", "--data", tmp_path / "none"), tmp_path / "none", "--data")
+    is_refused(command("backup", "--data", tmp_path / "none"), tmp_path / "none", "--data")
     assert not (tmp_path / "none").exists()
-    is_refused(server_py("backup", tmp_path / "no" / "copy.db", "--data", data), "No such file", "another")
+    is_refused(command("backup", tmp_path / "no" / "copy.db", "--data", data), "No such file", "another")
     whole = (data / "app.db").read_bytes()
     (data / "app.db").write_bytes(whole[: len(whole) // 2])
-    is_refused(server_py("backup", tmp_path / "copy.db", "--data", data), data / "app.db", "damaged", "restore")
+    is_refused(command("backup", tmp_path / "copy.db", "--data", data), data / "app.db", "damaged", "restore")
     assert not (tmp_path / "copy.db").exists()
 
 
@@ -169,7 +169,7 @@ def test_a_restore_shows_on_an_open_page_and_the_server_goes_on(
 
 
 def test_what_was_there_before_is_kept(data: Path, copy: Path) -> None:
-    restored = server_py("restore", copy, "--data", data)
+    restored = command("restore", copy, "--data", data)
     assert restored.stdout.splitlines() == [
         f"The data in {data} is now that of {copy}.",
         f"{LISTED}, 2 in task_counts, 1 in tasks.",
@@ -181,7 +181,7 @@ def test_what_was_there_before_is_kept(data: Path, copy: Path) -> None:
 
 
 def test_a_restore_makes_a_new_directory(copy: Path, tmp_path: Path) -> None:
-    restored = server_py("restore", copy, "--data", tmp_path / "new")
+    restored = command("restore", copy, "--data", tmp_path / "new")
     assert (restored.returncode, "kept" in restored.stdout) == (0, False)
     assert rows(tmp_path / "new" / "app.db") == ["Before"]
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
@@ -193,7 +193,7 @@ def test_an_older_file_is_brought_up_to_date(data: Path, tmp_path: Path) -> None
         migrations.apply(SqliteUtils(connection), stop_before="create_completions")
         connection.execute("INSERT INTO tasks (title, done) VALUES ('Old', 1)")
     before = (tmp_path / "old.db").read_bytes()
-    assert server_py("restore", tmp_path / "old.db", "--data", data).returncode == 0
+    assert command("restore", tmp_path / "old.db", "--data", data).returncode == 0
     assert rows(data / "app.db") == ["Old"]
     assert len(rows(data / "app.db", "SELECT task_id FROM completions")) == 1
     assert (tmp_path / "old.db").read_bytes() == before
@@ -202,7 +202,7 @@ def test_an_older_file_is_brought_up_to_date(data: Path, tmp_path: Path) -> None
 def test_a_file_of_a_newer_version_is_refused(data: Path, copy: Path) -> None:
     change(copy, "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('kindling', 'in_2031', '')")
     with untouched(data):
-        is_refused(server_py("restore", copy, "--data", data), copy, "newer", "“in_2031”", "Update the app")
+        is_refused(command("restore", copy, "--data", data), copy, "newer", "“in_2031”", "Update the app")
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_a_file_of_a_newer_version_is_refused(data: Path, copy: Path) -> None:
 def test_a_file_that_is_no_backup_is_refused(data: Path, copy: Path, content: bytes | None, words: list[str]) -> None:
     copy.write_bytes(copy.read_bytes()[:20000] if content is None else content)
     with untouched(data):
-        is_refused(server_py("restore", copy, "--data", data), copy, "Nothing was changed", *words)
+        is_refused(command("restore", copy, "--data", data), copy, "Nothing was changed", *words)
 
 
 def test_a_damaged_page_of_a_backup_is_found(data: Path, copy: Path) -> None:
@@ -242,7 +242,7 @@ def test_a_damaged_file_is_replaced_and_kept(data: Path, copy: Path, damage: str
         damage_a_page(file)
     else:
         file.write_bytes({"words": b"not a database", "cut off": file.read_bytes()[:20000]}[damage])
-    assert server_py("restore", copy, "--data", data).returncode == 0
+    assert command("restore", copy, "--data", data).returncode == 0
     assert rows(file) == ["Before"]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert kept(data).stat().st_size > 0

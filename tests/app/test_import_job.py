@@ -12,7 +12,7 @@ import pytest
 from tests.app.test_imports import JSON, settled, until, upload
 from tests.conftest import Server
 
-ROWS = b"title,notes\n" + b"".join(b"Row %d,some notes\n" % number for number in range(30_000))
+ROWS = b"title,notes\n" + b"".join(b"Row %d,some notes\n" % number for number in range(15_000))
 
 
 def _start(client: httpx.Client, content: bytes = ROWS) -> str:
@@ -50,15 +50,15 @@ def test_rows_of_an_import_that_were_edited_or_deleted_do_not_hinder_the_undo(
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_stop_in_the_middle_takes_the_rows_back_at_the_next_start(tmp_path: Path, how: signal.Signals) -> None:
     server = Server(tmp_path / "data")
-    with httpx.Client(base_url=server.url, timeout=20) as client:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
         client.post("/tasks", data={"title": "Mine"})
         address = _start(client)
         readers = psutil.Process(server.process.pid).children(recursive=True)
     server.stop(how)
-    psutil.wait_procs(readers, timeout=10)
+    psutil.wait_procs(readers, timeout=60)
     assert not [reader for reader in readers if reader.is_running()]
     again = Server(tmp_path / "data")
-    with httpx.Client(base_url=again.url, timeout=20) as client:
+    with httpx.Client(base_url=again.url, timeout=60) as client:
         each = until(client, address, settled)
         assert each["state"] == "undone"
         assert each["error"] == "The server stopped in the middle of this import."
@@ -68,12 +68,12 @@ def test_a_stop_in_the_middle_takes_the_rows_back_at_the_next_start(tmp_path: Pa
 
 def test_a_stop_while_reading_reads_again(tmp_path: Path) -> None:
     server = Server(tmp_path / "data")
-    with httpx.Client(base_url=server.url, timeout=20) as client:
-        address = upload(client, "rows.csv", ROWS * 6)
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        address = upload(client, "rows.csv", ROWS * 2)
         assert client.get(address, headers=JSON).json()["state"] == "checking"
     server.stop(signal.SIGKILL)
     again = Server(tmp_path / "data")
-    with httpx.Client(base_url=again.url, timeout=20) as client:
+    with httpx.Client(base_url=again.url, timeout=60) as client:
         assert until(client, address, settled)["state"] == "ready"
     again.stop()
 

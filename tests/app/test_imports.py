@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import ROOT, Server
 
 EXPORTS = ROOT / "tests/exports"
+NAMES = sorted(path.name for path in EXPORTS.iterdir())
 JSON = {"accept": "application/json"}
 
 
@@ -23,7 +24,7 @@ def upload(client: httpx.Client, name: str, content: bytes) -> str:
 
 
 def until(
-    client: httpx.Client, address: str, ready: Callable[[dict[str, Any]], bool], seconds: float = 30
+    client: httpx.Client, address: str, ready: Callable[[dict[str, Any]], bool], seconds: float = 60
 ) -> dict[str, Any]:
     """The import, asked for until it is as wanted."""
     end = time.monotonic() + seconds
@@ -31,6 +32,7 @@ def until(
         each: dict[str, Any] = client.get(address, headers=JSON).json()
         if ready(each):
             return each
+        time.sleep(0.01)
     raise AssertionError(each)
 
 
@@ -47,17 +49,30 @@ def bring(client: httpx.Client, name: str, content: bytes) -> dict[str, Any]:
     return until(client, address, settled)
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in EXPORTS.iterdir()))
+@pytest.mark.parametrize("name", NAMES)
 def test_exports_of_other_programs_come_in_whole(client: httpx.Client, server: Server, name: str) -> None:
     content = (EXPORTS / name).read_bytes()
     done = bring(client, name, content)
     assert done["state"] == "done"
     assert done["rows_done"] == done["rows_total"] > 0
-    rows = [tuple(row)[1:5] for row in server.sql("SELECT * FROM tasks ORDER BY id")]
-    assert len(rows) == done["rows_total"]
-    server.sql("DELETE FROM tasks")
-    assert bring(client, f"{name}.gz", gzip.compress(content))["state"] == "done"
-    assert [tuple(row)[1:5] for row in server.sql("SELECT * FROM tasks ORDER BY id")] == rows
+    assert len(server.sql("SELECT id FROM tasks")) == done["rows_total"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in ("todoist.csv", "trello-board.json") else pytest.mark.slow)
+        for name in NAMES
+    ],
+)
+def test_they_come_in_alike_when_they_are_packed(client: httpx.Client, server: Server, name: str) -> None:
+    def found(name: str, content: bytes) -> list[tuple[Any, ...]]:
+        server.sql("DELETE FROM tasks")
+        assert bring(client, name, content)["state"] == "done"
+        return [tuple(row)[1:5] for row in server.sql("SELECT * FROM tasks ORDER BY id")]
+
+    content = (EXPORTS / name).read_bytes()
+    assert found(f"{name}.gz", gzip.compress(content)) == found(name, content)
 
 
 def test_the_file_is_looked_at_before_anything_is_written(client: httpx.Client, server: Server) -> None:
@@ -156,7 +171,7 @@ def test_an_export_beside_other_rows_overwrites_none(client: httpx.Client, serve
 
 
 def test_progress_is_what_is_in_the_file(client: httpx.Client, server: Server) -> None:
-    content = json.dumps([{"title": f"Row {number}"} for number in range(20_000)]).encode()
+    content = json.dumps([{"title": f"Row {number}"} for number in range(8_000)]).encode()
     address = upload(client, "rows.json", content)
     until(client, address, settled)
     client.post(f"{address}/start")
@@ -171,7 +186,7 @@ def test_progress_is_what_is_in_the_file(client: httpx.Client, server: Server) -
     assert seen == sorted(seen)
     assert len(set(seen)) > 2
     assert all(rows % 1000 == 0 for rows in seen)
-    assert seen[-1] == 20_000
+    assert seen[-1] == 8_000
 
 
 def test_the_upload_is_private_and_goes_when_it_is_done_with(client: httpx.Client, server: Server) -> None:

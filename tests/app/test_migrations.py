@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlite_utils import Database, Migrations
 from sqlite_utils.utils import sqlite3
@@ -57,7 +57,6 @@ WRITES = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(WRITES, max_size=12))
 def test_counts_completions_and_search_are_right_whichever_program_writes_what(writes: list[tuple[Any, ...]]) -> None:
     with closing(new_file()) as connection:

@@ -7,7 +7,7 @@ from typing import Any
 import html5lib
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
@@ -155,7 +155,6 @@ def test_the_way_back_after_a_form_is_the_page_it_stood_on(referer: str, address
     assert came_from(referer) == address
 
 
-@settings(deadline=None)
 @given(st.text(st.sampled_from("/\\@:?#.evil\t ")))
 def test_the_way_back_never_leaves_the_app(path: str) -> None:
     """Two slashes, or a slash and a backslash, begin the address of another server."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3
@@ -64,7 +64,6 @@ def searched() -> Iterator[Searched]:
     searched.connection.close()
 
 
-@settings(deadline=None)
 @given(TEXT | SYNTAX)
 @example('"')
 @example("a\0b")
@@ -80,7 +79,6 @@ def test_any_text_is_safe(searched: Searched, text: str) -> None:
 TITLES = TEXT.map(lambda text: " ".join(text.replace("\0", "").split())).filter(bool)
 
 
-@settings(deadline=None, max_examples=200)
 @given(TITLES | SYNTAX.map(lambda text: " ".join(text.replace("\0", "").split())).filter(bool), st.data())
 def test_a_task_is_found_by_the_words_of_its_title_or_their_begins(
     searched: Searched, title: str, data: st.DataObject
@@ -91,7 +89,6 @@ def test_a_task_is_found_by_the_words_of_its_title_or_their_begins(
     assert searched.finds(typed) == [id], typed
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["milk", "bread", "tea"]), max_size=4), st.lists(st.sampled_from(["milk", "bread"])))
 def test_every_word_must_occur(searched: Searched, typed: list[str], words: list[str]) -> None:
     id = searched.add("x " + " ".join(words))

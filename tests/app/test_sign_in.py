@@ -24,7 +24,7 @@ from websockets.sync.client import connect
 from app.sign_in import SLOWEST, WAITING, WrongTokens, delay, path_of_this_app
 from server.token import read
 from tests.conftest import ROOT
-from tests.server.test_run import Running
+from tests.server.test_run import Running, until
 from tests.watching import Follower
 
 DAYS_180 = 180 * 24 * 60 * 60
@@ -125,6 +125,8 @@ def test_a_handshake_without_a_session_is_refused(running: Running, client: http
 
 def test_the_link_takes_one_click_and_changes_nothing_before_it(running: Running, client: httpx.Client) -> None:
     with closing(sqlite3.connect(running.data / "app.db")) as watching:
+        # A tab of the test before is written off a moment after it has closed.
+        until(lambda: watching.execute("SELECT coalesce(sum(tabs), 0) FROM presence").fetchone() == (0,))
         before = watching.execute("PRAGMA data_version").fetchone()
         page = client.get("/sign-in", params={"token": token_of(running)})
         assert page.headers["cache-control"] == "no-store"
@@ -155,6 +157,8 @@ def test_who_asked_for_a_page_comes_to_it(running: Running, client: httpx.Client
 def test_questions_change_nothing_for_who_is_signed_in_either(running: Running, client: httpx.Client) -> None:
     sign_in(client, token_of(running))
     with closing(sqlite3.connect(running.data / "app.db")) as watching:
+        # A tab of the test before is written off a moment after it has closed.
+        until(lambda: watching.execute("SELECT coalesce(sum(tabs), 0) FROM presence").fetchone() == (0,))
         before = watching.execute("PRAGMA data_version").fetchone()
         for path in ("/sign-in", "/sign-out", f"/sign-in?token={token_of(running)}&next=/", "/tasks", "/imports"):
             for method in ("GET", "HEAD", "OPTIONS"):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.chromium import PATIENCE
 from tests.conftest import ROOT, Server
 
 AXE = (ROOT / "tests/vendor/axe.min.js").read_text()
@@ -49,7 +50,7 @@ def view(request: pytest.FixtureRequest, chromium: Browser, filled: Server) -> I
     context = chromium.new_context(
         base_url=filled.url, viewport={"width": width, "height": 800}, color_scheme=scheme, reduced_motion="reduce"
     )
-    context.set_default_timeout(5000)
+    context.set_default_timeout(PATIENCE)
     # The page's own policy admits no script from elsewhere; this one is put in beside it.
     context.add_init_script(AXE)
     yield context.new_page()

@@ -7,6 +7,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from server.token import read
 from tests.browser.test_pages import AXE, _violations
+from tests.chromium import PATIENCE
 from tests.server.test_run import Running
 
 
@@ -20,11 +21,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running.end_anyhow()
 
 
-@pytest.fixture(params=[320, 1280])
+@pytest.fixture(params=[pytest.param(320, marks=pytest.mark.slow), 1280])
 def visitor(request: pytest.FixtureRequest, chromium: Browser, running: Running) -> Iterator[Page]:
     """A page of somebody who has not signed in."""
     context = chromium.new_context(base_url=running.url, viewport={"width": request.param, "height": 800})
-    context.set_default_timeout(5000)
+    context.set_default_timeout(PATIENCE)
     context.add_init_script(AXE)
     yield context.new_page()
     context.close()

@@ -202,8 +202,15 @@ def evil() -> Iterator[int]:
         thread.join()
 
 
-@pytest.mark.parametrize("theirs", ["127.0.0.1", "localhost"])
-@pytest.mark.parametrize("ours", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("127.0.0.1", "localhost"),
+        pytest.param("localhost", "127.0.0.1", marks=pytest.mark.slow),
+        pytest.param("localhost", "localhost", marks=pytest.mark.slow),
+    ],
+)
 def test_a_page_of_another_site_changes_and_learns_nothing(
     chromium: Any, filled: Server, evil: int, theirs: str, ours: str
 ) -> None:

@@ -10,7 +10,10 @@ import pytest
 from tests.conftest import Server
 
 
-@pytest.fixture(params=[(), ("--workers", "2"), ("--reload",)], ids=lambda options: " ".join(options) or "default")
+@pytest.fixture(
+    params=[(), pytest.param(("--workers", "2"), marks=pytest.mark.slow), ("--reload",)],
+    ids=lambda options: " ".join(options) or "default",
+)
 def started(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """A server of its own, started in each way there is."""
     server = Server(tmp_path / "data", *request.param)

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from tests.conftest import Server
-
-PATIENCE = 20
+from tests.conftest import PATIENCE, Server
 
 
 class Answer(NamedTuple):

@@ -20,7 +20,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.conftest import PATIENCE, ROOT
+
 STUB = f"path:{Path(__file__).parent / 'stub'}"
 INPUTS = ("nixpkgs", "pyproject-nix", "uv2nix", "pyproject-build-systems")
 STUBBED = ["--impure", "--no-write-lock-file", *(word for name in INPUTS for word in ("--override-input", name, STUB))]
@@ -73,7 +74,7 @@ class Nix:
     def end(self, command: list[str]) -> tuple[int, str, str]:
         """Exit code, output and errors of a command."""
         process = self.start(command)
-        said, errors = process.communicate(timeout=120)
+        said, errors = process.communicate(timeout=4 * PATIENCE)
         return process.returncode, said, errors
 
     def ask(self, verb: str, *rest: str, of: str = "", project: Path | None = None) -> str:
@@ -92,7 +93,7 @@ class Nix:
                 yield found[0]
             finally:
                 process.send_signal(signal.SIGTERM)
-        errors = process.communicate(timeout=20)[1]
+        errors = process.communicate(timeout=PATIENCE)[1]
         assert found, errors
         assert process.returncode == 0, errors
 
@@ -200,7 +201,7 @@ def test_the_hook_of_the_shell_only_sets_variables(nix: Nix, system: str) -> Non
 
 def test_the_app_answers_in_the_shell_and_makes_no_venv(nix: Nix) -> None:
     with nix.serving("develop", "-c", "python", "server.py") as address:
-        assert httpx.get(f"{address}/tasks").status_code == 200
+        assert httpx.get(f"{address}/tasks", timeout=PATIENCE).status_code == 200
     assert (nix.project / "data" / "app.db").exists()
     assert not (nix.project / ".venv").exists()
 
@@ -213,10 +214,10 @@ def test_the_app_runs_from_the_store_with_the_data_where_the_person_keeps_it(
 ) -> None:
     given = {variable: str(nix.directory / "elsewhere")} if variable else {}
     with nix.serving("run", **given) as address:
-        page = httpx.get(f"{address}/tasks")
+        page = httpx.get(f"{address}/tasks", timeout=PATIENCE)
         assert page.status_code == 200
         for asset in re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text):
-            assert httpx.get(address + asset).status_code == 200, asset
+            assert httpx.get(address + asset, timeout=PATIENCE).status_code == 200, asset
     assert (nix.directory / directory / "app.db").exists()
 
 

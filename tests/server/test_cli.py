@@ -1,5 +1,7 @@
 """The command line: what a person may write after `python server.py`, and what they read when that cannot be."""
 
+import contextlib
+import io
 import os
 import re
 import socket
@@ -8,12 +10,13 @@ import sys
 import tomllib
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from click.testing import CliRunner
 
 import server.run
-from server.cli import commands
+from server.cli import commands, main
 from server.settings import Settings
 from tests.conftest import ROOT
 
@@ -28,8 +31,24 @@ def server_py(*arguments: object, cwd: Path = ROOT, **environment: str) -> subpr
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
+
+
+def command(*arguments: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The same without a process of its own, for what ends before it would serve."""
+    printed, errors = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.object(sys, "argv", ["server.py", *map(str, arguments)]),
+        mock.patch.dict(os.environ, environment),
+        mock.patch.object(server.run, "serve", side_effect=AssertionError("this was to be refused")),
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(errors),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main()
+    return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), printed.getvalue(), errors.getvalue())
 
 
 @pytest.fixture
@@ -91,7 +110,7 @@ def test_every_option_is_also_a_variable(
 
 
 def test_there_is_an_option_for_every_setting() -> None:
-    shown = server_py("run", "--help").stdout
+    shown = command("run", "--help").stdout
     for name in Settings().__dataclass_fields__:
         assert f"--{name.replace('_', '-')}" in shown
         assert any(f"KINDLING_{name.upper()}" in variables for _, variables, _ in CHOICES)
@@ -114,12 +133,12 @@ def test_a_directory_is_found_from_where_the_person_stands(
 
 @pytest.mark.parametrize("option", ["--help", "-h"])
 def test_help_says_what_there_is(option: str) -> None:
-    shown = server_py(option)
+    shown = command(option)
     assert shown.returncode == 0
     for word in ("Usage: server.py", "run", "test", "--version"):
         assert word in shown.stdout
     assert shown.stderr == ""
-    of_run = server_py("run", option)
+    of_run = command("run", option)
     assert of_run.returncode == 0
     for word in ("127.0.0.1", "5001", "(data)", "default: info", "--reload / --no-reload"):
         assert word in re.sub(r"\s+", " ", of_run.stdout)
@@ -148,7 +167,6 @@ def test_the_version_is_that_of_the_project() -> None:
         ([], {"KINDLING_RELOAD": "maybe"}, ["--reload", "maybe"]),
         ([], {"KINDLING_OPEN": "maybe"}, ["--open", "maybe"]),
         ([], {"KINDLING_LOG_LEVEL": "loud"}, ["--log-level", "loud"]),
-        ([], {"KINDLING_HOST": "example.com"}, ["example.com"]),
         (["--data", ROOT / "pyproject.toml"], {}, ["--data", "pyproject.toml", "file"]),
         ([], {"KINDLING_DATA": str(ROOT / "pyproject.toml")}, ["--data", "pyproject.toml"]),
     ],
@@ -157,13 +175,19 @@ def test_the_version_is_that_of_the_project() -> None:
 def test_what_cannot_be_used_is_one_line_that_says_so(
     arguments: list[str], environment: dict[str, str], words: list[str]
 ) -> None:
-    ended = server_py(*arguments, **environment)
-    assert ended.returncode == 2
-    assert ended.stdout == ""
+    is_refused(command(*arguments, **environment), *words)
+
+
+def is_refused(ended: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert (ended.returncode, ended.stdout) == (2, "")
     (line,) = ended.stderr.splitlines()
     assert line.startswith("server.py: ")
     for word in words:
         assert word in line
+
+
+def test_an_address_that_is_none_of_this_machine_is_one_line_that_says_so() -> None:
+    is_refused(server_py(KINDLING_HOST="example.com"), "example.com")
 
 
 @pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
@@ -176,10 +200,7 @@ def test_a_port_that_is_taken_is_one_line_that_says_so(family: socket.AddressFam
         taken.listen()
         port = taken.getsockname()[1]
         ended = server_py("--host", host, "--port", port)
-    assert (ended.returncode, ended.stdout) == (2, "")
-    (line,) = ended.stderr.splitlines()
-    assert f"Port {port} is in use" in line
-    assert "--port" in line
+    is_refused(ended, f"Port {port} is in use", "--port")
 
 
 @pytest.mark.parametrize("place", ["file/data", "locked/data"])
@@ -212,34 +233,31 @@ def test_the_token_is_shown_with_its_link_and_kept(tmp_path: Path) -> None:
     token = (tmp_path / "data" / "token").read_text()
     assert shown.returncode == 0
     assert shown.stdout.endswith(f" https://tasks.test:8000/sign-in?token={token}\n")
-    again = server_py("token", KINDLING_DATA=str(tmp_path / "data"), KINDLING_HOST="fd00::2", KINDLING_PORT="81")
+    again = command("token", KINDLING_DATA=str(tmp_path / "data"), KINDLING_HOST="fd00::2", KINDLING_PORT="81")
     assert again.stdout.endswith(f" http://[fd00::2]:81/sign-in?token={token}\n")
 
 
 def test_the_link_is_for_other_machines(tmp_path: Path) -> None:
-    shown = server_py("token", "--data", tmp_path)
+    shown = command("token", "--data", tmp_path)
     assert not re.search(r"//(localhost|127\.|0\.0\.0\.0|\[::)", shown.stdout)
 
 
 def test_a_new_token_is_asked_for(tmp_path: Path) -> None:
-    tokens = [server_py("token", "--data", tmp_path, *more).stdout[-33:] for more in ([], [], ["--new"], [])]
+    tokens = [command("token", "--data", tmp_path, *more).stdout[-33:] for more in ([], [], ["--new"], [])]
     assert tokens[0] == tokens[1] != tokens[2] == tokens[3]
 
 
 def test_a_token_that_cannot_be_kept_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    ended = server_py("token", "--data", tmp_path / "file" / "data")
-    assert ended.returncode == 2
-    (line,) = ended.stderr.splitlines()
-    assert str(tmp_path / "file" / "data") in line
+    is_refused(command("token", "--data", tmp_path / "file" / "data"), str(tmp_path / "file" / "data"))
 
 
 def test_backup_and_restore_find_the_directory_as_run_does(tmp_path: Path) -> None:
-    for command in (["backup"], ["restore", str(ROOT / "LICENSE")]):
-        ended = server_py(*command, KINDLING_DATA=str(tmp_path / "none"))
+    for arguments in (["backup"], ["restore", str(ROOT / "LICENSE")]):
+        ended = command(*arguments, KINDLING_DATA=str(tmp_path / "none"))
         assert (ended.returncode, ended.stdout) == (1, "")
         (line,) = ended.stderr.splitlines()
-        assert str({"backup": tmp_path / "none", "restore": ROOT / "LICENSE"}[command[0]]) in line
+        assert str({"backup": tmp_path / "none", "restore": ROOT / "LICENSE"}[arguments[0]]) in line
 
 
 @pytest.mark.parametrize(
@@ -254,7 +272,7 @@ def test_backup_and_restore_find_the_directory_as_run_does(tmp_path: Path) -> No
     ids=" ".join,
 )
 def test_what_a_command_cannot_use_is_one_line_and_nothing_is_made(tmp_path: Path, arguments: list[str]) -> None:
-    ended = server_py(*arguments, "--data", tmp_path / "data", cwd=tmp_path)
+    ended = command(*arguments, "--data", tmp_path / "data", cwd=tmp_path)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert len(ended.stderr.splitlines()) == 1
     assert not (tmp_path / "data").exists()

@@ -18,7 +18,7 @@ import pytest
 from server import doctor
 from server.doctor import Finding
 from tests.conftest import ROOT, Server
-from tests.server.test_cli import server_py
+from tests.server.test_cli import command, server_py
 
 IN_LOCK = importlib.metadata.version("click")
 
@@ -59,7 +59,7 @@ def test_all_is_well_beside_a_running_server(server: Server, path_with_chromium:
 
 
 def test_before_the_first_start_all_is_well_and_nothing_is_made(tmp_path: Path, path_with_chromium: str) -> None:
-    looked = server_py("doctor", "--data", tmp_path / "data", "--port", 0, PATH=path_with_chromium)
+    looked = command("doctor", "--data", tmp_path / "data", "--port", 0, PATH=path_with_chromium)
     assert (looked.returncode, looked.stderr) == (0, "")
     assert not (tmp_path / "data").exists()
 
@@ -70,7 +70,7 @@ def test_what_is_not_well_is_said_with_what_to_do(tmp_path: Path, path_with_chro
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         threading.Thread(target=lambda: [taken.accept()[0].close() for _ in range(2)], daemon=True).start()
-        looked = server_py("doctor", "--data", tmp_path / "data", "--port", port, PATH=path_with_chromium)
+        looked = command("doctor", "--data", tmp_path / "data", "--port", port, PATH=path_with_chromium)
     assert (looked.returncode, looked.stderr) == (1, "")
     wrong = [line for line in looked.stdout.splitlines() if not line.startswith("ok ")]
     assert len(wrong) == 3

@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
@@ -262,7 +262,6 @@ COOKIES = [
 ]
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.lists(st.sampled_from(COOKIES), max_size=3).map(";".join), max_size=2), max_size=6))
 def test_cookies_name_the_same_person_to_the_cache_as_to_the_app(requests: list[list[str]]) -> None:
     """However cookies are doubled, spaced, quoted or split into several headers."""
@@ -480,7 +479,6 @@ STEPS = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(STEPS, max_size=60), st.sampled_from([0, 2500, 10**6]))
 def test_no_answer_is_older_than_the_last_commit_before_its_question(steps: list[tuple[Any, ...]], limit: int) -> None:
     """Whatever the order of commits, questions and the steps of renderings under way, whoever asks for what."""

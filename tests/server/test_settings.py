@@ -67,7 +67,6 @@ def test_the_environment_of_others_is_left_alone() -> None:
     assert Settings.from_environment({"PORT": "80", "HOST": "0.0.0.0", "kindling_port": "80"}) == Settings()
 
 
-@hypothesis.settings(deadline=None)
 @hypothesis.given(
     st.sampled_from(["127.0.0.1", "localhost", "::1", "127.8.9.1"]),
     st.integers(0, 65535),

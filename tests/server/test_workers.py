@@ -103,12 +103,12 @@ class Supervised:
     def connect(self) -> socket.socket:
         """A connection that stays open."""
         host, _, port = self.url.removeprefix("http://").partition(":")
-        return socket.create_connection((host, int(port)), timeout=10)
+        return socket.create_connection((host, int(port)), timeout=60)
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal to the supervisor and wait; the exit code."""
         self.process.send_signal(how)
-        code = self.process.wait(10)
+        code = self.process.wait(60)
         assert self.process.stdout is not None
         self.process.stdout.close()
         return code
@@ -129,17 +129,25 @@ def supervised(tmp_path: Path) -> Iterator[Callable[[int], Supervised]]:
             each.end()
 
 
-def until(happened: Callable[[], bool], what: str, seconds: float = 20) -> float:
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
+    """A supervisor with two workers, for all the tests after which there are two again."""
+    running = Supervised(tmp_path_factory.mktemp("two"), 2)
+    yield running
+    assert running.end() == 0
+
+
+def until(happened: Callable[[], bool], what: str, seconds: float = 60) -> float:
     """Wait for something to happen; how long that took, in seconds."""
     began = time.monotonic()
     while not happened():
         assert time.monotonic() - began < seconds, what
-        time.sleep(0.02)
+        time.sleep(0.05)
     return time.monotonic() - began
 
 
-def test_a_worker_that_is_killed_comes_back_with_no_failed_request(supervised: Callable[[int], Supervised]) -> None:
-    running = supervised(3)
+def test_a_worker_that_is_killed_comes_back_with_no_failed_request(two: Supervised) -> None:
+    running = two
     killed = min(running.pids())
     failures: list[str] = []
     cut_off: list[int] = []
@@ -149,7 +157,7 @@ def test_a_worker_that_is_killed_comes_back_with_no_failed_request(supervised: C
         with httpx.Client(headers=ONCE) as client:
             while not ending.is_set():
                 try:
-                    answer = client.get(f"{running.url}/pid", timeout=10)
+                    answer = client.get(f"{running.url}/pid", timeout=60)
                     if answer.status_code != 200:
                         failures.append(answer.text)
                 except (httpx.ReadError, httpx.RemoteProtocolError):
@@ -163,8 +171,8 @@ def test_a_worker_that_is_killed_comes_back_with_no_failed_request(supervised: C
         thread.start()
     try:
         os.kill(killed, signal.SIGKILL)
-        until(lambda: killed not in running.pids() and len(running.pids()) == 3, "another process takes its place")
-        until(lambda: len(running.answering()) == 3, "it answers")
+        until(lambda: killed not in running.pids() and len(running.pids()) == 2, "another process takes its place")
+        until(lambda: len(running.answering()) == 2, "it answers")
     finally:
         ending.set()
         for thread in asking:
@@ -184,20 +192,19 @@ def test_a_worker_whose_loop_hangs_is_replaced_and_says_where(
     before = running.pids()
     with running.connect() as connection:
         connection.sendall(f"GET /{how} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        took = until(lambda: len(before & running.pids()) == 1 and len(running.pids()) == 2, "it is replaced", 20)
+        took = until(lambda: len(before & running.pids()) == 1 and len(running.pids()) == 2, "it is replaced")
     print(f"replaced after {took:.1f} s")
     assert took < 15
     until(lambda: len(running.answering()) == 2, "the new one answers")
     assert f"in {how}" in running.log.read_text()
 
 
-def test_connections_are_spread_over_the_workers(supervised: Callable[[int], Supervised]) -> None:
+def test_connections_are_spread_over_the_workers(two: Supervised) -> None:
     if sys.platform != "linux":
         pytest.skip("only Linux spreads connections over the sockets of one address")
-    running = supervised(2)
-    connections = [running.connect() for _ in range(200)]
+    connections = [two.connect() for _ in range(200)]
     try:
-        shares = dict.fromkeys(running.pids(), 0)
+        shares = dict.fromkeys(two.pids(), 0)
         until(lambda: _count(shares) >= 200, "all are accepted")
     finally:
         for connection in connections:
@@ -212,12 +219,12 @@ def _count(shares: dict[int, int]) -> int:
     return sum(shares.values())
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_ends_all_and_lets_requests_end(supervised: Callable[[int], Supervised], how: signal.Signals) -> None:
     running = supervised(2)
     pids = running.pids()
     answers: list[str] = []
-    asking = threading.Thread(target=lambda: answers.append(httpx.get(f"{running.url}/slow", timeout=10).text))
+    asking = threading.Thread(target=lambda: answers.append(httpx.get(f"{running.url}/slow", timeout=60).text))
     asking.start()
     until(lambda: any(_count({pid: 0}) for pid in pids), "the request has come")
     began = time.monotonic()
@@ -236,7 +243,7 @@ def test_a_websocket_is_told_that_the_server_starts_again(supervised: Callable[[
     with connect(running.url.replace("http", "ws") + "/listen") as websocket:
         assert running.end() == 0
         with pytest.raises(Exception, match="1012"):
-            websocket.recv(timeout=10)
+            websocket.recv(timeout=60)
 
 
 def test_workers_end_when_their_supervisor_is_killed(supervised: Callable[[int], Supervised]) -> None:
@@ -246,19 +253,18 @@ def test_workers_end_when_their_supervisor_is_killed(supervised: Callable[[int],
     until(lambda: not any(psutil.pid_exists(pid) for pid in pids), "no worker is left")
 
 
-def test_new_workers_take_over_at_sighup(supervised: Callable[[int], Supervised]) -> None:
-    running = supervised(2)
-    before = running.pids()
-    running.process.send_signal(signal.SIGHUP)
-    until(lambda: not before & running.pids() and len(running.pids()) == 2, "both are new")
-    assert len(running.answering()) == 2
+def test_new_workers_take_over_at_sighup(two: Supervised) -> None:
+    before = two.pids()
+    two.process.send_signal(signal.SIGHUP)
+    until(lambda: not before & two.pids() and len(two.pids()) == 2, "both are new")
+    until(lambda: len(two.answering()) == 2, "both answer")
 
 
 def test_an_app_that_cannot_start_any_more_stops_all_with_the_reason(supervised: Callable[[int], Supervised]) -> None:
     running = supervised(2)
     (running.directory / "broken").touch()
     os.kill(min(running.pids()), signal.SIGKILL)
-    assert running.process.wait(10) == 1
+    assert running.process.wait(60) == 1
     log = running.log.read_text()
     assert "the app cannot start" in log
     assert log.count("could not start the app") == 1
@@ -275,43 +281,23 @@ def test_an_app_that_cannot_start_at_all_says_so_once(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )
     assert ended.returncode == 1
     assert ended.stderr.count("the app cannot start") == 1
     assert "Traceback" not in ended.stderr
 
 
-def test_the_place_of_a_second_server_is_not_shared_by_mistake(supervised: Callable[[int], Supervised]) -> None:
+def test_the_place_of_a_second_server_is_not_shared_by_mistake(two: Supervised) -> None:
     """Sockets that share an address would let it in, and half of the requests would go there."""
-    running = supervised(2)
-    port = running.url.rpartition(":")[2]
+    port = two.url.rpartition(":")[2]
     for workers in ("1", "2"):
         ended = subprocess.run(
             [sys.executable, ROOT / "server.py", "--no-open", "--port", port, "--workers", workers],
-            env={**os.environ, "KINDLING_DATA": str(running.directory / "data")},
+            env={**os.environ, "KINDLING_DATA": str(two.directory / "data")},
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=60,
         )
         assert (ended.returncode, ended.stdout) == (2, "")
         assert f"Port {port} is in use" in ended.stderr
-
-
-def test_health_is_the_same_from_every_worker(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, ROOT / "server.py", "--no-open", "--port", "0", "--workers", "2", "--data", tmp_path / "data"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        found = re.search(r"http://\S+", process.stdout.readline())
-        assert found
-        with httpx.Client(base_url=found[0], headers=ONCE) as client:
-            for _ in range(8):
-                assert client.get("/healthz", timeout=20).json()["status"] == "ok"
-    finally:
-        process.terminate()
-        assert process.wait(10) == 0
-        process.stdout.close()

@@ -14,13 +14,11 @@ import html5lib
 import pytest
 from fasthtml.common import NotStr, to_xml
 from fasthtml.common import Safe as FastHTMLSafe
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from templates import tags
 from templates.tags import Br, Button, Div, Fragment, Html, HxPartial, Input, P, Safe, Span, Textarea, outline, raw, tag
-
-quick = settings(max_examples=100, deadline=None)
 
 
 class Node(NamedTuple):
@@ -190,21 +188,18 @@ def _normal(element: Element) -> Any:
     return element.tag, dict(element.attrib), [each for each in inside if each != ""]
 
 
-@quick
 @given(tree)
 def test_a_tree_is_the_same_document_as_with_fasthtml(model: Any) -> None:
     """Whatever the tags, attributes, text and nesting: the same elements come out."""
     assert dom(Div(ours(model))) == dom(to_xml(fasthtml.Div(theirs(model)), indent=False))
 
 
-@quick
 @given(st.sampled_from(INLINE + BLOCK + EMPTY + TEXT_ONLY), attributes)
 def test_attributes_are_the_same_as_with_fasthtml(name: str, given: dict[str, Any]) -> None:
     """Names, None, False, True, numbers, lists and dicts, and the name that a control takes from its id."""
     assert dom(ours(Node(name, given, []))) == dom(to_xml(theirs(Node(name, given, [])), indent=False))
 
 
-@quick
 @given(attributes)
 @example({"hx_target": "", "hx_vals": 0, "hx_get": "", "cls": '"', "hidden": True, "title": False, "_": "&"})
 def test_the_same_attributes_are_the_same_bytes_each_time(given: dict[str, Any]) -> None:
@@ -251,14 +246,12 @@ plain_tree = st.recursive(
 )
 
 
-@quick
 @given(plain_tree)
 def test_text_and_attributes_come_back_exactly(model: Any) -> None:
     """The parser finds the elements, texts and values that went in, and no more."""
     assert dom(Div(ours(model))) == ("DOCUMENT_FRAGMENT", {}, [("div", {}, _joined([_expected(model)]))])
 
 
-@quick
 @given(exact_text)
 @example("\n\nx")
 def test_the_text_of_a_textarea_comes_back_exactly(words: str) -> None:
