@@ -116,17 +116,23 @@ class GivingServer(uvicorn.Server):
             self._do_what_is_told()
 
     async def on_tick(self, counter: int) -> bool:
-        """Once a second, say what had to be imported here, for those that come; called ten times a second.
+        """Once a second, say what had to be imported; called ten times a second.
 
         Not in the first second, which belongs to who waits for the first page.
         """
-        if counter % 10 == 9 and len(sys.modules) != self._modules:
-            self._modules = len(sys.modules)
-            new = lessons(self._known)
-            self._known.update(new)
-            if new:
-                _say(self._pipe, LEARN, new)
+        if counter % 10 == 9:
+            self._teach()
         return await super().on_tick(counter)
+
+    def _teach(self) -> None:
+        """Say what had to be imported here, for those that come."""
+        if len(sys.modules) == self._modules:
+            return
+        self._modules = len(sys.modules)
+        new = lessons(self._known)
+        self._known.update(new)
+        if new:
+            _say(self._pipe, LEARN, new)
 
     def hear(self) -> None:
         """Do what is told, until nobody is there to tell."""
@@ -183,6 +189,7 @@ class GivingServer(uvicorn.Server):
         for _ in range(ACCEPTING_TURNS):
             self._pass_on()
             await asyncio.sleep(0)
+        self._teach()
 
     def _pass_on(self) -> None:
         for connection in list(self.server_state.connections):
