@@ -23,7 +23,7 @@ from app.migrations import migrations
 from tests.conftest import Server
 from tests.server.test_cli import command, server_py
 
-LISTED = "Rows: 0 in completions, 0 in deletions, 0 in imported_tasks, 0 in imports, 0 in presence, 0 in sessions"
+LISTED = "Rows: 0 in completions, 0 in deletions, 0 in imported_rows, 0 in imports, 0 in presence, 0 in sessions"
 
 
 @pytest.fixture
