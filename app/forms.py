@@ -116,6 +116,13 @@ def optional(read: Reader) -> Reader:
     return read_if_any
 
 
+def conflict(noun: str, label: str, name: str) -> str:
+    """Says that what a form would change was changed by someone else since it was opened."""
+    return (
+        f"This {noun} was changed in the meantime; its {label} is now “{name}”. Save again to put yours in its place."
+    )
+
+
 def _filled(text: str, label: str) -> str:
     if not text.strip():
         raise InputError(f"“{label}” is missing.")

@@ -28,6 +28,8 @@ PIECE_BYTES = 256 * 1024
 # Progress is a committed row, written at most four times a second.
 PROGRESS_SECONDS = 0.25
 UNDO_ROWS = 1000
+# Where uploaded files wait, beside the file of the data.
+UPLOADS = "uploads"
 _jobs: set[asyncio.Task[None]] = set()
 
 
@@ -51,7 +53,7 @@ async def end_all() -> None:
 
 def upload_path(id: int) -> Path:
     """Where the uploaded file of an import lies until it is done with."""
-    return db.path.parent / "uploads" / str(id)
+    return db.path.parent / UPLOADS / str(id)
 
 
 async def check(id: int) -> None:

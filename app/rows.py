@@ -21,6 +21,11 @@ def gone(noun: str) -> HTTPException:
     return HTTPException(404, f"This {noun} is gone: it was deleted, here or by another program.")
 
 
+def cannot_restore(noun: str) -> HTTPException:
+    """The answer where there is nothing to bring back."""
+    return HTTPException(404, f"This {noun} was not deleted, or too long ago to bring it back.")
+
+
 def insert(connection: Connection, table: str, columns: Mapping[str, Any]) -> int:
     """Add a row; its id."""
     names = ", ".join(columns)

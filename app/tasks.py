@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
 from fasthtml.core import APIRouter
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -167,11 +166,7 @@ async def change_task(request: Request, id: int) -> Any:
     except InputError as error:
         return again(str(error), 422)
     if form.get("updated_at", task.updated_at) != task.updated_at:
-        return again(
-            f"This task was changed in the meantime; its title is now “{task.title}”. "
-            "Save again to put yours in its place.",
-            409,
-        )
+        return again(forms.conflict("task", "title", task.title), 409)
     await db.write(lambda connection: rows.update(connection, "tasks", "task", id, changes))
     if not wants_fragment(request):
         return RedirectResponse(f"/tasks/{id}" if "title" in form else back(request, AREA), 303)
@@ -194,7 +189,7 @@ async def delete_task(request: Request, id: int) -> Any:
 async def restore_task(request: Request, id: int) -> Any:
     """Undo a deletion: the task comes back whole."""
     if not await db.write(lambda connection: restore(connection, id)):
-        raise HTTPException(404, "This task was not deleted, or too long ago to bring it back.")
+        raise rows.cannot_restore("task")
     if not wants_fragment(request):
         return RedirectResponse(AREA, 303)
     parts = (

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # What the app itself does for a command, by its import path, as server/run.py names the app.
 BACKUPS = "app.backups"
 CHECKS = "app.checks"
+REMOVALS = "app.removals"
 
 
 def main() -> None:
@@ -165,6 +167,48 @@ def _tell(command: str, *arguments: Any) -> None:
     except backups.UnusableDatabase as error:
         click.echo(f"server.py: {error}", err=True)
         sys.exit(1)
+
+
+@commands.command()
+@click.argument("name")
+@click.argument("fields", nargs=-1)
+@click.option("--plural", default="", help="What many are called, where English would have it otherwise.")
+def new(name: str, fields: tuple[str, ...], plural: str) -> None:
+    """Write a feature, such as: new recipe title:str minutes:int cooked:date? tags:text.
+
+    FIELDS are NAME:TYPE with one of the types str, text, int, float, bool, date; a question mark after the type says
+    that a field may be left empty. The first str is what a list shows.
+    """
+    from server.features import new  # Only here.
+
+    _edit(lambda: new(ROOT, name, fields, plural))
+
+
+@commands.command()
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Also what was edited since.")
+@click.option("--data", **DATA)
+def drop(name: str, force: bool, data: Path) -> None:
+    """Take a feature that `new` has written out of the code and, after a backup, of the data."""
+    from server.features import drop  # Only here.
+
+    removals = importlib.import_module(REMOVALS)
+    try:
+        _edit(lambda: drop(ROOT, name, lambda table: removals.taken_out(data, table), force))
+    except removals.UnusableDatabase as error:
+        click.echo(f"server.py: {error}", err=True)
+        sys.exit(1)
+
+
+def _edit(edit: Callable[[], str]) -> None:
+    """Say what was edited."""
+    from server.changes import EditError
+
+    try:
+        click.echo(edit())
+    except EditError as error:
+        click.echo(f"server.py: {error}", err=True)
+        sys.exit(2)
 
 
 @commands.command()

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import cache
 from typing import TYPE_CHECKING
 
-from templates.tags import Dd, Div, Dt, P, Safe, Time, raw
+from templates.tags import H2, Dd, Div, Dt, P, Safe, Section, Time, raw
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -57,6 +57,11 @@ def text(markdown: str, empty: str = "") -> Safe | None:
     if markdown.strip():
         return Div(raw(_markdown().render(markdown)), cls="notes")
     return P(empty, cls="quiet") if empty else None
+
+
+def section(name: str, markdown: str) -> Safe | None:
+    """A longer text under its name; nothing where there is none."""
+    return Section(H2(name), text(markdown)) if markdown.strip() else None
 
 
 @cache

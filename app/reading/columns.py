@@ -36,21 +36,19 @@ class Places:
 def matched(kind: Kind, names: Iterable[str], chosen: Mapping[str, str | None] = {}) -> dict[str, str]:
     """The field of each column that has one: as chosen (None: no column), and by its name for every other field.
 
-    Names are compared without case, spaces and punctuation. A column goes to the first field that wants it.
+    Names are compared without case, spaces and punctuation. A column goes to the field of its
+    name, else to the first that wants it.
     """
     columns = {name: _plain(name) for name in names}
     fields: dict[str, str] = {}
     for field, name in chosen.items():
         if name in columns:
             fields.setdefault(name, field)
+    for name in (each.name for each in (*kind.fields, *TIMES) if each.name not in chosen):
+        _take(fields, columns, name, [_plain(name)])
     for each in (*kind.fields, *TIMES):
-        if each.name in chosen:
-            continue
-        for wanted in (_plain(each.name), *each.names.split()):
-            column = next((name for name, plain in columns.items() if plain == wanted and name not in fields), None)
-            if column is not None:
-                fields[column] = each.name
-                break
+        if each.name not in chosen and each.name not in fields.values():
+            _take(fields, columns, each.name, each.names.split())
     return fields
 
 
@@ -94,6 +92,15 @@ def harmless(cell: str) -> str:
 def restored(cell: str) -> str:
     """The cell that `harmless` was given."""
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
+
+
+def _take(fields: dict[str, str], columns: Mapping[str, str], field: str, wanted: Iterable[str]) -> None:
+    """Give a field the first column of a wanted name that no other field has."""
+    for word in wanted:
+        column = next((name for name, plain in columns.items() if plain == word and name not in fields), None)
+        if column is not None:
+            fields[column] = field
+            return
 
 
 @cache
