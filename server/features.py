@@ -11,7 +11,7 @@ import re
 import sqlite3
 import sys
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
@@ -298,12 +298,7 @@ def _check_unedited(root: Path, feature: Feature, made: dict[Path, str]) -> None
     migrations = (root / MIGRATIONS).read_text()
     if specimen.migration(root, feature) not in migrations:
         edited.append(f"create_{feature.plural} in {MIGRATIONS}")
-    others = [
-        f"{path.relative_to(root)}"
-        for room in ("app", "templates")
-        for path in sorted((root / room).rglob("*.py"))
-        if path not in made and re.search(rf"\b{feature.plural}\b", _rest(path, root, feature))
-    ]
+    others = [str(path.relative_to(root)) for path in _others(root, feature, made)]
     if edited:
         raise EditError(
             f"Edited since it was made: {', '.join(edited)}. Nothing was changed. Commit it if you want to keep "
@@ -316,12 +311,13 @@ def _check_unedited(root: Path, feature: Feature, made: dict[Path, str]) -> None
         )
 
 
-def _rest(path: Path, root: Path, feature: Feature) -> str:
-    """What a file says beside what `new` has put there."""
-    text = path.read_text()
-    if path.relative_to(root) in (MAIN, LAYOUT, MIGRATIONS):
-        return _without(root, feature)[path]
-    return text
+def _others(root: Path, feature: Feature, made: Iterable[Path]) -> Iterator[Path]:
+    """The files that need the feature although they are not of it."""
+    shared = _without(root, feature)
+    for path in sorted({*(root / "app").rglob("*.py"), *(root / "templates").rglob("*.py")} - set(made)):
+        names = r"\b" if path in shared else r"(?:import .*\b|[./])"
+        if re.search(rf"{names}{feature.plural}\b", shared.get(path) or path.read_text()):
+            yield path
 
 
 def _put(files: "dict[Path, str] | dict[Path, None]") -> None:
