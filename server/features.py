@@ -20,7 +20,7 @@ from server.changes import EditError, check_committed, put
 from server.specimen import TYPES, Feature, Field, capitalized, in_words
 
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-LONGEST_NAME = 24
+LONGEST_NAME = 20
 RESERVED = {
     "id",
     "created_at",

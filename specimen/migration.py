@@ -24,7 +24,7 @@ def create_museum_pieces(db: Database) -> None:
             is_fragile INTEGER NOT NULL DEFAULT 0 CHECK (is_fragile IN (0, 1)),
             is_genuine INTEGER CHECK (is_genuine IN (0, 1)),
             found_on TEXT NOT NULL CHECK (found_on IS date(found_on, '+0 days')),
-            shown_on TEXT CHECK (shown_on IS NULL OR shown_on IS date(shown_on, '+0 days')),
+            shown_on TEXT CHECK (shown_on IS date(shown_on, '+0 days')),
             created_at TEXT NOT NULL DEFAULT ({NOW}),
             updated_at TEXT NOT NULL DEFAULT ({NOW})
         )
@@ -57,4 +57,5 @@ def create_museum_pieces(db: Database) -> None:
         "whole_story",
         "side_note",
     ]
-    db.table("museum_pieces").enable_fts(searched, create_triggers=True, tokenize="unicode61 remove_diacritics 2")
+    words = "unicode61 remove_diacritics 2"
+    db.table("museum_pieces").enable_fts(searched, create_triggers=True, tokenize=words)

@@ -1,5 +1,6 @@
 """What forms are made of: a field for each type of value, the frame of an edit form, and what is said in it."""
 
+from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from templates.lists import IN_DETAIL
@@ -26,12 +27,15 @@ from templates.tags import (
 
 LINE_LENGTH = 1000
 
+# What was typed into the fields of a form, or is to stand in them.
+Given = Mapping[str, str]
 
-def line(name: str, label: str, value: str, *, required: bool = False, focus: bool = False) -> Safe:
+
+def line(name: str, label: str, given: Given, *, required: bool = False, focus: bool = False) -> Safe:
     """A field for one line of text."""
     field = Input(
         name=name,
-        value=value,
+        value=given.get(name, ""),
         required=required,
         maxlength=LINE_LENGTH,
         autocomplete="off",
@@ -40,42 +44,44 @@ def line(name: str, label: str, value: str, *, required: bool = False, focus: bo
     return Label(label, field)
 
 
-def text(name: str, label: str, value: str, *, required: bool = False) -> Safe:
+def text(name: str, label: str, given: Given, *, required: bool = False) -> Safe:
     """A field for a text in Markdown."""
     hint = Span("Markdown works here", cls="quiet")
-    return Label(Span(label, " ", hint), Textarea(value, name=name, rows=6, required=required), cls="wide")
+    return Label(
+        Span(label, " ", hint), Textarea(given.get(name, ""), name=name, rows=6, required=required), cls="wide"
+    )
 
 
-def whole_number(name: str, label: str, value: str, *, required: bool = False) -> Safe:
+def whole_number(name: str, label: str, given: Given, *, required: bool = False) -> Safe:
     """A field for a whole number."""
-    return _number(name, label, value, required, step="1", inputmode="numeric")
+    return _number(name, label, given, required, step="1", inputmode="numeric")
 
 
-def number(name: str, label: str, value: str, *, required: bool = False) -> Safe:
+def number(name: str, label: str, given: Given, *, required: bool = False) -> Safe:
     """A field for a number with a decimal point."""
-    return _number(name, label, value, required, step="any", inputmode="decimal")
+    return _number(name, label, given, required, step="any", inputmode="decimal")
 
 
-def day(name: str, label: str, value: str, *, required: bool = False) -> Safe:
+def day(name: str, label: str, given: Given, *, required: bool = False) -> Safe:
     """A field for a date."""
-    return Label(label, Input(type="date", name=name, value=value, required=required))
+    return Label(label, Input(type="date", name=name, value=given.get(name, ""), required=required))
 
 
-def tick(name: str, label: str, value: str) -> Safe:
+def tick(name: str, label: str, given: Given) -> Safe:
     """A field that is yes or no."""
     # A browser sends no box that is not ticked: then the hidden field says no.
     return Label(
         Input(type="hidden", name=name, value="0"),
-        Input(type="checkbox", name=name, value="1", checked=value == "1"),
+        Input(type="checkbox", name=name, value="1", checked=given.get(name) == "1"),
         label,
         cls="tick",
     )
 
 
-def answer(name: str, label: str, value: str) -> Safe:
+def answer(name: str, label: str, given: Given) -> Safe:
     """A field that is yes, no, or not known."""
     answers = {"": "–", "1": "Yes", "0": "No"}
-    options = [Option(words, value=each, selected=each == value) for each, words in answers.items()]
+    options = [Option(words, value=each, selected=each == given.get(name, "")) for each, words in answers.items()]
     return Label(label, Select(options, name=name))
 
 
@@ -144,5 +150,5 @@ def form_error(message: str) -> Safe | None:
     return P(message, cls="form-error", role="alert") if message else None
 
 
-def _number(name: str, label: str, value: str, required: bool, **attributes: str) -> Safe:
-    return Label(label, Input(type="number", name=name, value=value, required=required, **attributes))
+def _number(name: str, label: str, given: Given, required: bool, **attributes: str) -> Safe:
+    return Label(label, Input(type="number", name=name, value=given.get(name, ""), required=required, **attributes))

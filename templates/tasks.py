@@ -245,9 +245,9 @@ def task_detail(task: Task, today: date, zone: tzinfo | None) -> Safe:
 def edit_form(id: int, given: TaskInput, place: str) -> Safe:
     """The form for a task, in its row (`place` list) or on its page (`place` detail)."""
     return forms.edit_form(
-        forms.line("title", "Title", given.title, required=True, focus=True),
-        forms.day("due", "Due", given.due),
-        forms.text("notes", "Notes", given.notes),
+        forms.line("title", "Title", given._asdict(), required=True, focus=True),
+        forms.day("due", "Due", given._asdict()),
+        forms.text("notes", "Notes", given._asdict()),
         id=f"task-{id}",
         address=f"{AREA}/{id}",
         since=given.updated_at,

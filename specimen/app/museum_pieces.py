@@ -138,20 +138,21 @@ async def add_museum_piece(request: Request) -> Any:
 @fragment
 async def show_museum_piece(request: Request, id: int) -> Safe:
     """One museum piece; in its row where `in=list` says so."""
-    museum_piece = museum_piece_of(id)
+    record = museum_piece_of(id)
     if wants_fragment(request) and request.query_params.get("in") == "list":
-        return show.museum_piece_row(museum_piece, today())
-    return answer(request, museum_piece.short_name, show.museum_piece_detail(museum_piece, today(), zone()), AREA)
+        return show.museum_piece_row(record, today())
+    detail = show.museum_piece_detail(record, today(), zone())
+    return answer(request, record.short_name, detail, AREA)
 
 
 @rt("/museum_pieces/{id:id}/edit", methods=["get"])
 @fragment
 async def edit_museum_piece(request: Request, id: int) -> Safe:
     """The form for a museum piece."""
-    museum_piece = museum_piece_of(id)
+    record = museum_piece_of(id)
     place = "list" if wants_fragment(request) and request.query_params.get("in") == "list" else "detail"
-    form = show.edit_form(id, as_typed(museum_piece), place)
-    return answer(request, f"Edit {museum_piece.short_name}", form, AREA)
+    form = show.edit_form(id, as_typed(record), place)
+    return answer(request, f"Edit {record.short_name}", form, AREA)
 
 
 @rt("/museum_pieces/{id:id}/changes", methods=["get"])
@@ -174,7 +175,8 @@ async def change_museum_piece(request: Request, id: int) -> Any:
 
     def again(message: str, status: int) -> Response:
         typed = show.edit_form(id, as_typed(before) | form | {"updated_at": before.updated_at}, place, message)
-        return form_again(request, f"Edit {before.short_name}", typed, f"#museum_piece-{id}", status)
+        title = f"Edit {before.short_name}"
+        return form_again(request, title, typed, f"#museum_piece-{id}", status)
 
     try:
         changes = forms.changes_of(form, READERS)
@@ -186,18 +188,19 @@ async def change_museum_piece(request: Request, id: int) -> Any:
     if not wants_fragment(request):
         return RedirectResponse(f"{AREA}/{id}", 303)
     after = museum_piece_of(id)
-    in_list = place == "list"
-    return show.museum_piece_row(after, today()) if in_list else show.museum_piece_detail(after, today(), zone())
+    if place == "list":
+        return show.museum_piece_row(after, today())
+    return show.museum_piece_detail(after, today(), zone())
 
 
 @rt("/museum_pieces/{id:id}", methods=["delete"])
 async def delete_museum_piece(request: Request, id: int) -> Any:
     """Delete a museum piece, and offer it back."""
-    museum_piece = museum_piece_of(id)
+    record = museum_piece_of(id)
     await db.write(lambda connection: rows.set_aside(connection, KIND.table, KIND.deletions, COLUMNS, id))
     if not wants_fragment(request):
         return RedirectResponse(f"{AREA}?deleted={id}", 303)
-    offer = partial("#toasts", "beforeend", show.undo_toast(museum_piece))
+    offer = partial("#toasts", "beforeend", show.undo_toast(record))
     return HTMLResponse(show.deleted_row(id) + offer)
 
 
@@ -208,8 +211,9 @@ async def restore_museum_piece(request: Request, id: int) -> Any:
         raise rows.cannot_restore(KIND.noun)
     if not wants_fragment(request):
         return RedirectResponse(AREA, 303)
+    row = show.museum_piece_row(museum_piece_of(id), today())
     parts = (
-        partial(f"#museum_piece-{id}", "outerHTML", show.museum_piece_row(museum_piece_of(id), today())),
+        partial(f"#museum_piece-{id}", "outerHTML", row),
         partial(f"#deleted-museum_piece-{id}", "delete"),
     )
     return HTMLResponse("".join(parts))
@@ -225,7 +229,8 @@ def museum_pieces_of(query: ListQuery) -> show.MuseumPieceList:
     conditions, parameters = lists.matching(KIND.table, SEARCHED, query.q)
     columns, order = ", ".join(COLUMNS), ORDERS[query.sort]
     found, more, words = lists.rows_of(query, KIND.table, columns, conditions, parameters, order)
-    return show.MuseumPieceList(query, [show.MuseumPiece(*row) for row in found], more, words, today())
+    records = [show.MuseumPiece(*row) for row in found]
+    return show.MuseumPieceList(query, records, more, words, today())
 
 
 def museum_piece_of(id: int) -> show.MuseumPiece:
@@ -236,6 +241,6 @@ def museum_piece_of(id: int) -> show.MuseumPiece:
     return show.MuseumPiece(*found)
 
 
-def as_typed(museum_piece: show.MuseumPiece) -> dict[str, str]:
+def as_typed(record: show.MuseumPiece) -> dict[str, str]:
     """What a form that changes it begins with."""
-    return {name: "" if value is None else str(value) for name, value in museum_piece._asdict().items()}
+    return {name: "" if value is None else str(value) for name, value in record._asdict().items()}

@@ -54,13 +54,13 @@ class MuseumPieceList(NamedTuple):
     today: date
 
 
-def museum_pieces_page(listed: MuseumPieceList, deleted: MuseumPiece | None = None) -> Safe:
+def museum_pieces_page(listed: MuseumPieceList, deleted: MuseumPiece | None) -> Safe:
     """The main page: add, find, list."""
     undo = undo_toast(deleted, fixed=True) if deleted else None
     return Div(
         H1("Museum pieces", cls="visually-hidden"),
         add_form(),
-        lists.filter_form(listed.query, id="museum_pieces", label="Search museum pieces", sorts=SORTS),
+        lists.filter_form(listed.query, id="museum_pieces", label="Search", sorts=SORTS),
         museum_piece_list(listed),
         undo,
         cls="column alone",
@@ -95,7 +95,7 @@ def museum_piece_list(listed: MuseumPieceList) -> Safe:
     """The list itself: the fragment of `GET /museum_pieces`."""
     otherwise = (
         P("No museum pieces yet.", cls="empty-title"),
-        P("Add the first one above, or ", A("bring them from a file", href="/imports?kind=museum_pieces"), "."),
+        P("Add the first one above, or ", A("bring a file", href="/imports?kind=museum_pieces"), "."),
     )
     return lists.list_section(
         Div(P(listed.found, cls="found", role="status"), cls="list-head") if listed.found else None,
@@ -104,24 +104,29 @@ def museum_piece_list(listed: MuseumPieceList) -> Safe:
         label="Museum pieces",
         rows=[museum_piece_row(row, listed.today) for row in listed.rows],
         more=listed.more,
-        empty=lists.empty(listed.query, id="museum_pieces", label="Museum pieces", otherwise=otherwise),
+        empty=lists.empty(
+            listed.query,
+            id="museum_pieces",
+            label="Museum pieces",
+            otherwise=otherwise,
+        ),
     )
 
 
-def museum_piece_row(museum_piece: MuseumPiece, today: date) -> Safe:
+def museum_piece_row(record: MuseumPiece, today: date) -> Safe:
     """One row of the list; texts are on the page of the museum piece."""
-    name, address = museum_piece.short_name, f"{AREA}/{museum_piece.id}"
+    name, address = record.short_name, f"{AREA}/{record.id}"
     facts: list[tuple[str, object]] = [
-        ("Made by", museum_piece.made_by),
-        ("Lent to", museum_piece.lent_to),
-        ("Piece count", values.number(museum_piece.piece_count)),
-        ("Floor number", values.number(museum_piece.floor_number)),
-        ("Net weight", values.number(museum_piece.net_weight)),
-        ("Full height", values.number(museum_piece.full_height)),
-        ("Is fragile", values.yes_or_no(museum_piece.is_fragile)),
-        ("Is genuine", values.yes_or_no(museum_piece.is_genuine)),
-        ("Found on", values.day(museum_piece.found_on, today)),
-        ("Shown on", values.day(museum_piece.shown_on, today)),
+        ("Made by", record.made_by),
+        ("Lent to", record.lent_to),
+        ("Piece count", values.number(record.piece_count)),
+        ("Floor number", values.number(record.floor_number)),
+        ("Net weight", values.number(record.net_weight)),
+        ("Full height", values.number(record.full_height)),
+        ("Is fragile", values.yes_or_no(record.is_fragile)),
+        ("Is genuine", values.yes_or_no(record.is_genuine)),
+        ("Found on", values.day(record.found_on, today)),
+        ("Shown on", values.day(record.shown_on, today)),
     ]
     return Li(
         Form(
@@ -133,35 +138,35 @@ def museum_piece_row(museum_piece: MuseumPiece, today: date) -> Safe:
             action=address,
             hx_post=address,
         ),
-        id=f"museum_piece-{museum_piece.id}",
+        id=f"museum_piece-{record.id}",
         cls="record",
     )
 
 
-def museum_piece_detail(museum_piece: MuseumPiece, today: date, zone: tzinfo | None) -> Safe:
+def museum_piece_detail(record: MuseumPiece, today: date, zone: tzinfo | None) -> Safe:
     """One museum piece, whole: the fragment of `GET /museum_pieces/{id}`."""
-    address = f"{AREA}/{museum_piece.id}"
+    address = f"{AREA}/{record.id}"
     return live(
         Article,
         P(A("All museum pieces", href=AREA), cls="back"),
-        H1(museum_piece.short_name),
+        H1(record.short_name),
         Dl(
-            values.pair("Made by", museum_piece.made_by),
-            values.pair("Lent to", museum_piece.lent_to or "–"),
-            values.pair("Piece count", values.number(museum_piece.piece_count)),
-            values.pair("Floor number", values.number(museum_piece.floor_number) or "–"),
-            values.pair("Net weight", values.number(museum_piece.net_weight)),
-            values.pair("Full height", values.number(museum_piece.full_height) or "–"),
-            values.pair("Is fragile", values.yes_or_no(museum_piece.is_fragile)),
-            values.pair("Is genuine", values.yes_or_no(museum_piece.is_genuine) or "–"),
-            values.pair("Found on", values.day(museum_piece.found_on, today)),
-            values.pair("Shown on", values.day(museum_piece.shown_on, today) or "–"),
-            values.pair("Added", values.moment(museum_piece.created_at, zone)),
-            values.pair("Changed", values.moment(museum_piece.updated_at, zone)),
+            values.pair("Made by", record.made_by),
+            values.pair("Lent to", record.lent_to or "–"),
+            values.pair("Piece count", values.number(record.piece_count)),
+            values.pair("Floor number", values.number(record.floor_number) or "–"),
+            values.pair("Net weight", values.number(record.net_weight)),
+            values.pair("Full height", values.number(record.full_height) or "–"),
+            values.pair("Is fragile", values.yes_or_no(record.is_fragile)),
+            values.pair("Is genuine", values.yes_or_no(record.is_genuine) or "–"),
+            values.pair("Found on", values.day(record.found_on, today)),
+            values.pair("Shown on", values.day(record.shown_on, today) or "–"),
+            values.pair("Added", values.moment(record.created_at, zone)),
+            values.pair("Changed", values.moment(record.updated_at, zone)),
             cls="facts",
         ),
-        values.section("Whole story", museum_piece.whole_story),
-        values.section("Side note", museum_piece.side_note),
+        values.section("Whole story", record.whole_story),
+        values.section("Side note", record.side_note),
         Div(
             A("Edit", href=f"{address}/edit", hx_get=f"{address}/edit", cls="button primary"),
             Form(
@@ -171,7 +176,7 @@ def museum_piece_detail(museum_piece: MuseumPiece, today: date, zone: tzinfo | N
             ),
             cls="actions",
         ),
-        id=f"museum_piece-{museum_piece.id}",
+        id=f"museum_piece-{record.id}",
         url=address,
         cls="card detail",
         **IN_DETAIL,
@@ -190,31 +195,31 @@ def deleted_row(id: int) -> Safe:
     return lists.deleted_row(f"museum_piece-{id}")
 
 
-def undo_toast(museum_piece: MuseumPiece, *, fixed: bool = False) -> Safe:
+def undo_toast(record: MuseumPiece, *, fixed: bool = False) -> Safe:
     """Says that a museum piece is deleted and brings it back."""
-    id, address = f"museum_piece-{museum_piece.id}", f"{AREA}/{museum_piece.id}"
-    return lists.undo_toast(museum_piece.short_name, id=id, address=address, fixed=fixed)
+    id, address = f"museum_piece-{record.id}", f"{AREA}/{record.id}"
+    return lists.undo_toast(record.short_name, id=id, address=address, fixed=fixed)
 
 
-def added_toast(museum_piece: MuseumPiece) -> Safe:
+def added_toast(record: MuseumPiece) -> Safe:
     """Says that a museum piece was added where the list at hand does not show it."""
-    return lists.added_toast(museum_piece.short_name, address=f"{AREA}/{museum_piece.id}")
+    return lists.added_toast(record.short_name, address=f"{AREA}/{record.id}")
 
 
 def _fields(given: Mapping[str, str], *, focus: bool) -> list[Safe]:
     """The fields of both forms, with what was typed or is there."""
     return [
-        forms.line("short_name", "Short name", given.get("short_name", ""), required=True, focus=focus),
-        forms.line("made_by", "Made by", given.get("made_by", ""), required=True),
-        forms.line("lent_to", "Lent to", given.get("lent_to", "")),
-        forms.text("whole_story", "Whole story", given.get("whole_story", ""), required=True),
-        forms.text("side_note", "Side note", given.get("side_note", "")),
-        forms.whole_number("piece_count", "Piece count", given.get("piece_count", ""), required=True),
-        forms.whole_number("floor_number", "Floor number", given.get("floor_number", "")),
-        forms.number("net_weight", "Net weight", given.get("net_weight", ""), required=True),
-        forms.number("full_height", "Full height", given.get("full_height", "")),
-        forms.tick("is_fragile", "Is fragile", given.get("is_fragile", "")),
-        forms.answer("is_genuine", "Is genuine", given.get("is_genuine", "")),
-        forms.day("found_on", "Found on", given.get("found_on", ""), required=True),
-        forms.day("shown_on", "Shown on", given.get("shown_on", "")),
+        forms.line("short_name", "Short name", given, required=True, focus=focus),
+        forms.line("made_by", "Made by", given, required=True),
+        forms.line("lent_to", "Lent to", given),
+        forms.text("whole_story", "Whole story", given, required=True),
+        forms.text("side_note", "Side note", given),
+        forms.whole_number("piece_count", "Piece count", given, required=True),
+        forms.whole_number("floor_number", "Floor number", given),
+        forms.number("net_weight", "Net weight", given, required=True),
+        forms.number("full_height", "Full height", given),
+        forms.tick("is_fragile", "Is fragile", given),
+        forms.answer("is_genuine", "Is genuine", given),
+        forms.day("found_on", "Found on", given, required=True),
+        forms.day("shown_on", "Shown on", given),
     ]
