@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
+import inflection
+
 from server import specimen
 from server.changes import EditError, check_committed, put
 from server.specimen import TYPES, Feature, Field, capitalized, in_words
@@ -142,15 +144,12 @@ def _check_name(name: str, what: str, example: str) -> None:
 
 def _plural(name: str) -> str:
     """What many are called in English."""
-    import inflect  # Only here: it takes longer to load than the rest of the command.
-
-    engine = inflect.engine()
-    one = engine.singular_noun(name)
-    plural = str(engine.plural_noun(name))
-    if plural == name or (one and engine.plural_noun(one) == name):
-        example = f"name one of them ({one}), or " if one and one != name else ""
+    plural = str(inflection.pluralize(name))
+    if plural == name:
+        one = inflection.singularize(name)
+        instead = f"name one of them ({one}), or " if one != name else ""
         raise EditError(
-            f"“{name}” looks like many already. Nothing was changed. To go on, {example}say what many are called with "
+            f"“{name}” looks like many already. Nothing was changed. To go on, {instead}say what many are called with "
             f"--plural, such as --plural {name}_list."
         )
     return plural
@@ -211,12 +210,12 @@ def _changed(root: Path, feature: Feature) -> dict[Path, str]:
 
 
 def _without(root: Path, feature: Feature) -> dict[Path, str]:
-    """The files that name features, without this one."""
+    """The files that name features, without this one; the migration first, so that no new process makes it again."""
     main = _without_line((root / MAIN).read_text(), IMPORTS, f"    {feature.plural},")
     return {
+        root / MIGRATIONS: _without_migration((root / MIGRATIONS).read_text(), feature),
         root / LAYOUT: _without_line((root / LAYOUT).read_text(), NAVIGATION, _entry(feature)),
         root / MAIN: _without_line(main, FEATURES, f"    {feature.plural},"),
-        root / MIGRATIONS: _without_migration((root / MIGRATIONS).read_text(), feature),
     }
 
 

@@ -41,7 +41,7 @@ def line(name: str, label: str, given: Given, *, required: bool = False, focus: 
         autocomplete="off",
         autofocus=focus,
     )
-    return Label(label, field)
+    return Label(label, field, cls="line")
 
 
 def text(name: str, label: str, given: Given, *, required: bool = False) -> Safe:

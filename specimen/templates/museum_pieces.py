@@ -63,7 +63,7 @@ def museum_pieces_page(listed: MuseumPieceList, deleted: MuseumPiece | None) -> 
         lists.filter_form(listed.query, id="museum_pieces", label="Search", sorts=SORTS),
         museum_piece_list(listed),
         undo,
-        cls="column alone",
+        cls="column",
     )
 
 
