@@ -176,6 +176,7 @@ def _ready(each: Import) -> Safe:
         H2(f"The first {each.kind.plural}"),
         _sample(each.kind, understood["sample"]),
         None if understood.get("own_export") else _mapping(each, columns),
+        _left_out(each, columns),
         _problems(each),
         Div(
             Form(
@@ -262,7 +263,7 @@ def _sample(kind: ImportKind, rows: Sequence[Mapping[str, Any]]) -> Safe:
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "Yes" if value else "No"
-    return "–" if value is None else _shortened(str(value))
+    return "–" if value in (None, "") else _shortened(str(value))
 
 
 def _mapping(each: Import, columns: Sequence[Mapping[str, Any]]) -> Safe:
@@ -293,17 +294,21 @@ def _mapping(each: Import, columns: Sequence[Mapping[str, Any]]) -> Safe:
             action=f"/imports/{each.id}/columns",
         ),
         (
-            P(
-                f"What has no place of its own is kept at the end of the {each.kind.rest}:"
-                if each.kind.rest
-                else "What has no place of its own is left out:"
-            ),
+            P(f"What has no place of its own is kept at the end of the {each.kind.rest}:")
+            if each.kind.rest
+            else P("These have no place:"),
             Ul([Li(Code(column["name"]), _examples(column)) for column in spare]),
         )
         if spare
         else None,
         open=first not in taken,
     )
+
+
+def _left_out(each: Import, columns: Sequence[Mapping[str, Any]]) -> Safe | None:
+    """Says which columns are left out, where the kind has no place for them."""
+    spare = [column["name"] for column in columns if not column["field"]]
+    return P("Left out, as no field fits: ", Strong(", ".join(spare)), ".") if spare and not each.kind.rest else None
 
 
 def _examples(column: Mapping[str, Any]) -> Safe | None:

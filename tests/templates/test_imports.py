@@ -83,4 +83,4 @@ def test_what_has_no_column_is_said_to_be_kept_or_left_out() -> None:
     assert "is kept at the end of the notes:" in import_card(each("ready"))
     columns = [{"name": "<b>", "field": None, "examples": []}]
     left_out = import_card(each("ready", kind=BOOKS, understood=UNDERSTOOD | {"columns": columns, "sample": []}))
-    assert "What has no place of its own is left out:" in left_out
+    assert "Left out, as no field fits: <strong>&lt;b&gt;</strong>" in left_out
