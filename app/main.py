@@ -40,6 +40,7 @@ from server.fragments import FragmentCache
 from server.guard import Guard
 from server.live import Hub
 from server.log import RequestLog
+from server.name import SLUG
 from server.settings import LOOPBACK_NAMES
 from server.token import keep_out_of_logs, secret
 from templates import errors, layout
@@ -48,7 +49,7 @@ from templates import errors, layout
 FEATURES = [
     tasks,
 ]
-SESSION_COOKIE = "kindling_session"
+SESSION_COOKIE = f"{SLUG}_session"
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 LOOK_AFTER_SECONDS = 5
 STARTED = time.monotonic()

@@ -9,6 +9,7 @@ from sqlite_utils.db import Database
 
 from app.db import NOW
 
+# Files of data know their migrations by this name: it stays whatever the app is called.
 migrations = Migrations("kindling")
 
 

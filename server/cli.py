@@ -15,7 +15,8 @@ from typing import Any
 import click
 from click_default_group import DefaultGroup
 
-from server.settings import LOG_FORMATS, LOG_LEVELS, PREFIX, Settings, SettingsError, is_loopback, size
+from server.name import NAME, PREFIX
+from server.settings import LOG_FORMATS, LOG_LEVELS, Settings, SettingsError, is_loopback, size
 
 ROOT = Path(__file__).resolve().parent.parent
 # What the app itself does for a command, by its import path, as server/run.py names the app.
@@ -38,9 +39,9 @@ def main() -> None:
 @click.group(
     cls=DefaultGroup, default="run", default_if_no_args=True, context_settings={"help_option_names": ["-h", "--help"]}
 )
-@click.version_option(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"], prog_name="Kindling")
+@click.version_option(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"], prog_name=NAME)
 def commands() -> None:
-    """Kindling: an app on your own machine, its data in one file that is yours."""
+    """An app on your own machine, its data in one file that is yours."""
 
 
 def _setting(name: str) -> dict[str, Any]:
@@ -198,6 +199,15 @@ def drop(name: str, force: bool, data: Path) -> None:
     except removals.UnusableDatabase as error:
         click.echo(f"server.py: {error}", err=True)
         sys.exit(1)
+
+
+@commands.command()
+@click.argument("name")
+def rename(name: str) -> None:
+    """Call the project NAME, in every place that says what it is called."""
+    from server.naming import rename  # Only here.
+
+    _edit(lambda: rename(ROOT, name))
 
 
 def _edit(edit: Callable[[], str]) -> None:

@@ -29,7 +29,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 "INSERT INTO imports (kind, filename, state, process) VALUES (?, 'a.csv', 'done', 0)", [kind]
             )
         connection.execute("INSERT INTO imported_rows VALUES (1, 1), (2, 1)")
-        connection.execute("INSERT INTO _sqlite_migrations VALUES (NULL, 'kindling', 'create_books', '')")
+        connection.execute("INSERT INTO _sqlite_migrations VALUES (NULL, ?, 'create_books', '')", [migrations.name])
     (tmp_path / "data" / "uploads").mkdir()
     (tmp_path / "data" / "uploads" / "1").write_text("x")
     return tmp_path / "data"

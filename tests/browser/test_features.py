@@ -92,7 +92,7 @@ def test_one_command_brings_a_feature_into_the_open_page_and_one_takes_it_out(pa
     other.close()
 
     page.goto("/tasks")
-    run(clone, "drop", "recipe")
+    run(clone, "drop", "recipe", "--data", str(clone.data))
     expect(page.get_by_role("link", name="Recipes")).to_have_count(0)
     expect(page.get_by_placeholder("What needs doing?")).to_be_visible()
     assert clone.project.status() == ""

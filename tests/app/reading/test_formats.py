@@ -40,8 +40,8 @@ def export(directory: Path, content: str | bytes, name: str = "upload") -> Expor
         ("github-issues.json", "JSON", 2),
         ("github-projects.tsv", "TSV", 3),
         ("google-tasks.json", "JSON", 3),
-        ("kindling.csv", "CSV", 3),
-        ("kindling.json", "JSON", 3),
+        ("own.csv", "CSV", 3),
+        ("own.json", "JSON", 3),
         ("notion.csv", "CSV", 2),
         ("outlook.csv", "CSV", 2),
         ("ticktick.csv", "CSV", 2),
@@ -53,7 +53,7 @@ def export(directory: Path, content: str | bytes, name: str = "upload") -> Expor
 def test_every_program_is_read(name: str, format: str, count: int) -> None:
     file = opened(ROOT / "tests/exports" / name, name, KIND)
     assert (file.format, len(list(file.records()))) == (format, count)
-    assert file.is_own == name.startswith("kindling")
+    assert file.is_own == name.startswith("own")
     assert list(file.records()) == list(file.records())
 
 

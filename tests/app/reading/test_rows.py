@@ -160,7 +160,7 @@ def test_our_own_exports_come_back_as_they_were(path: Path) -> None:
         [7, "=1+1 is two", notes, None, 1, "2026-04-02T08:00:00.000Z", "2026-04-20T16:00:00.500Z"],
         [8, "'=kept", "-", None, 0, "2026-04-03T08:00:00.000Z", "2026-04-03T08:00:00.000Z"],
     ]
-    for name in ("kindling.csv", "kindling.json"):
+    for name in ("own.csv", "own.json"):
         found = told(path, (EXPORTS / name).read_bytes())
         assert found[0]["understood"]["own_export"]
         assert [list(task) for task in tasks(found)] == expected
