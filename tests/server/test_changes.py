@@ -1,5 +1,6 @@
 """Edits of the project: all files of one change or none."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -32,6 +33,7 @@ def test_where_one_cannot_be_written_all_is_as_before(tmp_path: Path, missing: s
     assert tree(tmp_path) == {"kept": "kept", "old": "old"}
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git on this machine")
 def test_edits_that_are_not_committed_are_named(tmp_path: Path) -> None:
     assert "no git" in check_committed(tmp_path)
     for name in ("a", "b", "c", "d"):
