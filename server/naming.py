@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from server import name as present
-from server.edits import EditError, check_committed, put
+from server.changes import EditError, check_committed, put
 
 LONGEST_NAME = 40
 ALLOWED = re.compile(r"\w[\w .,&'!+-]*")
