@@ -19,8 +19,10 @@ LONGEST_NAME = 40
 ALLOWED = re.compile(r"\w[\w .,&'!+-]*")
 # What may follow the prefix of an environment variable, in code and in prose.
 OF_VARIABLE = r'(?=[A-Z…\\{"])'
+# What stands before it in prose: directories, and the user of a service.
+BEFORE_SLUG = "|".join(rf"(?<={each})" for each in ("/srv/", "/share/", "/backup/", "/system/", "User=", "sudo -u "))
 ROOMS = ("app", "server", "templates", "tests", "specimen")
-TEXTS = ("README.md", "AGENTS.md", "CHANGELOG.md", "flake.nix", "server.py")
+TEXTS = ("AGENTS.md", "CHANGELOG.md")
 
 
 class Name(NamedTuple):
@@ -90,8 +92,7 @@ def _places(root: Path) -> dict[Path, Callable[[str, Name, Name], str]]:
         root / "templates/layout.py": _constants,
         root / "pyproject.toml": _package,
         root / "uv.lock": _lock,
-        root / "README.md": _readme,
-        root / "flake.nix": _flake,
+        **{path: _prose for path in (root / "README.md", root / "flake.nix", *(root / "docs").glob("*.md"))},
         root / "static/icon.svg": _icon,
     }
     others = [path for room in ROOMS for path in sorted((root / room).rglob("*.py"))]
@@ -130,18 +131,13 @@ def _name_of_package(package: str) -> str:
     return package.partition("\n")[0]
 
 
-def _readme(text: str, old: Name, new: Name) -> str:
-    text = _variables(_directory(text, old, new), old, new)
-    return re.sub(rf"\A# {re.escape(old.name)}\n", lambda _: f"# {new.name}\n", text)
-
-
-def _flake(text: str, old: Name, new: Name) -> str:
-    return _variables(_directory(text, old, new), old, new)
-
-
-def _directory(text: str, old: Name, new: Name) -> str:
-    """The directory of a person's data, in prose."""
-    return re.sub(rf"(?<=/share/){re.escape(old.slug)}\b", new.slug, text)
+def _prose(text: str, old: Name, new: Name) -> str:
+    """A text for people: its headline, the service that it describes, directories, variables."""
+    text = re.sub(rf"\A# {re.escape(old.name)}\n", lambda _: f"# {new.name}\n", text)
+    text = text.replace(f"\nDescription={old.name}\n", f"\nDescription={new.name}\n")
+    text = re.sub(rf"(?:{BEFORE_SLUG}){re.escape(old.slug)}\b", new.slug, text)
+    text = text.replace(f"--home /srv/{new.slug} {old.slug}\n", f"--home /srv/{new.slug} {new.slug}\n")
+    return _variables(text, old, new)
 
 
 def _icon(text: str, old: Name, new: Name) -> str:
