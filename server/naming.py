@@ -92,7 +92,7 @@ def _places(root: Path) -> dict[Path, Callable[[str, Name, Name], str]]:
         root / "templates/layout.py": _constants,
         root / "pyproject.toml": _package,
         root / "uv.lock": _lock,
-        **{path: _prose for path in (root / "README.md", root / "flake.nix", *(root / "docs").glob("*.md"))},
+        **dict.fromkeys((root / "README.md", root / "flake.nix", *(root / "docs").glob("*.md")), _prose),
         root / "static/icon.svg": _icon,
     }
     others = [path for room in ROOMS for path in sorted((root / room).rglob("*.py"))]
