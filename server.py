@@ -15,6 +15,7 @@ import os
 import sys
 from importlib.machinery import PathFinder
 
+NAME = "Kindling"
 OLDEST_PYTHON = (3, 11)
 PACKAGES = ("fasthtml", "uvicorn", "sqlite_utils", "click_default_group")  # what server.cli stands on
 TEST_PACKAGES = ("pytest", "xdist", "hypothesis", "playwright")
@@ -23,7 +24,7 @@ PATIENCE = 600  # seconds to wait for another start that is making `.venv`
 ROOT = os.path.dirname(os.path.realpath(__file__))
 VENV = os.path.join(ROOT, ".venv")
 PYTHON = os.path.join(VENV, "Scripts", "python.exe") if os.name == "nt" else os.path.join(VENV, "bin", "python")
-STAMP = os.path.join(VENV, "kindling-stamp")
+STAMP = os.path.join(VENV, "made-from")
 UNFINISHED = "unfinished"
 
 TOO_OLD = (
@@ -46,9 +47,9 @@ def hand_over():
                 prepare(testing)
             go_inside()
     except ImportError as error:
-        stop(f"Kindling could not make .venv: {error}", NO_VENV)
+        stop(f"{NAME} could not make .venv: {error}", NO_VENV)
     except OSError as error:
-        stop(f"Kindling could not make .venv: {error}", remedy_for(str(error), "Mend that, then start again."))
+        stop(f"{NAME} could not make .venv: {error}", remedy_for(str(error), "Mend that, then start again."))
     except KeyboardInterrupt:
         stop("Stopped before .venv was finished.", "The next start begins it again.", 130)
     from server.cli import main
@@ -116,7 +117,7 @@ def prepare(testing):
         return
     if sys.version_info < OLDEST_PYTHON:
         found = "{} is Python {}.{}.{}".format(sys.executable, *sys.version_info)
-        stop("Kindling needs Python {}.{} or newer; {}.".format(*OLDEST_PYTHON, found), TOO_OLD.format(*OLDEST_PYTHON))
+        stop("{} needs Python {}.{} or newer; {}.".format(NAME, *OLDEST_PYTHON, found), TOO_OLD.format(*OLDEST_PYTHON))
     with open(__file__, "a") as door:  # for writing, as network disks want it; nothing is written
         wait_for_turn(door)
         if not is_right(testing):
@@ -191,9 +192,9 @@ def make(testing, door):
         elif remedy == NO_NETWORK:  # uv fetches everything before it changes anything
             write_stamp(before or "")
         said = [line[:160] for line in failure.output.splitlines() if line.strip()]
-        stop("\n    ".join(["Kindling could not make .venv:", *said[-6:]]), remedy)
+        stop("\n    ".join([NAME + " could not make .venv:", *said[-6:]]), remedy)
     if not has(packages(testing)):
-        stop("Kindling's packages are missing from .venv although uv put them there.", "Start again: it is made anew.")
+        stop(NAME + "'s packages are missing from .venv although uv put them there.", "Start again: it is made anew.")
     write_stamp(stamp_now(testing))
 
 

@@ -46,7 +46,7 @@ def backup(directory: Path, copy: Path | None = None) -> str:
     path = directory / FILE_NAME
     if not path.exists():
         raise BackupError(f"There is no data in {directory}: name its directory with --data.")
-    copy = copy or _new_backup(directory)
+    copy = copy or new_backup(directory)
     with _said_of(path), _made(copy):
         _copy(path, copy)
         with closing(open_unchanged(copy)) as connection:
@@ -58,7 +58,7 @@ def restore(directory: Path, file: Path) -> str:
     """Make the data what it is in `file`, and keep what it was before; what it is now, in words."""
     make_private(directory)
     path = directory / FILE_NAME
-    if sqlite3.sqlite_version_info < SAFE_FOR_SEVERAL and _is_in_use(path):
+    if sqlite3.sqlite_version_info < SAFE_FOR_SEVERAL and is_in_use(path):
         raise BackupError(
             f"SQLite {sqlite3.sqlite_version} can damage a file that several processes write: end what serves "
             f"{directory}, then restore again."
@@ -78,7 +78,8 @@ def restore(directory: Path, file: Path) -> str:
                 return f"The data in {directory} is now that of {file}.\n{_rows(new)}{kept}"
 
 
-def _new_backup(directory: Path, suffix: str = "") -> Path:
+def new_backup(directory: Path, suffix: str = "") -> Path:
+    """The path of a backup that is made now."""
     make_private(directory / BACKUPS)
     return directory / BACKUPS / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}{suffix}.db"
 
@@ -143,7 +144,7 @@ def _keep_aside(path: Path) -> Path | None:
     """Keep a copy of what is there, if anything is; what SQLite cannot read is moved away itself."""
     if not path.exists():
         return None
-    aside = _new_backup(path.parent, "-before-restore")
+    aside = new_backup(path.parent, "-before-restore")
     with _made(aside):
         try:
             _copy(path, aside)
@@ -157,7 +158,7 @@ def _keep_aside(path: Path) -> Path | None:
 
 
 def _move(path: Path, aside: Path) -> None:
-    if _is_in_use(path):
+    if is_in_use(path):
         raise BackupError(f"{path} is damaged, and a program has it open: end that program, then restore again.")
     for ending in ("", "-wal", "-shm"):
         with suppress(FileNotFoundError):
@@ -165,7 +166,7 @@ def _move(path: Path, aside: Path) -> None:
             os.chmod(f"{aside}{ending}", 0o600)
 
 
-def _is_in_use(path: Path) -> bool:
+def is_in_use(path: Path) -> bool:
     """Whether another process has the file open: each has a lock on the index of the log."""
     index = Path(f"{path}-shm")
     if fcntl is None or not index.exists():

@@ -34,6 +34,8 @@ Row = sqlite3.Row
 Result = TypeVar("Result")
 
 FILE_NAME = "app.db"
+# The present moment in SQL, as every table keeps it: UTC, ISO 8601.
+NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
 BACKUPS = "backups"
 # What SQLite says of a copy that cannot go on: BUSY and LOCKED, CORRUPT and NOTADB.
 LOCKED_CODES = (5, 6)

@@ -1,4 +1,4 @@
-"""Exports: every task as CSV or JSON, and the whole file. What goes out comes back unchanged through an import."""
+"""Exports: every row of a kind as CSV or JSON, and the whole file. Imported again, it gives the same rows."""
 
 import asyncio
 import csv
@@ -12,13 +12,13 @@ from tempfile import mkstemp
 from fasthtml.core import APIRouter
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from app.db import Row, db
+from app.kinds import Kind, kinds
 
-COLUMNS = ("id", "title", "notes", "due", "done", "created_at", "updated_at")
-QUERY = f"SELECT {', '.join(COLUMNS)} FROM tasks ORDER BY id"
 CHUNK_ROWS = 1000
 CHUNK_LETTERS = 128 * 1024
 
@@ -27,17 +27,29 @@ _making = asyncio.Semaphore(1)
 
 
 @rt("/export.csv", methods=["get"])
-async def export_csv(request: Request) -> Response:
-    """All tasks as CSV (RFC 4180), with cells that a spreadsheet would run as formulas made harmless."""
-    pieces = _one_by_one(request, _csv())
-    return StreamingResponse(pieces, media_type="text/csv; charset=utf-8", headers=_download("csv"))
+async def export_main_csv(request: Request) -> Response:
+    """All rows of the main feature as CSV."""
+    return await export_csv(request, next(iter(kinds)))
 
 
 @rt("/export.json", methods=["get"])
-async def export_json(request: Request) -> Response:
-    """All tasks as a JSON list of objects."""
-    pieces = _one_by_one(request, _json())
-    return StreamingResponse(pieces, media_type="application/json", headers=_download("json"))
+async def export_main_json(request: Request) -> Response:
+    """All rows of the main feature as JSON."""
+    return await export_json(request, next(iter(kinds)))
+
+
+@rt("/{table}/export.csv", methods=["get"])
+async def export_csv(request: Request, table: str) -> Response:
+    """All rows of a kind as CSV (RFC 4180), with cells that a spreadsheet would run as formulas made harmless."""
+    pieces = _one_by_one(request, _csv(_kind(table)))
+    return StreamingResponse(pieces, media_type="text/csv; charset=utf-8", headers=_download(table, "csv"))
+
+
+@rt("/{table}/export.json", methods=["get"])
+async def export_json(request: Request, table: str) -> Response:
+    """All rows of a kind as a JSON list of objects."""
+    pieces = _one_by_one(request, _json(_kind(table)))
+    return StreamingResponse(pieces, media_type="application/json", headers=_download(table, "json"))
 
 
 @rt("/export.db", methods=["get"])
@@ -45,7 +57,10 @@ async def export_database(request: Request) -> Response:
     """The whole file, copied by SQLite's online backup while it is used."""
     copy = await run_in_threadpool(_copied)
     return FileResponse(
-        copy, media_type="application/vnd.sqlite3", headers=_download("db"), background=BackgroundTask(copy.unlink)
+        copy,
+        media_type="application/vnd.sqlite3",
+        headers=_download("data", "db"),
+        background=BackgroundTask(copy.unlink),
     )
 
 
@@ -72,14 +87,20 @@ def _copied() -> Path:
     return copy
 
 
-def _csv() -> Iterator[str]:
+def _kind(table: str) -> Kind:
+    if table not in kinds:
+        raise HTTPException(404)
+    return kinds[table]
+
+
+def _csv(kind: Kind) -> Iterator[str]:
     # The reading of all kinds of files comes with it, which no start of the app has to wait for.
     from app.reading.columns import harmless
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(COLUMNS)
-    for rows in _chunks():
+    writer.writerow(kind.columns)
+    for rows in _chunks(kind):
         writer.writerows([[harmless(str(cell)) if cell is not None else "" for cell in row] for row in rows])
         yield text.getvalue()
         text.seek(0)
@@ -87,24 +108,24 @@ def _csv() -> Iterator[str]:
     yield text.getvalue()
 
 
-def _json() -> Iterator[str]:
+def _json(kind: Kind) -> Iterator[str]:
     yield "["
     separator = "\n"
-    for rows in _chunks():
+    for rows in _chunks(kind):
         yield separator + ",\n".join(
-            json.dumps(dict(zip(COLUMNS, row, strict=True)), ensure_ascii=False) for row in rows
+            json.dumps(dict(zip(kind.columns, row, strict=True)), ensure_ascii=False) for row in rows
         )
         separator = ",\n"
     yield "\n]\n"
 
 
-def _chunks() -> Iterator[list[Row]]:
+def _chunks(kind: Kind) -> Iterator[list[Row]]:
     """The rows, as many at a time as are held for each client, however slowly it reads."""
     chunk: list[Row] = []
     letters = 0
-    for row in db.rows(QUERY):
+    for row in db.rows(f"SELECT {', '.join(kind.columns)} FROM {kind.table} ORDER BY id"):
         chunk.append(row)
-        letters += len(row["notes"])
+        letters += sum(len(value) for value in row if isinstance(value, str))
         if len(chunk) == CHUNK_ROWS or letters > CHUNK_LETTERS:
             yield chunk
             chunk, letters = [], 0
@@ -112,5 +133,5 @@ def _chunks() -> Iterator[list[Row]]:
         yield chunk
 
 
-def _download(ending: str) -> dict[str, str]:
-    return {"content-disposition": f'attachment; filename="tasks.{ending}"', "cache-control": "no-store"}
+def _download(name: str, ending: str) -> dict[str, str]:
+    return {"content-disposition": f'attachment; filename="{name}.{ending}"', "cache-control": "no-store"}

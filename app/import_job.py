@@ -18,7 +18,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from app.db import Connection, db
+from app.db import NOW, Connection, db
+from app.kinds import Kind, kinds, to_json
 from app.processes import lives
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,18 +28,8 @@ PIECE_BYTES = 256 * 1024
 # Progress is a committed row, written at most four times a second.
 PROGRESS_SECONDS = 0.25
 UNDO_ROWS = 1000
-INSERT = """
-    INSERT INTO tasks (id, title, notes, due, done, created_at, updated_at)
-    VALUES (
-        CASE WHEN EXISTS (SELECT 1 FROM tasks WHERE id = :id) OR EXISTS (SELECT 1 FROM deletions WHERE id = :id)
-        THEN NULL ELSE :id END,
-        :title, :notes, :due, :done,
-        coalesce(:created_at, strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-        coalesce(:updated_at, :created_at, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
-    ) RETURNING id
-"""
-COLUMNS = ("title", "notes", "due", "done", "created_at", "updated_at", "id")
-
+# Where uploaded files wait, beside the file of the data.
+UPLOADS = "uploads"
 _jobs: set[asyncio.Task[None]] = set()
 
 
@@ -62,11 +53,11 @@ async def end_all() -> None:
 
 def upload_path(id: int) -> Path:
     """Where the uploaded file of an import lies until it is done with."""
-    return db.path.parent / "uploads" / str(id)
+    return db.path.parent / UPLOADS / str(id)
 
 
 async def check(id: int) -> None:
-    """Read the whole file without writing a task: what it holds, how many rows, which cannot be used."""
+    """Read the whole file without writing a row: what it holds, how many rows, which cannot be used."""
     understood: dict[str, Any] = {}
     problems: list[Any] = []
     written = 0.0
@@ -102,10 +93,11 @@ async def check(id: int) -> None:
 async def write(id: int) -> None:
     """Write the rows, batch by batch; take them back where that fails."""
     error = ""
+    kind = kind_of(id)
     try:
         async for message in _read(id):
             if "rows" in message:
-                await db.write(_insert(id, message["rows"]))
+                await db.write(_insert(id, kind, message["rows"]))
             elif "end" in message:
                 await db.write(move(id, "writing", "done"))
                 upload_path(id).unlink(missing_ok=True)
@@ -123,8 +115,9 @@ async def write(id: int) -> None:
 
 
 async def undo(id: int) -> None:
-    """Take out every task that the import has made, batch by batch."""
-    while await db.write(lambda connection: _take_out(connection, id)):
+    """Take out every row that the import has made, batch by batch."""
+    kind = kind_of(id)
+    while await db.write(lambda connection: _take_out(connection, id, kind)):
         pass
     await db.write(move(id, "undoing", "undone"))
     upload_path(id).unlink(missing_ok=True)
@@ -132,9 +125,15 @@ async def undo(id: int) -> None:
 
 async def recover() -> None:
     """Take up what a stop has left: read again what was being read, take back what was half written."""
-    for row in db.read("SELECT id, state, process FROM imports WHERE state IN ('checking', 'writing', 'undoing')"):
+    running = "SELECT id, kind, state, process FROM imports WHERE state IN ('checking', 'writing', 'undoing')"
+    for row in db.read(running):
         is_own = row["process"] == os.getpid() and _jobs
-        if is_own or lives(row["process"]) or not await db.write(_claim(row["id"], row["process"])):
+        if (
+            row["kind"] not in kinds
+            or is_own
+            or lives(row["process"])
+            or not await db.write(_claim(row["id"], row["process"]))
+        ):
             continue
         if row["state"] == "checking":
             begin(check(row["id"]))
@@ -145,13 +144,18 @@ async def recover() -> None:
         begin(undo(row["id"]))
 
 
+def kind_of(id: int) -> Kind:
+    """What an import brings."""
+    return kinds[db.read("SELECT kind FROM imports WHERE id = ?", [id])[0]["kind"]]
+
+
 async def _read(id: int, *options: str) -> AsyncIterator[dict[str, Any]]:
     """The messages of a process that reads the file; it ends with this iterator."""
     row = db.read("SELECT filename, columns FROM imports WHERE id = ?", [id])[0]
     reader = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "app.reading.rows", str(upload_path(id).resolve()),
         # In one word each: what a person calls a file may begin like an option.
-        f"--name={row['filename']}", f"--columns={row['columns']}", *options,
+        f"--name={row['filename']}", f"--kind={to_json(kind_of(id))}", f"--columns={row['columns']}", *options,
         cwd=ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, limit=PIECE_BYTES,
         # Ctrl-C in the terminal is for the server; it ends its readers itself.
         start_new_session=True,
@@ -194,27 +198,43 @@ def move(id: int, state: str, next: str | None = None, **columns: Any) -> Callab
     return change
 
 
-def _insert(id: int, rows: list[list[Any]]) -> Callable[[Connection], None]:
+def _insert(id: int, kind: Kind, rows: list[list[Any]]) -> Callable[[Connection], None]:
     """A change that writes one batch and the progress it makes."""
+    sql = insert_sql(kind)
 
     def change(connection: Connection) -> None:
         move(id, "writing")(connection)
-        made = [connection.execute(INSERT, dict(zip(COLUMNS, row, strict=True))).fetchone()[0] for row in rows]
-        connection.executemany("INSERT INTO imported_tasks VALUES (?, ?)", [(id, task) for task in made])
+        made = [connection.execute(sql, dict(zip(kind.columns, row, strict=True))).fetchone()[0] for row in rows]
+        connection.executemany("INSERT INTO imported_rows VALUES (?, ?)", [(id, row) for row in made])
         connection.execute("UPDATE imports SET rows_done = rows_done + ? WHERE id = ?", [len(made), id])
 
     return change
 
 
-def _take_out(connection: Connection, id: int) -> int:
-    """Take one batch out; how many tasks it held."""
-    tasks = connection.execute(
-        "SELECT task_id FROM imported_tasks WHERE import_id = ? LIMIT ?", [id, UNDO_ROWS]
-    ).fetchall()
-    ids = [(row["task_id"],) for row in tasks]
-    connection.executemany("DELETE FROM tasks WHERE id = ?", ids)
+def insert_sql(kind: Kind) -> str:
+    """What writes one row of a kind, with its own id where neither a row nor a deleted one has that already."""
+    fields = [field.name for field in kind.fields]
+    return f"""
+        INSERT INTO {kind.table} ({", ".join(kind.columns)})
+        VALUES (
+            CASE
+            WHEN EXISTS (SELECT 1 FROM {kind.table} WHERE id = :id) THEN NULL
+            WHEN EXISTS (SELECT 1 FROM {kind.deletions} WHERE id = :id) THEN NULL
+            ELSE :id END,
+            {", ".join(f":{name}" for name in fields)},
+            coalesce(:created_at, {NOW}),
+            coalesce(:updated_at, :created_at, {NOW})
+        ) RETURNING id
+    """
+
+
+def _take_out(connection: Connection, id: int, kind: Kind) -> int:
+    """Take one batch out; how many rows it held."""
+    rows = connection.execute("SELECT row_id FROM imported_rows WHERE import_id = ? LIMIT ?", [id, UNDO_ROWS])
+    ids = [(row["row_id"],) for row in rows.fetchall()]
+    connection.executemany(f"DELETE FROM {kind.table} WHERE id = ?", ids)
     connection.executemany(
-        "DELETE FROM imported_tasks WHERE import_id = ? AND task_id = ?", [(id, *each) for each in ids]
+        "DELETE FROM imported_rows WHERE import_id = ? AND row_id = ?", [(id, *each) for each in ids]
     )
     connection.execute("UPDATE imports SET rows_done = rows_done - ? WHERE id = ?", [len(ids), id])
     return len(ids)

@@ -15,10 +15,11 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from app import import_job
 from app.db import Connection, Row, db
+from app.kinds import Kind, kinds
 from app.pages import answer, form_again, page
 from server.fragments import fragment
 from templates import imports as show
-from templates.imports import FIELDS, Import
+from templates.imports import Import, ImportKind
 from templates.tags import Safe
 
 AREA = "/imports"
@@ -34,7 +35,9 @@ end_all = import_job.end_all
 async def list_imports(request: Request) -> Safe:
     """The way in and out."""
     rows = db.read("SELECT * FROM imports ORDER BY id DESC LIMIT ?", [SHOWN_IMPORTS])
-    return page("Import & export", show.imports_page([_import(row) for row in rows]), AREA)
+    imports = [_import(row) for row in rows if row["kind"] in kinds]
+    kind = _named_kind(request.query_params.get("kind"))
+    return page("Import & export", show.imports_page(imports, _in_words(), kind.table), AREA)
 
 
 @rt("/imports", methods=["post"])
@@ -43,11 +46,12 @@ async def add_import(request: Request) -> Any:
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise HTTPException(415, "Send the file as multipart/form-data, in a field called “file”.")
     form = await request.form()
-    file = form.get("file")
+    file, kind = form.get("file"), _named_kind(form.get("kind"))
     if not isinstance(file, UploadFile) or not file.filename:
-        form_with_error = show.upload_form("Choose a file first.")
+        form_with_error = show.upload_form(_in_words(), kind.table, "Choose a file first.")
         return form_again(request, "Import & export", form_with_error, "#upload", 422)
-    id = await db.write(lambda connection: _insert(connection, Path(file.filename or "").name[:200], file.size or 0))
+    name = Path(file.filename).name[:200]
+    id = await db.write(lambda connection: _insert(connection, kind, name, file.size or 0))
     try:
         await asyncio.to_thread(_save, file.file, import_job.upload_path(id))
     except OSError:
@@ -64,7 +68,7 @@ async def show_import(request: Request, id: int) -> Any:
     """How far an import has come."""
     each = import_of(id)
     if "application/json" in request.headers.get("accept", ""):
-        return JSONResponse(each._asdict())
+        return JSONResponse(each._asdict() | {"kind": each.kind.table})
     return answer(request, each.filename, show.import_card(each), AREA)
 
 
@@ -72,7 +76,7 @@ async def show_import(request: Request, id: int) -> Any:
 async def change_columns(request: Request, id: int) -> Response:
     """Read the file again with other columns."""
     form = await request.form()
-    columns = json.dumps({field: form.get(field) or None for field in FIELDS})
+    columns = json.dumps({field: form.get(field) or None for field in import_of(id).kind.labels})
     await _move(id, "ready", "checking", columns=columns, problems="[]", problem_count=0, bytes_read=0)
     import_job.begin(import_job.check(id))
     return RedirectResponse(f"{AREA}/{id}", 303)
@@ -101,7 +105,7 @@ async def cancel_import(request: Request, id: int) -> Response:
 def import_of(id: int) -> Import:
     """An import; 404 where there is none."""
     rows = db.read("SELECT * FROM imports WHERE id = ?", [id])
-    if not rows:
+    if not rows or rows[0]["kind"] not in kinds:
         raise HTTPException(404, "There is no such import.")
     return _import(rows[0])
 
@@ -119,14 +123,41 @@ async def _move(id: int, state: str, next: str, allowed: tuple[str, ...] = (), *
 
 
 def _import(row: Row) -> Import:
+    kind = kinds[row["kind"]]
     values = {name: row[name] for name in Import._fields}
-    return Import(**values | {name: json.loads(values[name]) for name in ("understood", "problems")})
+    understood = json.loads(row["understood"])
+    for each in understood.get("sample", ()):
+        each.update({name: bool(each[name]) for name in _switches(kind) if each[name] is not None})
+    return Import(**values | {"kind": _words(kind), "understood": understood, "problems": json.loads(row["problems"])})
 
 
-def _insert(connection: Connection, filename: str, size: int) -> int:
+def _named_kind(name: Any) -> Kind:
+    """The kind of that name; the main one where none is named."""
+    if not name:
+        return next(iter(kinds.values()))
+    if name not in kinds:
+        raise HTTPException(400, f"“kind” is one of {', '.join(kinds)}, not “{name}”.")
+    return kinds[name]
+
+
+def _in_words() -> list[ImportKind]:
+    return [_words(kind) for kind in kinds.values()]
+
+
+def _words(kind: Kind) -> ImportKind:
+    labels = {field.name: field.label for field in kind.fields}
+    rest = next((field.label.lower() for field in kind.fields if field.name == kind.rest), "")
+    return ImportKind(kind.table, kind.noun, kind.plural, labels, rest, kind.sources)
+
+
+def _switches(kind: Kind) -> list[str]:
+    return [field.name for field in kind.fields if field.reads in ("done", "yes_or_no")]
+
+
+def _insert(connection: Connection, kind: Kind, filename: str, size: int) -> int:
     cursor = connection.execute(
-        "INSERT INTO imports (filename, state, process, bytes_total) VALUES (?, 'checking', ?, ?)",
-        [filename, os.getpid(), size],
+        "INSERT INTO imports (kind, filename, state, process, bytes_total) VALUES (?, ?, 'checking', ?, ?)",
+        [kind.table, filename, os.getpid(), size],
     )
     assert cursor.lastrowid is not None
     return cursor.lastrowid

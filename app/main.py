@@ -15,13 +15,20 @@ from typing import Any
 from fasthtml.core import FastHTML
 from sqlite_utils.utils import sqlite3
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, RedirectResponse
 from starlette.routing import WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app import exports, imports, presence, sign_in, tasks
+from app import (
+    exports,
+    imports,
+    presence,
+    sign_in,
+    tasks,
+)
 from app.db import SeveralProcesses, UnusableDatabase, UnusableDirectory, claim, db, prepare
+from app.kinds import kinds
 from app.migrations import migrations
 from app.pages import HANDLERS, ROOT, assets, head, shell
 from app.presence import tabs_elsewhere
@@ -33,11 +40,16 @@ from server.fragments import FragmentCache
 from server.guard import Guard
 from server.live import Hub
 from server.log import RequestLog
+from server.name import SLUG
 from server.settings import LOOPBACK_NAMES
 from server.token import keep_out_of_logs, secret
 from templates import errors, layout
 
-SESSION_COOKIE = "kindling_session"
+# What the app is about, each with routes and a kind of rows; the first is the main one.
+FEATURES = [
+    tasks,
+]
+SESSION_COOKIE = f"{SLUG}_session"
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 LOOK_AFTER_SECONDS = 5
 STARTED = time.monotonic()
@@ -147,8 +159,10 @@ app = App(
     on_shutdown=[stop],
 )
 app.mount(assets.prefix, assets)
-for feature in (tasks, imports, exports, presence, sign_in):
-    feature.rt.to_app(app)
+for feature in FEATURES:
+    kinds[feature.KIND.table] = feature.KIND
+for part in (*FEATURES, imports, exports, presence, sign_in):
+    part.rt.to_app(app)
 hub = Hub(
     app.render,
     db.token,
@@ -170,6 +184,12 @@ def tell(message: dict[str, Any]) -> None:
 
 
 app.state.tell = tell
+
+
+@app.get("/")
+def index() -> RedirectResponse:
+    """The way in."""
+    return RedirectResponse(next(iter(layout.FEATURES)), 303)
 
 
 @app.get("/healthz")

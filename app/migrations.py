@@ -7,9 +7,10 @@ Counters and completions are kept by triggers, so that they are right whichever 
 from sqlite_utils import Migrations
 from sqlite_utils.db import Database
 
-migrations = Migrations("kindling")
+from app.db import NOW
 
-NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
+# Files of data know their migrations by this name: it stays whatever the app is called.
+migrations = Migrations("kindling")
 
 
 @migrations()
@@ -146,3 +147,11 @@ def create_sessions(db: Database) -> None:
 def create_presence(db: Database) -> None:
     """How many tabs each process serves that follow live."""
     db.execute("CREATE TABLE presence (process INTEGER PRIMARY KEY, tabs INTEGER NOT NULL)")
+
+
+@migrations()
+def import_any_kind(db: Database) -> None:
+    """What each import brings, and which rows it has made, of whatever table."""
+    db.execute("ALTER TABLE imports ADD COLUMN kind TEXT NOT NULL DEFAULT 'tasks'")
+    db.execute("ALTER TABLE imported_tasks RENAME TO imported_rows")
+    db.execute("ALTER TABLE imported_rows RENAME COLUMN task_id TO row_id")

@@ -16,6 +16,7 @@ from app.db import db
 from app.pages import assets
 from server.fragments import SIGNED_IN, cookies_of
 from server.guard import Refused, local_address
+from server.name import SLUG
 from server.settings import is_loopback
 from server.token import Token, hashed
 
@@ -102,7 +103,7 @@ def cookie_of(scope: Scope) -> str:
 
 def cookie_name(scope: Scope) -> str:
     """Cookies know no ports: two apps on one machine would take each other's without one in the name."""
-    return f"kindling_access_{(scope.get('server') or ('', 0))[1]}"
+    return f"{SLUG}_access_{(scope.get('server') or ('', 0))[1]}"
 
 
 @lru_cache(maxsize=256)

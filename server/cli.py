@@ -8,18 +8,21 @@ import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 from click_default_group import DefaultGroup
 
-from server.settings import LOG_FORMATS, LOG_LEVELS, PREFIX, Settings, SettingsError, is_loopback, size
+from server.name import NAME, PREFIX
+from server.settings import LOG_FORMATS, LOG_LEVELS, Settings, SettingsError, is_loopback, size
 
 ROOT = Path(__file__).resolve().parent.parent
 # What the app itself does for a command, by its import path, as server/run.py names the app.
 BACKUPS = "app.backups"
 CHECKS = "app.checks"
+REMOVALS = "app.removals"
 
 
 def main() -> None:
@@ -36,9 +39,9 @@ def main() -> None:
 @click.group(
     cls=DefaultGroup, default="run", default_if_no_args=True, context_settings={"help_option_names": ["-h", "--help"]}
 )
-@click.version_option(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"], prog_name="Kindling")
+@click.version_option(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"], prog_name=NAME)
 def commands() -> None:
-    """Kindling: an app on your own machine, its data in one file that is yours."""
+    """An app on your own machine, its data in one file that is yours."""
 
 
 def _setting(name: str) -> dict[str, Any]:
@@ -165,6 +168,57 @@ def _tell(command: str, *arguments: Any) -> None:
     except backups.UnusableDatabase as error:
         click.echo(f"server.py: {error}", err=True)
         sys.exit(1)
+
+
+@commands.command()
+@click.argument("name")
+@click.argument("fields", nargs=-1)
+@click.option("--plural", default="", help="What many are called, where English would have it otherwise.")
+def new(name: str, fields: tuple[str, ...], plural: str) -> None:
+    """Write a feature, such as: new recipe title:str minutes:int cooked:date? tags:text.
+
+    FIELDS are NAME:TYPE with one of the types str, text, int, float, bool, date; a question mark after the type says
+    that a field may be left empty. The first str is what a list shows.
+    """
+    from server.features import new  # Only here.
+
+    _edit(lambda: new(ROOT, name, fields, plural))
+
+
+@commands.command()
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Also what was edited since.")
+@click.option("--data", **DATA)
+def drop(name: str, force: bool, data: Path) -> None:
+    """Take a feature that `new` has written out of the code and, after a backup, of the data."""
+    from server.features import drop  # Only here.
+
+    removals = importlib.import_module(REMOVALS)
+    try:
+        _edit(lambda: drop(ROOT, name, lambda table: removals.taken_out(data, table), force))
+    except removals.UnusableDatabase as error:
+        click.echo(f"server.py: {error}", err=True)
+        sys.exit(1)
+
+
+@commands.command()
+@click.argument("name")
+def rename(name: str) -> None:
+    """Call the project NAME, in every place that says what it is called."""
+    from server.naming import rename  # Only here.
+
+    _edit(lambda: rename(ROOT, name))
+
+
+def _edit(edit: Callable[[], str]) -> None:
+    """Say what was edited."""
+    from server.changes import EditError
+
+    try:
+        click.echo(edit())
+    except EditError as error:
+        click.echo(f"server.py: {error}", err=True)
+        sys.exit(2)
 
 
 @commands.command()

@@ -33,7 +33,7 @@ Person = tuple[str, str, str]
 Key = tuple[Any, ...]
 NOBODY: Person = ("", "", "")
 # Where a scope says that the person is signed in; whoever checks it sets it to any text.
-SIGNED_IN = "kindling.signed_in"
+SIGNED_IN = "server.signed_in"
 
 # What an entry costs beside its body and its key: headers and place in the table, measured with tracemalloc.
 ENTRY_BYTES = 1024

@@ -175,7 +175,7 @@ class Frame(Protocol):
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """websockets' own protocol, which also takes finished frames.
 
-    The app finds it as the extension `kindling.frames` in the scope: sending a message through ASGI costs a coroutine
+    The app finds it as the extension `server.frames` in the scope: sending a message through ASGI costs a coroutine
     and the framing for each connection (7 µs beside 12 of the system call), writing a finished frame none of it.
     """
 
@@ -187,7 +187,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if not self.handshake_complete:
             extensions: dict[str, Any] = self.scope["extensions"]
-            extensions["kindling.frames"] = self
+            extensions["server.frames"] = self
 
     def shutdown(self) -> None:
         """Close with 1012, once: an encrypted connection is still there for a moment when it has been closed."""

@@ -23,6 +23,7 @@ import uvicorn
 
 from server import log, tls, token
 from server.bodies import MESSAGE_LIMIT
+from server.name import NAME
 from server.settings import LOOPBACK_NAMES, Settings
 from server.workers import ANSWER_SECONDS, END_SECONDS, Workers
 
@@ -188,7 +189,7 @@ def _hear_the_end(handler: Callable[[int, FrameType | None], None]) -> None:
 def _announce(settings: Settings, listening: socket.socket) -> None:
     scheme = "https" if settings.tls or settings.cert else "http"
     address = f"{scheme}://{_bracketed(settings.host)}:{listening.getsockname()[1]}"
-    print(f"Kindling is at {address}", flush=True)
+    print(f"{NAME} is at {address}", flush=True)
     if not settings.is_private:
         behind_proxy = settings.proxy_headers and settings.allow_host
         outside = f"https://{settings.allow_host[0]}" if behind_proxy else address

@@ -119,7 +119,7 @@ class Tab:
 
 def outlet_of(scope: Scope, send: Send) -> Outlet:
     """Where the frames of this connection go."""
-    offered: Outlet | None = scope.get("extensions", {}).get("kindling.frames")
+    offered: Outlet | None = scope.get("extensions", {}).get("server.frames")
     return offered or _Queued(send)
 
 

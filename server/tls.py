@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import mkstemp
 from typing import TYPE_CHECKING, NamedTuple
 
+from server.name import NAME
 from server.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def _make(files: Certificate, names: list[str]) -> None:
     try:
         signed = authority.issue_cert(
             *names,
-            organization_name="Kindling",
+            organization_name=NAME,
             organization_unit_name="This machine",
             not_before=begin,
             not_after=begin + VALID,
@@ -174,7 +175,7 @@ def _authority(ca: Path) -> "CA":
     kept = ca.with_name("ca-key.pem")
     if not kept.exists():
         name = f"Certificates of this machine, {secrets.token_hex(4)}"
-        made = trustme.CA(organization_name="Kindling", organization_unit_name=name, path_length=0)
+        made = trustme.CA(organization_name=NAME, organization_unit_name=name, path_length=0)
         _write(kept, made.private_key_pem.bytes() + made.cert_pem.bytes(), replace=False)
     content = kept.read_bytes()
     try:

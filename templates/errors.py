@@ -29,7 +29,7 @@ def error_page(status: int, message: str) -> Safe:
         P(status, cls="error-status"),
         H1(title(status)),
         P(message),
-        P(A("Go to your tasks", href="/tasks", cls="button")),
+        P(A("Go to the start", href="/", cls="button")),
         cls="card error-page",
     )
 

@@ -7,6 +7,7 @@ from templates.live import live
 from templates.tags import (
     H1,
     H2,
+    H3,
     A,
     Button,
     Code,
@@ -34,7 +35,6 @@ from templates.tags import (
     Ul,
 )
 
-FIELDS = {"title": "Title", "done": "Done", "due": "Due", "notes": "Notes"}
 STATES = {
     "checking": "Reading",
     "ready": "Waiting for you",
@@ -50,10 +50,26 @@ RUNNING = ("checking", "writing", "undoing")
 SHOWN_PROBLEMS = 50
 
 
+class ImportKind(NamedTuple):
+    """What an import brings, in words: the labels of its fields, and the field that keeps the rest, if any does."""
+
+    table: str
+    noun: str
+    plural: str
+    labels: Mapping[str, str]
+    rest: str
+    sources: str
+
+    def counted(self, count: int) -> str:
+        """So many of them."""
+        return f"{count:,} {self.noun if count == 1 else self.plural}"
+
+
 class Import(NamedTuple):
     """One import, as far as it has come."""
 
     id: int
+    kind: ImportKind
     filename: str
     state: str
     understood: Mapping[str, Any]
@@ -67,28 +83,37 @@ class Import(NamedTuple):
     created_at: str
 
 
-def imports_page(imports: Sequence[Import]) -> tuple[Safe | None, ...]:
-    """The page of imports and exports."""
+def imports_page(imports: Sequence[Import], kinds: Sequence[ImportKind], chosen: str) -> tuple[Safe | None, ...]:
+    """The page of imports and exports; `chosen` is the kind that the form begins with."""
     return (
         Div(
             H1("Import & export"),
-            upload_form(),
+            upload_form(kinds, chosen),
             _history(imports) if imports else None,
             cls="column",
         ),
-        _exports(),
+        _exports(kinds),
     )
 
 
-def upload_form(error: str = "") -> Safe:
+def upload_form(kinds: Sequence[ImportKind], chosen: str, error: str = "") -> Safe:
     """Where a file comes in."""
+    sources = ", ".join(kind.sources for kind in kinds if kind.sources) or "another program"
     return Form(
-        H2("Bring your tasks"),
+        H2(f"Bring your {kinds[0].plural}" if len(kinds) == 1 else "Bring your data"),
         P(
-            "An export from Todoist, Trello, GitHub, Google Tasks, Asana, a spreadsheet, or from here: "
+            f"An export from {sources}, a spreadsheet, or from here: "
             "CSV, TSV or JSON, also gzipped. You see what was understood before anything is written."
         ),
         P(error, cls="form-error", role="alert") if error else None,
+        Label(
+            "What is in it",
+            Select(
+                [Option(_title(kind), value=kind.table, selected=kind.table == chosen) for kind in kinds], name="kind"
+            ),
+        )
+        if len(kinds) > 1
+        else None,
         Label("File to import", Input(type="file", name="file", required=True), cls="file"),
         Button("Read the file", cls="button primary"),
         id="upload",
@@ -128,7 +153,7 @@ def _ready(each: Import) -> Safe:
     columns = understood["columns"]
     return Div(
         P(
-            Strong(_count(each.rows_total, "task")),
+            Strong(each.kind.counted(each.rows_total)),
             " found in ",
             understood["format"],
             f", {understood['encoding']}" if understood.get("encoding") else None,
@@ -148,13 +173,14 @@ def _ready(each: Import) -> Safe:
         P("This is an export of this app: every column comes back as it was.")
         if understood.get("own_export")
         else None,
-        H2("The first tasks"),
-        _sample(understood["sample"]),
+        H2(f"The first {each.kind.plural}"),
+        _sample(each.kind, understood["sample"]),
         None if understood.get("own_export") else _mapping(each, columns),
+        _left_out(each, columns),
         _problems(each),
         Div(
             Form(
-                Button(f"Import {_count(each.rows_total, 'task')}", cls="button primary", autofocus=True),
+                Button(f"Import {each.kind.counted(each.rows_total)}", cls="button primary", autofocus=True),
                 method="post",
                 action=f"/imports/{each.id}/start",
             )
@@ -169,30 +195,34 @@ def _ready(each: Import) -> Safe:
 def _writing(each: Import) -> Safe:
     return Div(
         _bar(each.rows_done, each.rows_total, "Importing"),
-        P(f"{each.rows_done:,} of {_count(each.rows_total, 'task')}. You can go on working meanwhile."),
+        P(f"{each.rows_done:,} of {each.kind.counted(each.rows_total)}. You can go on working meanwhile."),
         _cancel(each, "Cancel and take back"),
     )
 
 
 def _done(each: Import) -> Safe:
     return Div(
-        P(Strong(_count(each.rows_done, "task")), " imported."),
+        P(Strong(each.kind.counted(each.rows_done)), " imported."),
         _problems(each),
-        Div(A("See them", href="/tasks", cls="button primary"), _cancel(each, "Take this import back"), cls="actions"),
+        Div(
+            A("See them", href=f"/{each.kind.table}", cls="button primary"),
+            _cancel(each, "Take this import back"),
+            cls="actions",
+        ),
     )
 
 
 def _undoing(each: Import) -> Safe:
     return Div(
         _bar(each.rows_total - each.rows_done, each.rows_total, "Taking back"),
-        P(f"{_count(each.rows_done, 'task')} still to take out."),
+        P(f"{each.kind.counted(each.rows_done)} still to take out."),
     )
 
 
 def _undone(each: Import) -> Safe:
     return Div(
         P(each.error, cls="form-error") if each.error else None,
-        P("Every task that this import had made is out again; the rest is as it was."),
+        P(f"Every {each.kind.noun} that this import had made is out again; the rest is as it was."),
         _again(),
     )
 
@@ -217,41 +247,38 @@ _BODIES = {
 }
 
 
-def _sample(tasks: Sequence[Mapping[str, Any]]) -> Safe:
+def _sample(kind: ImportKind, rows: Sequence[Mapping[str, Any]]) -> Safe:
     return Div(
         Table(
-            Thead(Tr([Th(name, scope="col") for name in FIELDS.values()])),
-            Tbody(
-                [
-                    Tr(
-                        Td(task["title"]),
-                        Td("Done" if task["done"] else "Open"),
-                        Td(task["due"] or "–"),
-                        Td(_shortened(task["notes"])),
-                    )
-                    for task in tasks
-                ]
-            ),
+            Thead(Tr([Th(label, scope="col") for label in kind.labels.values()])),
+            Tbody([Tr([Td(_shown(row[name])) for name in kind.labels]) for row in rows]),
         ),
         cls="scroll",
         tabindex="0",
         role="region",
-        aria_label="The first tasks",
+        aria_label=f"The first {kind.plural}",
     )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "Yes" if value else "No"
+    return "–" if value in (None, "") else _shortened(str(value))
 
 
 def _mapping(each: Import, columns: Sequence[Mapping[str, Any]]) -> Safe:
     """Which column becomes what, to be corrected."""
     taken = {column["field"]: column["name"] for column in columns if column["field"]}
     spare = [column for column in columns if not column["field"]]
+    labels, first = each.kind.labels, next(iter(each.kind.labels))
     return Details(
-        Summary("Columns: ", ", ".join(f"{FIELDS[field]} from “{taken[field]}”" for field in FIELDS if field in taken)),
+        Summary("Columns: ", ", ".join(f"{labels[field]} from “{taken[field]}”" for field in labels if field in taken)),
         Form(
             [
                 Label(
                     name,
                     Select(
-                        Option("– none –", value="", selected=field not in taken) if field != "title" else None,
+                        Option("– none –", value="", selected=field not in taken) if field != first else None,
                         [
                             Option(column["name"], value=column["name"], selected=taken.get(field) == column["name"])
                             for column in columns
@@ -259,7 +286,7 @@ def _mapping(each: Import, columns: Sequence[Mapping[str, Any]]) -> Safe:
                         name=field,
                     ),
                 )
-                for field, name in FIELDS.items()
+                for field, name in labels.items()
             ],
             Button("Read again with these", cls="button"),
             cls="mapping",
@@ -267,13 +294,21 @@ def _mapping(each: Import, columns: Sequence[Mapping[str, Any]]) -> Safe:
             action=f"/imports/{each.id}/columns",
         ),
         (
-            P("What has no place of its own is kept at the end of the notes:"),
+            P(f"What has no place of its own is kept at the end of the {each.kind.rest}:")
+            if each.kind.rest
+            else P("These have no place:"),
             Ul([Li(Code(column["name"]), _examples(column)) for column in spare]),
         )
         if spare
         else None,
-        open=not taken.get("title"),
+        open=first not in taken,
     )
+
+
+def _left_out(each: Import, columns: Sequence[Mapping[str, Any]]) -> Safe | None:
+    """Says which columns are left out, where the kind has no place for them."""
+    spare = [column["name"] for column in columns if not column["field"]]
+    return P("Left out, as no field fits: ", Strong(", ".join(spare)), ".") if spare and not each.kind.rest else None
 
 
 def _examples(column: Mapping[str, Any]) -> Safe | None:
@@ -287,7 +322,7 @@ def _problems(each: Import) -> Safe | None:
     shown = each.problems[:SHOWN_PROBLEMS]
     rest = each.problem_count - len(shown)
     return Details(
-        Summary(f"{_count(each.problem_count, 'row')} cannot be used"),
+        Summary(f"{each.problem_count:,} {'row' if each.problem_count == 1 else 'rows'} cannot be used"),
         Ul(
             [Li(f"Line {problem['line']:,}: {problem['reason']}") for problem in shown],
             Li(f"and {rest:,} more") if rest > 0 else None,
@@ -304,7 +339,7 @@ def _history(imports: Sequence[Import]) -> Safe:
                 Li(
                     A(each.filename, href=f"/imports/{each.id}"),
                     Span(STATES[each.state], cls=f"state {each.state}"),
-                    Span(_count(each.rows_total, "task"), cls="quiet") if each.rows_total else None,
+                    Span(each.kind.counted(each.rows_total), cls="quiet") if each.rows_total else None,
                 )
                 for each in imports
             ],
@@ -314,18 +349,35 @@ def _history(imports: Sequence[Import]) -> Safe:
     )
 
 
-def _exports() -> Safe:
+def _exports(kinds: Sequence[ImportKind]) -> Safe:
     return Section(
-        H2("Take your tasks out"),
-        P("All of them, at any time."),
+        H2(f"Take your {kinds[0].plural} out" if len(kinds) == 1 else "Take your data out"),
+        P("All of it, at any time."),
+        [_downloads(kind, named=len(kinds) > 1) for kind in kinds],
         Ul(
-            Li(A("CSV", href="/export.csv", download=True), Span(" for spreadsheets and other apps", cls="quiet")),
-            Li(A("JSON", href="/export.json", download=True), Span(" for programs", cls="quiet")),
             Li(A("SQLite", href="/export.db", download=True), Span(" the whole file, as a backup", cls="quiet")),
             cls="downloads",
         ),
         cls="card summary",
     )
+
+
+def _downloads(kind: ImportKind, *, named: bool) -> tuple[Safe | None, Safe]:
+    return (
+        H3(_title(kind)) if named else None,
+        Ul(
+            Li(
+                A("CSV", href=f"/{kind.table}/export.csv", download=True),
+                Span(" for spreadsheets and other apps", cls="quiet"),
+            ),
+            Li(A("JSON", href=f"/{kind.table}/export.json", download=True), Span(" for programs", cls="quiet")),
+            cls="downloads",
+        ),
+    )
+
+
+def _title(kind: ImportKind) -> str:
+    return kind.plural[:1].upper() + kind.plural[1:]
 
 
 def _bar(value: int, most: int, label: str) -> Safe:
@@ -343,10 +395,6 @@ def _cancel(each: Import, words: str) -> Safe:
 
 def _again() -> Safe:
     return P(A("Import another file", href="/imports", cls="button"))
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _megabytes(size: int) -> str:

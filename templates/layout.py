@@ -26,7 +26,11 @@ from templates.tags import (
 )
 
 NAME = "Kindling"
-AREAS = {"/tasks": "Tasks", "/imports": "Import & export"}
+# The way to each feature, in the order of the navigation.
+FEATURES = {
+    "/tasks": "Tasks",
+}
+AREAS = {**FEATURES, "/imports": "Import & export"}
 # Milliseconds until a page whose socket was closed connects again; a new version of the code is there at once.
 RECONNECT, RECONNECT_TO_NEW_CODE = 100, 5
 
@@ -70,7 +74,7 @@ def shell(content: object, area: str = "", signed_in: bool = False) -> tuple[Saf
     return (
         A("Skip to the content", href="#main", cls="skip"),
         Header(
-            A(Span(cls="flame", aria_hidden="true"), NAME, href="/tasks", cls="brand"),
+            A(Span(cls="flame", aria_hidden="true"), NAME, href="/", cls="brand"),
             Nav(
                 [A(name, href=path, aria_current="page" if path == area else None) for path, name in AREAS.items()],
                 Form(Button("Sign out", cls="button"), method="post", action="/sign-out") if signed_in else None,

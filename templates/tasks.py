@@ -1,15 +1,15 @@
 """How tasks look: the records a page is made from, and pure functions from them to tags."""
 
-from calendar import day_name, month_name
+from calendar import day_name
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta, tzinfo
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlencode
+from datetime import date, tzinfo
+from functools import lru_cache
+from typing import NamedTuple
 
+from templates import forms, lists
 from templates.chart import done_per_day
-from templates.errors import toast
-from templates.live import live, unknown
+from templates.lists import IN_DETAIL, address
+from templates.live import live
 from templates.tags import (
     H1,
     H2,
@@ -17,50 +17,26 @@ from templates.tags import (
     Article,
     Aside,
     Button,
-    Dd,
     Div,
     Dl,
-    Dt,
     Form,
-    HxPartial,
     Input,
-    Label,
     Li,
     Nav,
-    Ol,
-    Option,
     P,
     Safe,
-    Section,
-    Select,
     Span,
-    Textarea,
     Time,
     outline,
-    raw,
 )
+from templates.values import MONTHS, day_in_words, moment, pair, text
 
-if TYPE_CHECKING:
-    from markdown_it import MarkdownIt
-    from markdown_it.rules_core import StateCore
-
+AREA = "/tasks"
 SORTS = {"newest": "Newest first", "oldest": "Oldest first", "due": "Due date", "title": "Title"}
 STATUSES = {"all": "All", "open": "Open", "done": "Done"}
-TITLE_LENGTH = 1000
-# A browser takes 150 ms to put a thousand rows in their place.
-SHOWN_PAGES = 50
 # Looked up, as strftime takes as long as a tag.
 DAYS = list(day_name)
-MONTHS = list(month_name)
 NEAR_DAYS = {-1: "Yesterday", 0: "Today", 1: "Tomorrow"}
-# What every row says to htmx, said once around them: an answer takes the row's place, and is a row again.
-IN_LIST = {
-    "hx_target_inherited": "closest li",
-    "hx_swap_inherited": "outerHTML",
-    "hx_vals_inherited": "in:list",
-    "hx_sync_inherited": "drop",
-}
-IN_DETAIL = {"hx_target_inherited": "closest article", "hx_swap_inherited": "outerHTML", "hx_sync_inherited": "drop"}
 HAS_NOTES = Span(cls="icon note", role="img", aria_label="Has notes")
 
 
@@ -96,10 +72,8 @@ class TaskQuery(NamedTuple):
     pages: int = 1
 
     def url(self, **changes: object) -> str:
-        """The address of this list, with `changes`; from its first page where anything but the page changes."""
-        query = self._replace(**({"page": 1, "pages": 1} | changes))  # type: ignore[arg-type]
-        given = {name: value for name, value in query._asdict().items() if value != TaskQuery._field_defaults[name]}
-        return f"/tasks?{urlencode(given)}" if given else "/tasks"
+        """The address of this list, with `changes`."""
+        return address(AREA, self, changes)
 
 
 class TaskList(NamedTuple):
@@ -138,19 +112,21 @@ def tasks_page(tasks: TaskList, summary: Summary, deleted: Task | None = None) -
         Div(
             H1("Tasks", cls="visually-hidden"),
             add_form(),
-            filter_form(tasks.query),
+            lists.filter_form(tasks.query, id="tasks", label="Search tasks", sorts=SORTS),
             task_list(tasks),
             cls="column",
         ),
         summary_card(summary),
-        undo_toast(deleted, fixed=True) if deleted else None,
+        lists.undo_toast(deleted.title, id=f"task-{deleted.id}", address=f"{AREA}/{deleted.id}", fixed=True)
+        if deleted
+        else None,
     )
 
 
 def add_form(given: TaskInput = TaskInput(), *, again: bool = False) -> Safe:  # noqa: B008
     """The form for a new task; `again` puts the cursor back into it."""
     return Form(
-        _error(given.error),
+        forms.form_error(given.error),
         Input(
             name="title",
             id="new-title",
@@ -158,7 +134,7 @@ def add_form(given: TaskInput = TaskInput(), *, again: bool = False) -> Safe:  #
             placeholder="What needs doing?",
             aria_label="New task",
             required=True,
-            maxlength=TITLE_LENGTH,
+            maxlength=forms.LINE_LENGTH,
             autocomplete="off",
             autofocus=again,
             data_key="n",
@@ -176,47 +152,10 @@ def add_form(given: TaskInput = TaskInput(), *, again: bool = False) -> Safe:  #
     )
 
 
-def filter_form(query: TaskQuery) -> Safe:
-    """Search and order. The status belongs to it too: the list holds it, as it changes with the list."""
-    return Form(
-        Span(cls="icon search", aria_hidden="true"),
-        Input(
-            type="search",
-            name="q",
-            id="search",
-            value=query.q,
-            placeholder="Search",
-            aria_label="Search tasks",
-            autocomplete="off",
-            maxlength=200,
-            data_key="/",
-        ),
-        Select(
-            [Option(name, value=sort, selected=sort == query.sort) for sort, name in SORTS.items()],
-            name="sort",
-            id="order",
-            aria_label="Order",
-        ),
-        Button("Search", cls="button no-script"),
-        id="filter",
-        cls="filter",
-        role="search",
-        method="get",
-        action="/tasks",
-        hx_get="/tasks",
-        hx_trigger="input delay:120ms from:#search, change from:#order, submit",
-        hx_target="#tasks",
-        hx_swap="outerMorph",
-        hx_replace_url="true",
-        hx_sync="this:replace",
-    )
-
-
 def task_list(tasks: TaskList) -> Safe:
     """The list itself: the fragment of `GET /tasks`."""
     query = tasks.query
-    return live(
-        Section,
+    return lists.list_section(
         Div(
             Nav(
                 [_status_link(query, status, tasks.counts[status]) for status in STATUSES],
@@ -227,15 +166,12 @@ def task_list(tasks: TaskList) -> Safe:
             cls="list-head",
         ),
         Input(type="hidden", name="status", value=query.status, form="filter"),
-        P(A("Earlier tasks", href=query.url(page=query.page - 1), rel="prev"), cls="more") if query.page > 1 else None,
-        Ol([task_row(row, tasks.today) for row in tasks.rows], id=f"tasks-page-{query.page}", cls="rows", **IN_LIST)
-        if tasks.rows
-        else _empty(tasks),
-        _more(query) if tasks.more else None,
+        query=query,
         id="tasks",
-        url=query.url(page=query.page, pages=query.pages),
-        cls="card list",
-        aria_label="Tasks",
+        label="Tasks",
+        rows=[task_row(row, tasks.today) for row in tasks.rows],
+        more=tasks.more,
+        empty=lists.empty(query, id="tasks", label="Tasks", otherwise=_nothing(tasks)),
     )
 
 
@@ -256,36 +192,17 @@ def due_label(due: str | None, done: int, today: date) -> Safe | None:
 
 def deleted_row(id: int) -> Safe:
     """Holds the place of a deleted task, for its return."""
-    return Li(id=f"task-{id}", hidden=True)
+    return lists.deleted_row(f"task-{id}")
 
 
-def undo_toast(task: Task, *, fixed: bool = False) -> Safe:
-    """Says that a task is deleted and brings it back; `fixed` where the page was asked for without a fragment."""
-    message = toast(
-        P("Deleted ", Span(f"“{task.title}”", cls="toast-name")),
-        Form(
-            Button("Undo", cls="button", autofocus=not fixed),
-            method="post",
-            action=f"/tasks/{task.id}/restore",
-            hx_post=None if fixed else f"/tasks/{task.id}/restore",
-            hx_swap=None if fixed else "none",
-        ),
-        id=f"deleted-{task.id}",
-        kind="note",
-    )
-    return Div(message, cls="toasts") if fixed else message
+def undo_toast(task: Task) -> Safe:
+    """Says that a task is deleted and brings it back."""
+    return lists.undo_toast(task.title, id=f"task-{task.id}", address=f"{AREA}/{task.id}")
 
 
 def added_toast(task: Task) -> Safe:
     """Says that a task was added where the list at hand does not show it."""
-    return toast(
-        P("Added ", A(f"“{task.title}”", href=f"/tasks/{task.id}", cls="toast-name"), ". This list does not show it.")
-    )
-
-
-def partial(target: str, swap: str, *content: object) -> Safe:
-    """A part of an answer that goes to a place of its own."""
-    return HxPartial(content, hx_target=target, hx_swap=swap)
+    return lists.added_toast(task.title, address=f"{AREA}/{task.id}")
 
 
 def task_detail(task: Task, today: date, zone: tzinfo | None) -> Safe:
@@ -303,14 +220,12 @@ def task_detail(task: Task, today: date, zone: tzinfo | None) -> Safe:
             hx_post=address,
         ),
         Dl(
-            _pair("Due", due_label(task.due, task.done, today) or "No date"),
-            _pair("Added", _moment(task.created_at, zone)),
-            _pair("Changed", _moment(task.updated_at, zone)),
+            pair("Due", due_label(task.due, task.done, today) or "No date"),
+            pair("Added", moment(task.created_at, zone)),
+            pair("Changed", moment(task.updated_at, zone)),
             cls="facts",
         ),
-        Div(raw(_markdown().render(task.notes)), cls="notes")
-        if task.notes.strip()
-        else P("No notes yet.", cls="quiet"),
+        text(task.notes, "No notes yet."),
         Div(
             A("Edit", href=f"{address}/edit", hx_get=f"{address}/edit", cls="button primary"),
             Form(
@@ -329,55 +244,23 @@ def task_detail(task: Task, today: date, zone: tzinfo | None) -> Safe:
 
 def edit_form(id: int, given: TaskInput, place: str) -> Safe:
     """The form for a task, in its row (`place` list) or on its page (`place` detail)."""
-    address = f"/tasks/{id}"
-    form = Form(
-        _error(given.error),
-        unknown(
-            P, id=f"changes-{id}", url=f"{address}/changes?{urlencode({'since': given.updated_at})}", role="status"
-        ),
-        Input(type="hidden", name="updated_at", value=given.updated_at),
-        Label(
-            "Title",
-            Input(
-                name="title",
-                value=given.title,
-                required=True,
-                maxlength=TITLE_LENGTH,
-                autocomplete="off",
-                autofocus=True,
-            ),
-        ),
-        Label("Due", Input(type="date", name="due", value=given.due)),
-        Label(
-            "Notes ", Span("Markdown works here", cls="quiet"), Textarea(given.notes, name="notes", rows=6), cls="wide"
-        ),
-        Div(
-            Button("Save", cls="button primary"),
-            A("Cancel", href=address, hx_get=address, cls="button", data_key="Escape"),
-            cls="actions",
-        ),
-        cls="edit-form",
-        method="post",
-        action=address,
-        hx_patch=address,
-        hx_disable="find button",
+    return forms.edit_form(
+        forms.line("title", "Title", given._asdict(), required=True, focus=True),
+        forms.day("due", "Due", given._asdict()),
+        forms.text("notes", "Notes", given._asdict()),
+        id=f"task-{id}",
+        address=f"{AREA}/{id}",
+        since=given.updated_at,
+        error=given.error,
+        place=place,
+        heading="Edit task",
     )
-    if place == "list":
-        # What a person is writing here stays, whatever happens to the list.
-        return Li(form, id=f"task-{id}", cls="task editing", hx_morph_skip=True)
-    return Article(H1("Edit task"), form, id=f"task-{id}", cls="card detail", **IN_DETAIL)
 
 
 def changes_note(id: int, since: str, task: Task | None) -> Safe:
     """Says in an open form that its task was changed or deleted elsewhere."""
-    url = f"/tasks/{id}/changes?{urlencode({'since': since})}"
-    if task is None:
-        words = "This task was deleted elsewhere. Copy what you want to keep."
-    elif task.updated_at != since:
-        words = f"Changed elsewhere in the meantime; its title there is now “{task.title}”. Your text is kept."
-    else:
-        words = ""
-    return live(P, words, id=f"changes-{id}", url=url, role="status", cls="form-note" if words else None)
+    words = forms.changes_in_words("task", "title", since, (task.updated_at, task.title) if task else None)
+    return forms.changes_note(words, id=f"task-{id}", address=f"{AREA}/{id}", since=since)
 
 
 def summary_card(summary: Summary) -> Safe:
@@ -386,9 +269,9 @@ def summary_card(summary: Summary) -> Safe:
         Aside,
         H2("At a glance", cls="visually-hidden"),
         Dl(
-            _pair("Open", f"{summary.open:,}"),
-            _pair("Overdue", summary.overdue, cls="overdue" if summary.overdue != "0" else None),
-            _pair("Done", f"{summary.done:,}"),
+            pair("Open", f"{summary.open:,}"),
+            pair("Overdue", summary.overdue, cls="overdue" if summary.overdue != "0" else None),
+            pair("Done", f"{summary.done:,}"),
             cls="figures",
         ),
         done_per_day(summary.days),
@@ -400,27 +283,6 @@ def summary_card(summary: Summary) -> Safe:
         hx_trigger="tasks-changed from:body",
         hx_swap="outerMorph",
     )
-
-
-@cache
-def _markdown() -> "MarkdownIt":
-    """Raw HTML is shown as text, and so are pictures: one could come from another server.
-
-    Loaded when the first notes are shown, as it takes a tenth of the time of a start.
-    """
-    from markdown_it import MarkdownIt
-
-    markdown = MarkdownIt("commonmark", {"html": False, "breaks": True})
-    markdown.core.ruler.push("alignment", _without_style)
-    return markdown.enable(["table", "strikethrough"]).disable("image")
-
-
-def _without_style(state: "StateCore") -> None:
-    """A column says how it is aligned, without an inline style: the policy of the page lets none in."""
-    for token in state.tokens:
-        style = str(token.attrs.pop("style", ""))
-        if style:
-            token.attrs["align"] = style.removeprefix("text-align:")
 
 
 @outline
@@ -467,7 +329,7 @@ def _due_in_words(due: str, done: int, today: date) -> tuple[str, str, str]:
     """A date in words, the same in full, and its class: late, today, or just a date."""
     day = date.fromisoformat(due)
     days = (day - today).days
-    words = NEAR_DAYS.get(days) or _day(day, today)
+    words = NEAR_DAYS.get(days) or day_in_words(day, today)
     state = "due" if done or days > 0 else "due overdue" if days else "due today"
     return words, f"{DAYS[day.weekday()]} {day.day} {MONTHS[day.month]} {day.year}", state
 
@@ -499,66 +361,14 @@ def _tick(id: int | str, title: str, done: int) -> Safe:
     )
 
 
-def _more(query: TaskQuery) -> Safe:
-    """What asks for one page more when it comes into sight; a link where there is no script, or enough is shown."""
-    following = query.page + query.pages
-    link = A("More tasks", href=query.url(page=following), rel="next")
-    if query.pages >= SHOWN_PAGES:
-        return P(link, cls="more")
-    return P(
-        link,
-        id=f"more-{following}",
-        cls="more",
-        hx_get=query.url(page=query.page, pages=query.pages + 1),
-        hx_trigger="revealed",
-        hx_target="#tasks",
-        hx_swap="outerMorph",
+def _nothing(tasks: TaskList) -> tuple[Safe, Safe]:
+    """What stands in an empty list that is not searched."""
+    status = tasks.query.status
+    if status == "done" and tasks.counts["all"]:
+        return P("Nothing done yet.", cls="empty-title"), P("Tick a task and it will stand here.")
+    if status == "open" and tasks.counts["all"]:
+        return P("All done.", cls="empty-title"), P("Enjoy the quiet.")
+    return (
+        P("No tasks yet.", cls="empty-title"),
+        P("Add the first one above, or ", A("bring them from another app", href="/imports"), "."),
     )
-
-
-def _empty(tasks: TaskList) -> Safe:
-    query = tasks.query
-    if query.q:
-        words = (
-            P("Nothing matches.", cls="empty-title"),
-            P("Try fewer or shorter words, or ", A("show all tasks", href="/tasks"), "."),
-        )
-    elif query.page > 1:
-        words = (
-            P("The list ends before this page.", cls="empty-title"),
-            P(A("Go to its start", href=query.url()), "."),
-        )
-    elif query.status == "done" and tasks.counts["all"]:
-        words = (P("Nothing done yet.", cls="empty-title"), P("Tick a task and it will stand here."))
-    elif query.status == "open" and tasks.counts["all"]:
-        words = (P("All done.", cls="empty-title"), P("Enjoy the quiet."))
-    else:
-        words = (
-            P("No tasks yet.", cls="empty-title"),
-            P("Add the first one above, or ", A("bring them from another app", href="/imports"), "."),
-        )
-    return Div(Span(cls="flame", aria_hidden="true"), words, cls="empty")
-
-
-def _pair(name: str, value: object, cls: str | None = None) -> Safe:
-    return Div(Dt(name), Dd(value), cls=cls)
-
-
-def _error(message: str) -> Safe | None:
-    return P(message, cls="form-error", role="alert") if message else None
-
-
-def _moment(text: str, zone: tzinfo | None) -> Safe:
-    """A UTC moment in the person's own time; one that another program wrote in its own way is shown as it is."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return Time(text)
-    moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(zone)
-    return Time(f"{moment.day} {moment:%b %Y, %H:%M}", datetime=text)
-
-
-def _day(day: date, today: date) -> str:
-    near = abs(day - today) < timedelta(days=180) or day.year == today.year
-    month = MONTHS[day.month][:3]
-    return f"{day.day} {month}" if near else f"{day.day} {month} {day.year}"

@@ -94,7 +94,7 @@ class Server:
 
     def empty(self) -> None:
         """Take every row out again, as another program would."""
-        for table in ("tasks", "deletions", "imports", "imported_tasks"):
+        for table in ("tasks", "deletions", "imports", "imported_rows"):
             self.sql(f"DELETE FROM {table}")
         shutil.rmtree(self.data / "uploads", ignore_errors=True)
 

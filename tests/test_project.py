@@ -17,6 +17,7 @@ import click
 import pytest
 
 from server import cli
+from server.specimen import TYPES
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -217,9 +218,18 @@ def shown(option: click.Option) -> str:
     return ("on" if option.default else "off") if option.is_flag else str(option.default)
 
 
-def test_every_command_and_file_that_the_readme_names_is_there() -> None:
-    readme = (ROOT / "README.md").read_text()
-    for name in re.findall(r"server\.py (\w+)", readme):
-        assert name in cli.commands.commands
-    for path in re.findall(r"`((?:app|server|templates|static|tests|docs)/[\w./]*)`", readme):
+@pytest.mark.parametrize("name", ["README.md", "AGENTS.md"])
+def test_every_command_and_file_that_is_named_is_there(name: str) -> None:
+    text = (ROOT / name).read_text()
+    commands = re.findall(r"server\.py (\w+)", text)
+    assert commands
+    for command in commands:
+        assert command in cli.commands.commands
+    for path in re.findall(r"`((?:app|server|templates|static|tests|docs|specimen)/[\w./]*)`", text):
         assert (ROOT / path).exists(), path
+
+
+def test_what_assistants_read_is_short_and_names_every_type_of_field() -> None:
+    text = (ROOT / "AGENTS.md").read_text()
+    assert len(text.splitlines()) < 60
+    assert ", ".join(TYPES) in text

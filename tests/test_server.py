@@ -22,6 +22,7 @@ from types import ModuleType
 
 import pytest
 
+from server.name import NAME
 from tests.conftest import PATIENCE, ROOT
 
 fcntl = pytest.importorskip("fcntl", reason="these tests speak of POSIX: signals, links, execv")
@@ -53,7 +54,7 @@ class Checkout:
 
     @property
     def stamp(self) -> Path:
-        return self.venv / "kindling-stamp"
+        return self.venv / "made-from"
 
     @property
     def inner_python(self) -> str:
@@ -552,7 +553,7 @@ def test_what_the_door_looks_for_is_what_the_project_asks_for(door: ModuleType) 
 def test_behind_the_door_are_the_commands() -> None:
     start = subprocess.run([sys.executable, str(ROOT / "server.py"), "--version"], capture_output=True, text=True)
     assert start.returncode == 0, start.stderr
-    assert start.stdout.startswith("Kindling")
+    assert start.stdout.startswith(NAME)
 
 
 def change(path: Path) -> None:

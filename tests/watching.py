@@ -97,7 +97,7 @@ class Page:
             "scheme": "ws",
             "headers": headers,
             "server": ("127.0.0.1", 5001),
-            "extensions": {"kindling.frames": self.outlet},
+            "extensions": {"server.frames": self.outlet},
         }
         self._said.put_nowait({"type": "websocket.connect"})
         self.task = asyncio.create_task(hub(scope, self._said.get, self._send))

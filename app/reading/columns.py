@@ -1,88 +1,66 @@
-"""From the columns of another program to a task: which column is which of our fields, and what a value means.
+"""From the columns of another program to a row of ours: which column is which field, and what a value means.
 
 The rule: nothing is dropped silently. What has no field, and what has one but is not understood, is kept at the end of
-the notes, one `Name: value` after another. Only an export of our own comes back without that. Nothing here reads files.
+the field for the rest, one `Name: value` after another; where the kind has no such field, the person is told what is
+left out. Only an export of our own comes back without that. Nothing here reads files.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any
 
-from app.reading.values import READERS, is_empty, storable, text_of
-
-OWN_COLUMNS = ("id", "title", "notes", "due", "done", "created_at", "updated_at")
-# What other programs call our fields, the surest name first, compared without case, spaces and punctuation.
-# A column goes to the first field that wants it.
-NAMES = {
-    "title": """title name task taskname tasktitle todo todoname todoitem subject summary content headline text item
-        what description""",
-    "done": """done isdone completed iscompleted complete iscomplete duecomplete checked ischecked finished completedat
-        completedtime completedon completeddate datecompleted status state taskstatus closed isclosed closedat
-        completiondate completiontime""",
-    "due": "due duedate dueon dueat dueby duetime duedatetime datedue deadline targetdate date enddate",
-    "notes": "notes note description desc body details detail content comments comment memo text",
-    "created_at": """createdat created createdon createddate createdtime datecreated dateadded added addedat addedon
-        creationdate creationtime entry""",
-    "updated_at": """updatedat updated updatedon updateddate updatedtime dateupdated modified modifiedat lastmodified
-        datemodified lastmodifieddate modifieddate lastupdated lastedited lasteditedtime datelastactivity""",
-}
-FIELDS = tuple(NAMES)
+from app.kinds import TIMES, Field, Kind
+from app.reading.values import READERS, is_empty, shortened, storable, text_of
 
 # How a spreadsheet program recognises a formula, which it would run.
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
-class NotATask(Exception):
-    """Why a row cannot become a task, in a sentence for the person."""
+class Unusable(Exception):
+    """Why a row of a file cannot become one of ours, in a sentence for the person."""
 
 
-class Task(NamedTuple):
-    """A task as the table has it. What the file does not say is None."""
-
-    title: str
-    notes: str
-    due: str | None
-    done: int
-    created_at: str | None
-    updated_at: str | None
-    id: int | None
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where each column goes: its field, or the notes."""
+    """Where each column goes: its field, or the rest."""
 
     fields: Mapping[str, str]
     day_first: bool = False
 
 
-def matched(names: Iterable[str], chosen: Mapping[str, str | None] = {}) -> dict[str, str]:
-    """The field of each column that has one: as chosen (None: no column), and by its name for every other field."""
+def matched(kind: Kind, names: Iterable[str], chosen: Mapping[str, str | None] = {}) -> dict[str, str]:
+    """The field of each column that has one: as chosen (None: no column), and by its name for every other field.
+
+    Names are compared without case, spaces and punctuation. A column goes to the field of its
+    name, else to the first that wants it.
+    """
     columns = {name: _plain(name) for name in names}
     fields: dict[str, str] = {}
     for field, name in chosen.items():
         if name in columns:
             fields.setdefault(name, field)
-    for field in FIELDS:
-        if field in chosen:
-            continue
-        for wanted in NAMES[field].split():
-            column = next((name for name, plain in columns.items() if plain == wanted and name not in fields), None)
-            if column is not None:
-                fields[column] = field
-                break
+    for name in (each.name for each in (*kind.fields, *TIMES) if each.name not in chosen):
+        _take(fields, columns, name, [_plain(name)])
+    for each in (*kind.fields, *TIMES):
+        if each.name not in chosen and each.name not in fields.values():
+            _take(fields, columns, each.name, each.names.split())
     return fields
 
 
-def is_own(names: Iterable[str]) -> bool:
+def is_own(kind: Kind, names: Iterable[str]) -> bool:
     """Whether these are the columns of our own export."""
-    return sorted(names) == sorted(OWN_COLUMNS)
+    return sorted(names) == sorted(kind.columns)
 
 
-def task_of(record: Mapping[str, Any], places: Places) -> Task:
-    """The task that a row of the file is. Raises NotATask."""
-    values: dict[str, Any] = {}
+def row_of(kind: Kind, record: Mapping[str, Any], places: Places) -> Row:
+    """The row that a record of the file is: the values of all columns. Raises Unusable."""
+    reads = _reads(kind)
+    values: Row = dict.fromkeys(kind.columns)
     kept: list[tuple[str, Any]] = []
     for name, value in record.items():
         if is_empty(value):
@@ -91,22 +69,19 @@ def task_of(record: Mapping[str, Any], places: Places) -> Task:
         if field is None:
             kept.append((name, value))
             continue
-        values[field], says_all = READERS[field](value, places.day_first)
+        values[field], says_all = READERS[reads[field]](value, places.day_first)
         if not says_all:
             kept.append((name, value))
-    if not values.get("title"):
-        raise NotATask(
-            "It has no title." if "title" in places.fields.values() else "No column is taken for the title: choose one."
-        )
-    return Task(
-        values["title"],
-        _with_kept(values.get("notes", ""), kept),
-        values.get("due"),
-        values.get("done", 0),
-        values.get("created_at"),
-        values.get("updated_at"),
-        values.get("id"),
-    )
+    for each in kind.fields:
+        if values[each.name] in (None, ""):
+            if not kind.rest:
+                _refuse_what_was_not_understood(each, record, places)
+            if each.required:
+                raise Unusable(_missing(each, places))
+            values[each.name] = each.default
+    if kind.rest:
+        values[kind.rest] = _with_kept(values[kind.rest], kept)
+    return values
 
 
 def harmless(cell: str) -> str:
@@ -119,13 +94,41 @@ def restored(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
 
 
+def _take(fields: dict[str, str], columns: Mapping[str, str], field: str, wanted: Iterable[str]) -> None:
+    """Give a field the first column of a wanted name that no other field has."""
+    for word in wanted:
+        column = next((name for name, plain in columns.items() if plain == word and name not in fields), None)
+        if column is not None:
+            fields[column] = field
+            return
+
+
+@cache
+def _reads(kind: Kind) -> dict[str, str]:
+    """How the values of each column are read."""
+    return {"id": "id"} | {field.name: field.reads for field in (*kind.fields, *TIMES)}
+
+
+def _refuse_what_was_not_understood(field: Field, record: Mapping[str, Any], places: Places) -> None:
+    for name, value in record.items():
+        if places.fields.get(name) == field.name and not is_empty(value):
+            raise Unusable(f"“{shortened(text_of(value))}” is not understood as “{field.label}”.")
+
+
+def _missing(field: Field, places: Places) -> str:
+    label = field.label.lower()
+    if field.name in places.fields.values():
+        return f"It has no {label}."
+    return f"No column is taken for the {label}: choose one."
+
+
 def _plain(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
-def _with_kept(notes: str, kept: list[tuple[str, Any]]) -> str:
-    """The notes, and after a blank line what has no other place."""
+def _with_kept(text: str, kept: list[tuple[str, Any]]) -> str:
+    """A text, and after a blank line what has no other place."""
     if kept:
         lines = "\n".join(f"{' '.join(name.split())}: {text_of(value).strip()}" for name, value in kept)
-        notes = f"{notes.rstrip()}\n\n{lines}" if notes else lines
-    return storable(notes)
+        text = f"{text.rstrip()}\n\n{lines}" if text else lines
+    return storable(text)

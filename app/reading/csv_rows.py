@@ -14,7 +14,8 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import chain, count, islice
 from typing import NamedTuple
 
-from app.reading.columns import OWN_COLUMNS, matched, restored
+from app.kinds import Kind
+from app.reading.columns import matched, restored
 from app.reading.lines import LONGEST_RECORD, Lines
 from app.reading.text import TextFile, UnreadableFile
 
@@ -26,24 +27,24 @@ SAMPLE_LETTERS = 64 * 1024
 SAMPLE_ROWS = 100
 # TickTick writes three rows before the header, Excel one, Asana's sheets four.
 ROWS_BEFORE_HEADER = 20
-# A table of more columns is no list of tasks, and each would be shown to the person.
+# A table of more columns is no list of records, and each would be shown to the person.
 MOST_COLUMNS = 1000
 
 
 class CsvFile:
     """A text that is CSV. Raises UnreadableFile."""
 
-    def __init__(self, text: TextFile) -> None:
+    def __init__(self, text: TextFile, kind: Kind) -> None:
         self._text = text
-        self._delimiter = _delimiter(text)
+        self._delimiter = _delimiter(text, kind)
         first = [cells for _, cells in islice(self._rows(), ROWS_BEFORE_HEADER + 1)]
-        self._header = _header_at(first)
-        self.columns = _names(first[self._header]) if first else ()
-        self.is_own = self.columns == OWN_COLUMNS
+        self._header = _header_at(first, kind)
+        self.columns = _names(first[self._header], kind) if first else ()
+        self.is_own = self.columns == kind.columns
         if len(first) < self._header + 2:
             raise UnreadableFile(
-                "The file has no row of values: at most a line with the names of the columns. Export the tasks again, "
-                "and import that file."
+                "The file has no row of values: at most a line with the names of the columns. Export the "
+                f"{kind.plural} again, and import that file."
             )
 
     @property
@@ -79,12 +80,12 @@ class CsvFile:
                     yield line, cells
 
 
-def _delimiter(text: TextFile) -> str:
+def _delimiter(text: TextFile, kind: Kind) -> str:
     with text.open() as stream:
         sample = stream.read(SAMPLE_LETTERS)
     if len(sample) == SAMPLE_LETTERS and "\n" in sample:
         sample = sample[: sample.rindex("\n")]
-    fitness = {delimiter: _fitness(_sample_rows(sample, delimiter)) for delimiter in DELIMITERS}
+    fitness = {delimiter: _fitness(_sample_rows(sample, delimiter), kind) for delimiter in DELIMITERS}
     best = max(DELIMITERS, key=lambda delimiter: fitness[delimiter])
     return NO_DELIMITER if fitness[best].columns == 1 else best
 
@@ -104,29 +105,29 @@ class _Fitness(NamedTuple):
     columns: int
 
 
-def _fitness(rows: list[list[str]]) -> _Fitness:
+def _fitness(rows: list[list[str]], kind: Kind) -> _Fitness:
     if not rows:
         return _Fitness(0, False, False, 0, 0)
-    at = _header_at(rows)
+    at = _header_at(rows, kind)
     header, *others = rows[at:]
     alike = sum(len(cells) == len(header) for cells in others)
-    return _Fitness(len(matched(header)), len(header) > 1, at == 0, alike / max(1, len(others)), len(header))
+    return _Fitness(len(matched(kind, header)), len(header) > 1, at == 0, alike / max(1, len(others)), len(header))
 
 
-def _header_at(rows: Sequence[list[str]]) -> int:
-    """Which row is the header: the first that names a title or has two cells filled. Rows before it are remarks."""
+def _header_at(rows: Sequence[list[str]], kind: Kind) -> int:
+    """Which row is the header: the first that names the first field or has two cells filled. Before it are remarks."""
     for number, cells in enumerate(rows[: ROWS_BEFORE_HEADER + 1]):
-        if sum(map(bool, map(str.strip, cells))) > 1 or "title" in matched(cells).values():
+        if sum(map(bool, map(str.strip, cells))) > 1 or kind.fields[0].name in matched(kind, cells).values():
             return number
     return 0
 
 
-def _names(header: list[str]) -> tuple[str, ...]:
+def _names(header: list[str], kind: Kind) -> tuple[str, ...]:
     """A name for each column, no two the same."""
     if len(header) > MOST_COLUMNS:
         raise UnreadableFile(
-            f"The file has {len(header):,} columns, and a list of tasks has at most {MOST_COLUMNS:,}. Leave out the "
-            "columns that do not belong to the tasks, and import it again."
+            f"The file has {len(header):,} columns, and a list of {kind.plural} has at most {MOST_COLUMNS:,}. Leave "
+            f"out the columns that do not belong to the {kind.plural}, and import it again."
         )
     names: dict[str, None] = {}
     for number, cell in enumerate(header, 1):

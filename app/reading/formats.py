@@ -1,8 +1,8 @@
 """What an exported file is, and its records one after another: CSV, TSV, JSON, or JSON line by line.
 
 The file's content decides; its name only tells damaged JSON from CSV that begins oddly. A record comes with its place
-as an editor counts, the line on which it begins, or for JSON its number within its list. What a record means as a task
-is for `app/reading/columns.py`.
+as an editor counts, the line on which it begins, or for JSON its number within its list. What a record means as a row
+of ours is for `app/reading/columns.py`.
 """
 
 import json
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from app.kinds import Kind
 from app.reading import json_lists
 from app.reading.columns import is_own
 from app.reading.csv_rows import MOST_COLUMNS, CsvFile
@@ -40,24 +41,24 @@ class Export:
     other_lists: Mapping[str, int] = field(default_factory=dict)
 
 
-def opened(path: Path, name: str) -> Export:
-    """The export in a file that the person calls `name`. Raises UnreadableFile."""
+def opened(path: Path, name: str, kind: Kind) -> Export:
+    """The export of a kind in a file that the person calls `name`. Raises UnreadableFile."""
     text = TextFile(path)
     with text.open() as stream:
         beginning = stream.read(SAMPLE_LETTERS).lstrip()
     if not beginning.startswith(("{", "[")) and not name.lower().removesuffix(".gz").endswith(".json"):
-        return _csv(text)
-    return _json_lines(text) if _is_json_lines(text) else _json(text)
+        return _csv(text, kind)
+    return _json_lines(text, kind) if _is_json_lines(text) else _json(text, kind)
 
 
-def _csv(text: TextFile) -> Export:
-    file = CsvFile(text)
+def _csv(text: TextFile, kind: Kind) -> Export:
+    file = CsvFile(text, kind)
     format = "TSV" if file.delimiter == "\t" else "CSV"
     return Export(text, format, file.columns, file.records, file.is_own, file.delimiter)
 
 
-def _json(text: TextFile) -> Export:
-    best, *others = json_lists.lists_in(text.open)
+def _json(text: TextFile, kind: Kind) -> Export:
+    best, *others = json_lists.lists_in(text.open, kind)
 
     def records() -> Iterator[tuple[int, Record]]:
         for number, value in enumerate(json_lists.objects_of(text.open, best.path), 1):
@@ -65,7 +66,7 @@ def _json(text: TextFile) -> Export:
 
     other_lists = {each.name: each.rows for each in others if each.name}
     return Export(
-        text, "JSON", tuple(best.names), records, is_own(best.names), list_name=best.name, other_lists=other_lists
+        text, "JSON", tuple(best.names), records, is_own(kind, best.names), list_name=best.name, other_lists=other_lists
     )
 
 
@@ -80,7 +81,7 @@ def _is_json_lines(text: TextFile) -> bool:
         return False
 
 
-def _json_lines(text: TextFile) -> Export:
+def _json_lines(text: TextFile, kind: Kind) -> Export:
     def records() -> Iterator[tuple[int, Record]]:
         with text.open() as stream:
             lines = Lines(stream)
@@ -95,10 +96,10 @@ def _json_lines(text: TextFile) -> Export:
         columns.update(dict.fromkeys(record))
         if len(columns) > MOST_COLUMNS:
             raise UnreadableFile(
-                f"Up to line {line:,} the file has more than {MOST_COLUMNS:,} different names. Expected tasks, each "
-                "with a few named values."
+                f"Up to line {line:,} the file has more than {MOST_COLUMNS:,} different names. Expected "
+                f"{kind.plural}, each with a few named values."
             )
-    return Export(text, "newline JSON", tuple(columns), records, is_own(columns))
+    return Export(text, "newline JSON", tuple(columns), records, is_own(kind, columns))
 
 
 def _record(value: Any) -> Record:
@@ -126,7 +127,7 @@ def _parsed(line: str, number: int) -> Any:
 
 def _too_deep(number: int) -> UnreadableFile:
     return UnreadableFile(
-        f"The JSON on line {number:,} is nested more than {DEEPEST} deep, which is no task. Expected one object on "
+        f"The JSON on line {number:,} is nested more than {DEEPEST} deep, which is no list. Expected one object on "
         "each line, with a few named values."
     )
 

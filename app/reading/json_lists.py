@@ -1,4 +1,4 @@
-"""The lists of objects within a JSON text, wherever they lie in it: which one holds the tasks, and its objects in turn.
+"""The lists of objects within a JSON text, wherever they lie in it: which one is meant, and its objects in turn.
 
 The text is read twice in pieces, once to find the lists and once for the objects of one of them, so that its size does
 not matter. The first reading takes everything in that could fail or grow: what it has passed, the second may rely on.
@@ -14,6 +14,7 @@ from typing import Any
 
 import ijson
 
+from app.kinds import Kind
 from app.reading.columns import matched
 from app.reading.lines import LONGEST_RECORD
 from app.reading.text import UnreadableFile
@@ -57,8 +58,8 @@ class ObjectList:
             self.names[name[:LONGEST_NAME]] = None
 
 
-def lists_in(opened: Opener) -> list[ObjectList]:
-    """The list that most likely holds the tasks, then the lists outside it. Raises UnreadableFile."""
+def lists_in(opened: Opener, kind: Kind) -> list[ObjectList]:
+    """The list that most likely holds the kind, then the lists outside it. Raises UnreadableFile."""
     with opened() as text:
         stream = _JsonBytes(text)
         try:
@@ -67,14 +68,15 @@ def lists_in(opened: Opener) -> list[ObjectList]:
             raise _invalid(opened, stream) from error
     if not any(each.names for each in found):
         raise UnreadableFile(
-            "The file is JSON, but there is no list of objects in it. Expected a list of tasks such as "
-            '[{"title": "Buy milk"}].'
+            "The file is JSON, but there is no list of objects in it. Expected a list of "
+            f'{kind.plural} such as [{{"{kind.fields[0].name}": "…"}}].'
         )
-    best = max(found, key=_likelihood)
+    best = max(found, key=lambda each: _likelihood(each, kind))
     if best.largest > LONGEST_RECORD + PIECE or len(best.names) > MOST_COLUMNS:
         raise UnreadableFile(
-            "The objects in the file are too large for tasks: one has more than 1 MB, or all together have more than "
-            f"{MOST_COLUMNS:,} different names. Expected a list of tasks, each with a few named values."
+            f"The objects in the file are too large for {kind.plural}: one has more than 1 MB, or all together have "
+            f"more than {MOST_COLUMNS:,} different names. Expected a list of {kind.plural}, each with a few named "
+            "values."
         )
     inside = best.path + "." if best.path else ""
     return [best, *(each for each in found if each.path and not each.path.startswith(inside) and each is not best)]
@@ -128,8 +130,8 @@ class _JsonBytes:
         self._quiet = 0 if QUOTATION_MARK.search(rest) else self._quiet + len(piece)
         if self._quiet > LONGEST_RECORD:
             raise UnreadableFile(
-                "The file has a single value of more than 1 MB, which is no task. Expected a list of tasks, each with "
-                "a few named values."
+                "The file has a single value of more than 1 MB, which is no list. Expected a list of objects, each "
+                "with a few named values."
             )
 
 
@@ -153,7 +155,7 @@ def _lists(stream: _JsonBytes) -> list[ObjectList]:
             around.append((path, event == "start_array", present))
             if len(around) > DEEPEST:
                 raise UnreadableFile(
-                    f"The JSON is nested more than {DEEPEST} deep. Expected a list of tasks, each with a few named "
+                    f"The JSON is nested more than {DEEPEST} deep. Expected a list of objects, each with a few named "
                     "values."
                 )
         elif event in ENDS:
@@ -184,13 +186,14 @@ def _another(found: dict[str, ObjectList], path: str, depth: int, given: int) ->
     return found[path]
 
 
-def _likelihood(each: ObjectList) -> tuple[int, bool, int, bool, int]:
-    """How well a list fits: by its fields, then the outer before the inner, then by its notes and its rows."""
-    fields = set(matched(each.names).values())
-    score = len(fields & {"title", "done", "due"}) if "title" in fields else 0
+def _likelihood(each: ObjectList, kind: Kind) -> tuple[int, bool, int, bool, int]:
+    """How well a list fits: by its fields, then the outer before the inner, then by its text and its rows."""
+    fields = set(matched(kind, each.names).values())
+    own = {field.name for field in kind.fields} - {kind.rest}
+    score = len(fields & own) if kind.fields[0].name in fields else 0
     if not each.path and score < 2:
         score = 0
-    return score, bool(each.path), -each.depth, "notes" in fields, each.rows
+    return score, bool(each.path), -each.depth, kind.rest in fields, each.rows
 
 
 def _invalid(opened: Opener, failed: _JsonBytes) -> UnreadableFile:

@@ -4,7 +4,7 @@ import io
 
 from app.reading.text import UnreadableFile
 
-# A megabyte of notes is a book. Whatever is longer is a quotation mark that never closes, or no list of tasks at all;
+# A megabyte of notes is a book. Whatever is longer is a quotation mark that never closes, or no list at all;
 # and a record must be held whole.
 LONGEST_RECORD = 1024**2
 
@@ -33,8 +33,8 @@ class Lines:
         self._length += len(line)
         if self._length > LONGEST_RECORD:
             raise UnreadableFile(
-                f"What begins on line {self.first:,} goes on for more than 1 MB, which is no task: perhaps a quotation "
-                "mark is opened there and never closed, or the file is no list of tasks. Mend that line in a text "
+                f"What begins on line {self.first:,} goes on for more than 1 MB, which is no list: perhaps a quotation "
+                "mark is opened there and never closed, or the file is no list at all. Mend that line in a text "
                 "editor, or export the file again."
             )
         return line

@@ -2,7 +2,7 @@
 
 Nothing is held whole: the file is read in pieces, from its beginning, as often as needed. It is decoded to its end once
 before anything else, so a file that is cut off, too large or wrongly encoded is known before its first line is used.
-Nothing here knows of rows or tasks.
+Nothing here knows of rows.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SAMPLE_BYTES = 256 * 1024
 PIECE_BYTES = 128 * 1024
 # charset-normalizer's answer gets no better with more.
 GUESS_BYTES = 64 * 1024
-# This is about ten million rows; a list of tasks is far smaller.
+# This is about ten million rows; a list of anything is far smaller.
 UNPACKED_LIMIT = 4 * 1024**3
 # Text packs to a tenth, the same row again and again to a hundredth. What packs still better was made to fill a disk;
 # that is looked at only after a size that does no harm.
@@ -32,13 +32,13 @@ HARMLESS_BYTES = 128 * 1024**2
 
 MAGIC_OF_GZIP = b"\x1f\x8b"
 BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-# How files begin that are no list of tasks, what they are, and what mends it.
-ASK_THE_PROGRAM = "Export the tasks as CSV or JSON in the program that made it."
+# How files begin that are no list, what they are, and what mends it.
+ASK_THE_PROGRAM = "Export the list as CSV or JSON in the program that made it."
 NOT_SIGNED_IN = "Perhaps you were not signed in when you downloaded it: open the link in the browser."
 OTHER_KINDS = {
     b"PK\x03\x04": ("a ZIP or Excel file", "Save the sheet as CSV in the spreadsheet program, or unpack the archive."),
     b"\xd0\xcf\x11\xe0": ("an Excel or other Office file", "Save the sheet as CSV in the spreadsheet program."),
-    b"SQLite format 3\0": ("a SQLite database", "Export its tasks as CSV or JSON."),
+    b"SQLite format 3\0": ("a SQLite database", "Export its rows as CSV or JSON."),
     b"%PDF": ("a PDF document", ASK_THE_PROGRAM),
     b"\x89PNG": ("a picture", ASK_THE_PROGRAM),
     b"\xff\xd8\xff": ("a picture", ASK_THE_PROGRAM),
@@ -123,12 +123,12 @@ class _Bytes(io.RawIOBase):
         self.position = self._disk.tell()
         if self.given > UNPACKED_LIMIT:
             raise UnreadableFile(
-                f"The file holds more than {UNPACKED_LIMIT // 1024**3} GB of text, which is no list of tasks. "
+                f"The file holds more than {UNPACKED_LIMIT // 1024**3} GB of text, which is too much. "
                 "Split it, and import the parts one by one."
             )
         if self.given > max(HARMLESS_BYTES, PACKING_LIMIT * self.position):
             raise UnreadableFile(
-                f"The file unpacks to more than {PACKING_LIMIT} times its size, which no list of tasks does. "
+                f"The file unpacks to more than {PACKING_LIMIT} times its size, which no list does. "
                 "Unpack it yourself, look at it, and import what comes out."
             )
         return count
@@ -151,9 +151,9 @@ def _refuse_other_kinds(sample: bytes) -> None:
     beginning = sample.removeprefix(b"\xef\xbb\xbf").lstrip()
     for magic, (kind, advice) in OTHER_KINDS.items():
         if beginning.startswith(magic):
-            raise UnreadableFile(f"This is {kind}, not a list of tasks as CSV or JSON. {advice}")
+            raise UnreadableFile(f"This is {kind}, not a list as CSV or JSON. {advice}")
     if not beginning.strip(b"\xff\xfe"):
-        raise UnreadableFile("The file is empty. Export the tasks again, and import that file.")
+        raise UnreadableFile("The file is empty. Export the list again, and import that file.")
 
 
 def _encoding(path: Path, sample: bytes) -> str:
@@ -241,6 +241,6 @@ def _reads_as_western(near: bytes) -> bool:
 
 def _no_text() -> UnreadableFile:
     return UnreadableFile(
-        "This is a binary file, not a text. Export the tasks as CSV or JSON in the program that made it, "
+        "This is a binary file, not a text. Export the list as CSV or JSON in the program that made it, "
         "and import that file."
     )

@@ -6,6 +6,7 @@ A comment goes into the notes of the task before it. A section is no task, but i
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
+from app.kinds import Kind
 from app.reading.lines import LONGEST_RECORD
 
 # Which column is which of our fields.
@@ -17,9 +18,9 @@ SHOWN_LETTERS = 60
 Record = dict[str, Any]
 
 
-def is_todoist(columns: Collection[str]) -> bool:
-    """Whether these are the columns of a project that Todoist has exported."""
-    return {"TYPE", "CONTENT", "INDENT"} <= set(columns)
+def is_todoist(kind: Kind, columns: Collection[str]) -> bool:
+    """Whether tasks are wanted, and these are the columns of a project that Todoist has exported."""
+    return kind.table == "tasks" and {"TYPE", "CONTENT", "INDENT"} <= set(columns)
 
 
 def tasks_in(rows: Iterable[tuple[int, Record]]) -> Iterator[tuple[int, Record | str]]:

@@ -1,7 +1,7 @@
 """What a value of another program means for a field of ours, and whether that is all that it says.
 
 Each reader gives what it has understood, and False where the value says more than that, or something else: then the
-value is kept in the notes as well. Nothing is guessed.
+value is kept with the rest as well. Nothing is guessed.
 """
 
 import json
@@ -9,11 +9,12 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 from functools import lru_cache
+from math import isfinite
 from typing import Any
 
 from app.reading import dates
 
-# Longer titles are cut, and kept whole in the notes.
+# Longer titles are cut, and kept whole with the rest.
 LONGEST_TITLE = 1000
 NOT_OF_A_TITLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 # Half of a character: JSON can write it, but no database holds it.
@@ -26,7 +27,7 @@ DONE = {"1", "1.0", "100", "100%", "true", "yes", "y", "x", "[x]", "✓", "✔",
 OPEN = {"0", "0.0", "0%", "false", "no", "n", "[]", "☐", "open", "opened", "reopened", "todo", "doing"} | {
     "notstarted", "needsaction", "incomplete", "uncompleted", "pending"
 }  # fmt: skip
-# Nobody will do these any more. That they were not done is kept in the notes.
+# Nobody will do these any more. That they were not done is kept with the rest.
 CANCELLED = {"cancelled", "canceled", "abandoned", "wontdo", "won'tdo", "dropped"}
 
 
@@ -41,9 +42,14 @@ def title(value: Any, day_first: bool) -> tuple[str, bool]:
     return text, True
 
 
-def notes(value: Any, day_first: bool) -> tuple[str, bool]:
+def line(value: Any, day_first: bool) -> tuple[str, bool]:
+    """One line of text, of any length."""
+    return " ".join(storable(NOT_OF_A_TITLE.sub(" ", text_of(value))).split()), True
+
+
+def text(value: Any, day_first: bool) -> tuple[str, bool]:
     """Text as it is."""
-    return text_of(value), True
+    return storable(text_of(value)), True
 
 
 def done(value: Any, day_first: bool) -> tuple[int, bool]:
@@ -51,7 +57,27 @@ def done(value: Any, day_first: bool) -> tuple[int, bool]:
     return _done(text_of(value))
 
 
-def due(value: Any, day_first: bool) -> tuple[str | None, bool]:
+def yes_or_no(value: Any, day_first: bool) -> tuple[int | None, bool]:
+    """1 or 0, where the value says no more than that."""
+    found, says_all = _done(text_of(value))
+    return (found, True) if says_all else (None, False)
+
+
+def whole_number(value: Any, day_first: bool) -> tuple[int | None, bool]:
+    """A number that SQLite holds as an integer."""
+    written = text_of(value).strip().removesuffix(".0")
+    return (int(written), True) if re.fullmatch(r"[+-]?\d{1,18}", written, re.ASCII) else (None, False)
+
+
+def number(value: Any, day_first: bool) -> tuple[float | None, bool]:
+    """A number with a decimal point."""
+    written = text_of(value).strip()
+    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", written, re.ASCII | re.IGNORECASE):
+        return None, False
+    return (float(written), True) if isfinite(float(written)) else (None, False)
+
+
+def day(value: Any, day_first: bool) -> tuple[str | None, bool]:
     """An ISO date."""
     day, says_all = dates.day(text_of(value), day_first)
     return day, says_all and day is not None
@@ -71,11 +97,14 @@ def id(value: Any, day_first: bool) -> tuple[int | None, bool]:
 
 READERS: dict[str, Callable[[Any, bool], tuple[Any, bool]]] = {
     "title": title,
-    "notes": notes,
+    "line": line,
+    "text": text,
     "done": done,
-    "due": due,
-    "created_at": moment,
-    "updated_at": moment,
+    "yes_or_no": yes_or_no,
+    "whole_number": whole_number,
+    "number": number,
+    "day": day,
+    "moment": moment,
     "id": id,
 }
 
@@ -95,6 +124,11 @@ def is_empty(value: Any) -> bool:
 def storable(text: str) -> str:
     """A text without what SQLite and UTF-8 have no place for."""
     return text if text.isprintable() else HALF_CHARACTER.sub("\ufffd", text.replace("\0", ""))
+
+
+def shortened(text: str, letters: int = 60) -> str:
+    """A text of at most so many letters."""
+    return text if len(text) <= letters else text[: letters - 1] + "…"
 
 
 @lru_cache(dates.REMEMBERED_DATES)

@@ -23,7 +23,7 @@ from app.migrations import migrations
 from tests.conftest import Server
 from tests.server.test_cli import command, server_py
 
-LISTED = "Rows: 0 in completions, 0 in deletions, 0 in imported_tasks, 0 in imports, 0 in presence, 0 in sessions"
+LISTED = "Rows: 0 in completions, 0 in deletions, 0 in imported_rows, 0 in imports, 0 in presence, 0 in sessions"
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_an_older_file_is_brought_up_to_date(data: Path, tmp_path: Path) -> None
 
 
 def test_a_file_of_a_newer_version_is_refused(data: Path, copy: Path) -> None:
-    change(copy, "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('kindling', 'in_2031', '')")
+    change(copy, f"INSERT INTO _sqlite_migrations (migration_set, name) VALUES ('{migrations.name}', 'in_2031')")
     with untouched(data):
         is_refused(command("restore", copy, "--data", data), copy, "newer", "“in_2031”", "Update the app")
 

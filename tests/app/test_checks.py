@@ -27,7 +27,8 @@ def test_a_whole_file_is_well_and_untouched(path: Path) -> None:
 
 def test_what_is_still_in_the_log_is_seen(path: Path) -> None:
     with Opened(path) as connection:
-        connection.execute("INSERT INTO _sqlite_migrations (migration_set, name) VALUES ('kindling', 'from_2031')")
+        newer = "INSERT INTO _sqlite_migrations (migration_set, name) VALUES (?, 'from_2031')"
+        connection.execute(newer, [migrations.name])
         assert "newer version" in str(file(path))
         assert "“from_2031”" in str(file(path))
         assert file(path).remedy

@@ -633,7 +633,8 @@ def test_a_file_that_was_cut_off_is_refused(directory: Path) -> None:
 def test_a_file_of_a_newer_version_is_refused(directory: Path) -> None:
     with foreign(directory) as connection:
         connection.execute(
-            "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('kindling', 'from_2031', '2031')"
+            "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES (?, 'from_2031', '2031')",
+            [migrations.name],
         )
     is_refused(directory, "newer", "“from_2031”", "--data")
 

@@ -29,7 +29,7 @@ def test_a_cancel_takes_every_row_out_again(client: httpx.Client, server: Server
     assert client.post(f"{address}/cancel").status_code == 303
     assert until(client, address, settled)["state"] == "undone"
     assert [row["title"] for row in server.sql("SELECT title FROM tasks")] == ["Task 1", "Task 2", "Task 3"]
-    assert server.sql("SELECT * FROM imported_tasks") == []
+    assert server.sql("SELECT * FROM imported_rows") == []
 
 
 def test_rows_of_an_import_that_were_edited_or_deleted_do_not_hinder_the_undo(

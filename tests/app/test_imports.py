@@ -16,9 +16,9 @@ NAMES = sorted(path.name for path in EXPORTS.iterdir())
 JSON = {"accept": "application/json"}
 
 
-def upload(client: httpx.Client, name: str, content: bytes) -> str:
+def upload(client: httpx.Client, name: str, content: bytes, kind: str = "") -> str:
     """Send a file in; the address of its import."""
-    answer = client.post("/imports", files={"file": (name, content)})
+    answer = client.post("/imports", files={"file": (name, content)}, data={"kind": kind})
     assert answer.status_code == 303, answer.text
     return str(answer.headers["location"])
 
@@ -41,9 +41,9 @@ def settled(each: dict[str, Any]) -> bool:
     return each["state"] not in ("checking", "writing", "undoing")
 
 
-def bring(client: httpx.Client, name: str, content: bytes) -> dict[str, Any]:
+def bring(client: httpx.Client, name: str, content: bytes, kind: str = "") -> dict[str, Any]:
     """Take a file all the way in."""
-    address = upload(client, name, content)
+    address = upload(client, name, content, kind)
     assert until(client, address, settled)["state"] == "ready"
     assert client.post(f"{address}/start").status_code == 303
     return until(client, address, settled)

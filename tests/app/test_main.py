@@ -21,6 +21,7 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
 from server.bodies import FORM_LIMIT, MESSAGE_LIMIT
+from server.name import NAME, SLUG
 from server.token import read
 from tests.conftest import ROOT
 from tests.server.test_run import Running, until
@@ -264,7 +265,7 @@ def test_what_belongs_into_the_head_goes_there(client: httpx.Client) -> None:
     assert document.find("./head/meta[@name='robots']") is not None
     assert document.find("./head/link[@rel='next']") is not None
     assert text_of(document.find("./body/main")) == "Mine Second"
-    assert page_of(client.get("/items/1")).find("./head/title").text == "Kindling", "where a page names none"
+    assert page_of(client.get("/items/1")).find("./head/title").text == NAME, "where a page names none"
 
 
 def test_a_form_fills_a_dataclass(client: httpx.Client, htmx: httpx.Client) -> None:
@@ -301,11 +302,11 @@ def test_a_session_belongs_to_one_person(pasted: Running) -> None:
     with pasted.client() as ada, pasted.client() as bob:
         assert [main_of(ada.get("/visits")) for _ in range(3)] == ["Visit 1", "Visit 2", "Visit 3"]
         assert main_of(bob.get("/visits")) == "Visit 1"
-        (cookie,) = [cookie for cookie in ada.cookies.jar if cookie.name == "kindling_session"]
+        (cookie,) = [cookie for cookie in ada.cookies.jar if cookie.name == f"{SLUG}_session"]
         assert cookie.has_nonstandard_attr("httponly")
         assert cookie.get_nonstandard_attr("samesite") == "lax"
-        ada.cookies.set("kindling_session", f"{cookie.value}x", domain=cookie.domain)
-    with pasted.client(cookies={"kindling_session": f"{cookie.value}x"}) as forger:
+        ada.cookies.set(f"{SLUG}_session", f"{cookie.value}x", domain=cookie.domain)
+    with pasted.client(cookies={f"{SLUG}_session": f"{cookie.value}x"}) as forger:
         assert main_of(forger.get("/visits")) == "Visit 1"
 
 

@@ -163,7 +163,7 @@ def fail(db: Database) -> None:
 
 
 def those(*changes: Any) -> Migrations:
-    made = Migrations("kindling")
+    made = Migrations(migrations.name)
     for change in changes:
         made()(change)
     return made

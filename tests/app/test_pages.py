@@ -80,7 +80,7 @@ def test_an_error_is_a_page_that_says_what_was_wrong_and_where_to_go(
         assert [title.text for title in document.iter("h1")] == [errors.TITLES[status]]
         assert document.find(".//title").text.startswith(errors.TITLES[status])
         assert words in shown(answer.text)
-        assert document.find(".//section//a[@href='/tasks']") is not None
+        assert document.find(".//section//a[@href='/']") is not None
         assert "hx-retarget" not in answer.headers
 
 

@@ -16,6 +16,7 @@ from app.migrations import migrations
 from app.sessions import LIFETIME, Sessions, cookie_name, cookie_of, is_on_this_machine
 from server.fragments import SIGNED_IN
 from server.guard import Refused
+from server.name import SLUG
 from server.settings import Settings
 from server.token import read, renew
 
@@ -36,7 +37,7 @@ def sessions(file: Path) -> Sessions:
 
 
 def scope_with(cookie: str = "", path: str = "/tasks", address: str = "192.0.2.7", port: int = 5001) -> Scope:
-    headers = [(b"cookie", f"kindling_access_{port}={cookie}".encode())] if cookie else []
+    headers = [(b"cookie", f"{SLUG}_access_{port}={cookie}".encode())] if cookie else []
     return {"type": "http", "path": path, "server": (address, port), "headers": headers}
 
 
@@ -55,7 +56,7 @@ def comes_in(sessions: Sessions, *scope: Any, **more: Any) -> bool:
         ("127.0.0.1", "127.0.0.1", False),
         ("localhost", "::1", False),
         ("127.0.0.1", "::ffff:127.0.0.1", False),
-        ("127.0.0.1", "/run/kindling.sock", False),
+        ("127.0.0.1", "/run/app.sock", False),
         ("127.0.0.1", "192.0.2.7", True),
         ("127.0.0.1", "fe80::1%eth0", True),
         ("0.0.0.0", "127.0.0.1", True),
@@ -186,7 +187,7 @@ def test_a_cookie_belongs_to_one_port(sessions: Sessions) -> None:
     """Cookies know no ports: two of these apps on one machine would sign each other out."""
     cookie = asyncio.run(sessions.begin())
     scope = scope_with(cookie, port=5001)
-    assert cookie_name(scope) == "kindling_access_5001"
+    assert cookie_name(scope) == f"{SLUG}_access_5001"
     assert cookie_of(scope) == cookie
     assert cookie_of({**scope, "server": ("192.0.2.7", 5002)}) == ""
     assert cookie_of({**scope, "headers": [(b"cookie", b"a=b"), *scope["headers"]]}) == cookie

@@ -22,6 +22,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from app.sign_in import SLOWEST, WAITING, WrongTokens, delay, path_of_this_app
+from server.name import SLUG
 from server.token import read
 from tests.conftest import ROOT
 from tests.server.test_run import Running, until
@@ -137,7 +138,7 @@ def test_the_link_takes_one_click_and_changes_nothing_before_it(running: Running
     answer = client.post("/sign-in", data=form_of(page))
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     (cookie,) = client.cookies.jar
-    assert cookie.name == f"kindling_access_{urlsplit(running.url).port}"
+    assert cookie.name == f"{SLUG}_access_{urlsplit(running.url).port}"
     assert len(cookie.value or "") >= 32
     said = answer.headers["set-cookie"].lower()
     for part in ("; httponly", "; path=/", "; samesite=strict", f"; max-age={DAYS_180}"):

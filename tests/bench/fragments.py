@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> None:
         rounds, seconds, min(1.0, seconds), chosen.connections, tuple(chosen.only.split(",")) if chosen.only else ()
     )
     print(report.head("fragments", arguments))
-    with tempfile.TemporaryDirectory(prefix="kindling-bench-") as directory:
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         if "serving" in parts:
             print("\n" + serving.measure(Path(directory), plan), flush=True)
         if "guard" in parts:

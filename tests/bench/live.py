@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> None:
     """Measure, and print the tables."""
     chosen = _options().parse_args(arguments)
     print(report.head("live", arguments, PACKAGES))
-    with tempfile.TemporaryDirectory(prefix="kindling-bench-") as directory:
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         print("\n" + measure(Path(directory), QUICK if chosen.quick else Plan(rounds=chosen.rounds)))
     print(f"\nAt the end: {report.load()}")
 

@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> None:
     print(report.head("reload", arguments, (*PACKAGES, "uvicorn-hmr") if HAS_HMR else PACKAGES))
     if not HAS_HMR:
         print("uvicorn-hmr needs Python 3.12 or newer, and is left out here")
-    with tempfile.TemporaryDirectory(prefix="kindling-bench-") as directory:
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         print("\n" + measure(Path(directory), QUICK if chosen.quick else Plan()))
     print(f"\nAt the end: {report.load()}")
 

@@ -96,7 +96,7 @@ def _ours(directory: Path) -> Project:
 
 
 def _uvicorn(directory: Path) -> Project:
-    return _whole(System(UVICORN, _reloading("kindling_live_reload"), headers={}), directory)
+    return _whole(System(UVICORN, _reloading("own_live_reload"), headers={}), directory)
 
 
 def _small(directory: Path) -> Project:

@@ -32,7 +32,7 @@ PREFIXES = ("/static/", "/", "/static/vendor/../", "/tasks/")
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server on a copy of the project, with secrets in its data, beside its static files, and links to them."""
-    copy = tmp_path_factory.mktemp("planted") / "kindling"
+    copy = tmp_path_factory.mktemp("planted") / "project"
     copy.mkdir()
     for part in PARTS:
         shutil.copytree(ROOT / part, copy / part) if (ROOT / part).is_dir() else shutil.copy(ROOT / part, copy)

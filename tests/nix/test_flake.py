@@ -20,6 +20,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from server.name import NAME, SLUG
 from tests.conftest import PATIENCE, ROOT
 
 STUB = f"path:{Path(__file__).parent / 'stub'}"
@@ -207,7 +208,7 @@ def test_the_app_answers_in_the_shell_and_makes_no_venv(nix: Nix) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "directory"), [("", "home/.local/share/kindling"), ("XDG_DATA_HOME", "elsewhere/kindling")]
+    ("variable", "directory"), [("", f"home/.local/share/{SLUG}"), ("XDG_DATA_HOME", f"elsewhere/{SLUG}")]
 )
 def test_the_app_runs_from_the_store_with_the_data_where_the_person_keeps_it(
     nix: Nix, variable: str, directory: str
@@ -222,7 +223,7 @@ def test_the_app_runs_from_the_store_with_the_data_where_the_person_keeps_it(
 
 
 def test_the_commands_beside_run_are_there_too(nix: Nix) -> None:
-    assert "Kindling" in nix.ask("run", "--", "--version")
+    assert NAME in nix.ask("run", "--", "--version")
 
 
 def test_a_new_project_is_the_whole_project(nix: Nix, tmp_path: Path) -> None:

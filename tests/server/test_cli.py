@@ -17,6 +17,7 @@ from click.testing import CliRunner
 
 import server.run
 from server.cli import commands, main
+from server.name import NAME
 from server.settings import Settings
 from tests.conftest import ROOT
 
@@ -146,7 +147,7 @@ def test_help_says_what_there_is(option: str) -> None:
 
 def test_the_version_is_that_of_the_project() -> None:
     shown = server_py("--version")
-    assert (shown.returncode, shown.stdout.split()) == (0, ["Kindling,", "version", VERSION])
+    assert (shown.returncode, shown.stdout.split()) == (0, [*f"{NAME},".split(), "version", VERSION])
 
 
 @pytest.mark.parametrize(

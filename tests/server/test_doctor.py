@@ -141,7 +141,7 @@ def test_the_stamp_of_the_door_is_read(stamp: str | None, fits: bool | None, wor
 
 def test_the_door_of_a_checkout_is_asked(root: Path) -> None:
     (root / ".venv").mkdir()
-    (root / ".venv" / "kindling-stamp").write_text("unfinished")
+    (root / ".venv" / "made-from").write_text("unfinished")
     lines = list(map(str, doctor.examine(root, root / "data", "127.0.0.1", 0, [Finding("of the app", "mend it")])))
     assert ".venv is unfinished: start `python3 server.py`, which makes it anew." in lines
     assert "of the app: mend it." in lines

@@ -18,6 +18,7 @@ import pytest
 
 from app.db import SAFE_FOR_SEVERAL
 from server.fragments import CHECK_EVERY
+from server.name import NAME
 from server.run import OPEN_FILES
 from tests.conftest import PATIENCE, PLAIN, ROOT, Server
 
@@ -109,7 +110,7 @@ def until(there: Callable[[], bool]) -> None:
 
 def test_run_is_what_happens_without_a_command_and_ctrl_c_is_a_clean_end(start: Start) -> None:
     running = start("server.py")
-    assert running.printed.startswith("Kindling is at http://127.0.0.1:")
+    assert running.printed.startswith(f"{NAME} is at http://127.0.0.1:")
     with running.client() as client:
         # The connection waits where the app is not ready yet: nobody is refused at a printed address.
         assert client.get("/healthz").json()["status"] == "ok"
@@ -238,7 +239,7 @@ def test_an_edit_is_served_without_a_new_start_and_a_broken_promise_is_reported(
         main.write(IMPURE)
     running = start(tree / "server.py", "--reload", cwd=tmp_path)
     with running.client() as client:
-        assert "· Kindling</title>" in client.get("/tasks").text
+        assert f"· {NAME}</title>" in client.get("/tasks").text
         assert len({client.get("/impure").text for _ in range(CHECK_EVERY + 1)}) == 1
         for _ in range(CHECK_EVERY + 1):
             client.get("/tasks")
@@ -247,7 +248,7 @@ def test_an_edit_is_served_without_a_new_start_and_a_broken_promise_is_reported(
         assert re.search(r"Line 2: kept “<p>It is \d+ now.</p>”, now “<p>It is \d+ now.</p>”", report)
 
     layout = tree / "templates" / "layout.py"
-    layout.write_text(layout.read_text().replace('NAME = "Kindling"', 'NAME = "Tinder"'))
+    layout.write_text(layout.read_text().replace(f'NAME = "{NAME}"', 'NAME = "Tinder"'))
 
     def edited() -> bool:
         try:

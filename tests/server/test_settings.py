@@ -64,7 +64,7 @@ def test_what_is_empty_counts_as_absent() -> None:
 
 
 def test_the_environment_of_others_is_left_alone() -> None:
-    assert Settings.from_environment({"PORT": "80", "HOST": "0.0.0.0", "kindling_port": "80"}) == Settings()
+    assert Settings.from_environment({"PORT": "80", "HOST": "0.0.0.0", PREFIX.lower() + "port": "80"}) == Settings()
 
 
 @hypothesis.given(

@@ -2,8 +2,12 @@
 
 import pytest
 
-from templates.imports import RUNNING, STATES, Import, import_card, imports_page
+from templates.imports import RUNNING, STATES, Import, ImportKind, import_card, imports_page
 
+TASKS = ImportKind(
+    "tasks", "task", "tasks", {"title": "Title", "notes": "Notes", "due": "Due", "done": "Done"}, "notes", "Todoist"
+)
+BOOKS = ImportKind("books", "book", "books", {"name": "Name"}, "", "")
 UNDERSTOOD = {
     "format": "CSV",
     "encoding": "UTF-8",
@@ -15,7 +19,7 @@ UNDERSTOOD = {
         {"name": "Name", "field": "title", "examples": ["One"]},
         {"name": "<b>", "field": None, "examples": ["<i>"]},
     ],
-    "sample": [{"title": "<u>", "notes": "n" * 200, "due": None, "done": 1}],
+    "sample": [{"title": "<u>", "notes": "n" * 200, "due": None, "done": True}],
     "own_export": False,
 }
 
@@ -23,7 +27,7 @@ UNDERSTOOD = {
 def each(state: str, **changes: object) -> Import:
     """An import in a state."""
     values = Import(
-        7, "a<b>.csv", state, UNDERSTOOD, [{"line": 3, "reason": "No <title>."}], 2, "", 50, 200, 250, 1000, ""
+        7, TASKS, "a<b>.csv", state, UNDERSTOOD, [{"line": 3, "reason": "No <title>."}], 2, "", 50, 200, 250, 1000, ""
     )
     return values._replace(**changes)  # type: ignore[arg-type]
 
@@ -61,5 +65,22 @@ def test_an_import_without_rows_offers_nothing_to_start() -> None:
 
 
 def test_the_page_lists_the_imports() -> None:
-    assert "Imports so far" not in "".join(map(str, imports_page([])))
-    assert 'href="/imports/7"' in "".join(map(str, imports_page([each("done")])))
+    assert "Imports so far" not in "".join(map(str, imports_page([], [TASKS], "tasks")))
+    assert 'href="/imports/7"' in "".join(map(str, imports_page([each("done")], [TASKS], "tasks")))
+
+
+def test_the_page_asks_what_is_in_a_file_where_there_are_several_kinds() -> None:
+    alone = "".join(map(str, imports_page([], [TASKS], "tasks")))
+    assert "Bring your tasks" in alone
+    assert "<select" not in alone
+    several = "".join(map(str, imports_page([], [TASKS, BOOKS], "books")))
+    assert '<option value="books" selected>Books</option>' in several
+    for path in ("/tasks/export.csv", "/books/export.csv", "/books/export.json", "/export.db"):
+        assert f'href="{path}"' in several
+
+
+def test_what_has_no_column_is_said_to_be_kept_or_left_out() -> None:
+    assert "is kept at the end of the notes:" in import_card(each("ready"))
+    columns = [{"name": "<b>", "field": None, "examples": []}]
+    left_out = import_card(each("ready", kind=BOOKS, understood=UNDERSTOOD | {"columns": columns, "sample": []}))
+    assert "Left out, as no field fits: <strong>&lt;b&gt;</strong>" in left_out

@@ -2,7 +2,7 @@
 
 import html5lib
 
-from templates.layout import head, page
+from templates.layout import NAME, head, page
 from templates.tags import P
 
 
@@ -10,7 +10,7 @@ def test_a_page_is_a_whole_document_in_the_shell() -> None:
     text = page("Title <b>", P("content"), head=head(lambda name: f"/static/{name}"), area="/tasks")
     document = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(text)
     assert document.get("lang") == "en"
-    assert document.findtext("head/title") == "Title <b> · Kindling"
+    assert document.findtext("head/title") == f"Title <b> · {NAME}"
     assert document.findtext("body/main/p") == "content"
     current = [link.get("href") for link in document.iterfind("body/header/nav/a[@aria-current]")]
     assert current == ["/tasks"]

@@ -1,22 +1,28 @@
 """Columns go to our fields by their names, and nothing in a row is lost."""
 
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.kinds import Field, Kind
 from app.reading.columns import (
-    OWN_COLUMNS,
-    NotATask,
     Places,
-    Task,
+    Unusable,
     harmless,
     is_own,
     matched,
     restored,
-    task_of,
+    row_of,
 )
+from app.tasks import COLUMNS, KIND
+
+
+def task(**values: Any) -> dict[str, Any]:
+    """A task with these values; what a file does not say is as in a new one."""
+    return dict.fromkeys(COLUMNS) | {"notes": "", "done": 0} | values
 
 
 @given(st.text() | st.text("'=+-@\t\ra"))
@@ -50,22 +56,22 @@ def test_a_formula_gets_one_apostrophe(cell: str, made: str) -> None:
 )
 def test_columns_go_to_fields_by_their_names(columns: str, fields: str) -> None:
     expected = {column: field for column, field in zip(columns.split(","), fields.split(","), strict=True) if field}
-    assert matched(columns.split(",")) == expected
+    assert matched(KIND, columns.split(",")) == expected
 
 
 def test_what_a_person_has_chosen_goes_before_the_names() -> None:
     columns = ["Title", "Headline", "Due", "Notes"]
-    assert matched(columns, {"title": "Headline"}) == {"Headline": "title", "Due": "due", "Notes": "notes"}
-    assert matched(columns, {"due": None, "notes": "Due"}) == {"Due": "notes", "Title": "title"}
-    assert matched(columns, {"title": "Notes", "notes": "Notes"}) == {"Notes": "title", "Due": "due"}
-    assert matched(columns, {"title": "Gone"}) == {"Due": "due", "Notes": "notes"}
+    assert matched(KIND, columns, {"title": "Headline"}) == {"Headline": "title", "Due": "due", "Notes": "notes"}
+    assert matched(KIND, columns, {"due": None, "notes": "Due"}) == {"Due": "notes", "Title": "title"}
+    assert matched(KIND, columns, {"title": "Notes", "notes": "Notes"}) == {"Notes": "title", "Due": "due"}
+    assert matched(KIND, columns, {"title": "Gone"}) == {"Due": "due", "Notes": "notes"}
 
 
 def test_our_own_columns_are_known() -> None:
-    assert is_own(OWN_COLUMNS)
-    assert is_own(reversed(OWN_COLUMNS))
-    assert not is_own(OWN_COLUMNS[1:])
-    assert not is_own([*OWN_COLUMNS, "priority"])
+    assert is_own(KIND, COLUMNS)
+    assert is_own(KIND, reversed(COLUMNS))
+    assert not is_own(KIND, COLUMNS[1:])
+    assert not is_own(KIND, [*COLUMNS, "priority"])
 
 
 def test_a_row_becomes_a_task_and_the_rest_goes_to_its_notes() -> None:
@@ -82,28 +88,32 @@ def test_a_row_becomes_a_task_and_the_rest_goes_to_its_notes() -> None:
         "Two\nlines": " a\nb ",
     }
     notes = 'Oat milk\n\nStatus: In review\nDue: every day\nTags: ["home",{"n":1}]\nFlag: false\nTwo lines: a\nb'
-    assert task_of(row, Places(matched(row))) == Task("Milk", notes, None, 0, "2026-05-01T10:00:00Z", None, None)
+    assert row_of(KIND, row, Places(matched(KIND, row))) == task(
+        title="Milk", notes=notes, created_at="2026-05-01T10:00:00Z"
+    )
 
 
 def test_without_notes_what_is_kept_is_the_notes() -> None:
     row = {"title": "Milk", "shop": "Corner"}
-    assert task_of(row, Places(matched(row))).notes == "shop: Corner"
+    assert row_of(KIND, row, Places(matched(KIND, row)))["notes"] == "shop: Corner"
 
 
 def test_the_notes_of_a_row_that_is_all_understood_are_as_they_were() -> None:
     row = {"title": "Milk", "notes": " as\r\n it is \n", "due": "2026-05-01", "done": "yes"}
-    assert task_of(row, Places(matched(row))) == Task("Milk", " as\r\n it is \n", "2026-05-01", 1, None, None, None)
+    assert row_of(KIND, row, Places(matched(KIND, row))) == task(
+        title="Milk", notes=" as\r\n it is \n", due="2026-05-01", done=1
+    )
 
 
 def test_a_title_that_is_too_long_is_kept_whole_in_the_notes() -> None:
-    task = task_of({"title": "x" * 2000}, Places({"title": "title"}))
-    assert (len(task.title), task.notes) == (1000, "title: " + "x" * 2000)
+    task = row_of(KIND, {"title": "x" * 2000}, Places({"title": "title"}))
+    assert (len(task["title"]), task["notes"]) == (1000, "title: " + "x" * 2000)
 
 
 def test_the_day_is_first_where_the_column_says_so() -> None:
     row = {"title": "Milk", "due": "01/05/2026"}
-    assert task_of(row, Places(matched(row), day_first=True)).due == "2026-05-01"
-    assert task_of(row, Places(matched(row), day_first=False)).due == "2026-01-05"
+    assert row_of(KIND, row, Places(matched(KIND, row), day_first=True))["due"] == "2026-05-01"
+    assert row_of(KIND, row, Places(matched(KIND, row), day_first=False))["due"] == "2026-01-05"
 
 
 @pytest.mark.parametrize(
@@ -116,8 +126,8 @@ def test_the_day_is_first_where_the_column_says_so() -> None:
     ],
 )
 def test_a_row_without_a_title_is_no_task(row: dict[str, Any], fields: dict[str, str], reason: str) -> None:
-    with pytest.raises(NotATask, match=reason):
-        task_of(row, Places(fields))
+    with pytest.raises(Unusable, match=reason):
+        row_of(KIND, row, Places(fields))
 
 
 WORDS = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=8)
@@ -126,10 +136,52 @@ NAMES = st.sampled_from(["notes", "due", "done", "created", "updated", "tags", "
 
 @given(st.dictionaries(NAMES, WORDS | st.booleans() | st.integers() | st.lists(WORDS, min_size=1)), st.booleans())
 def test_no_value_of_a_row_is_lost(row: dict[str, Any], day_first: bool) -> None:
-    places = Places(matched(["title", *row]), day_first)
-    task = task_of({"title": "Milk", **row}, places)
+    places = Places(matched(KIND, ["title", *row]), day_first)
+    task = row_of(KIND, {"title": "Milk", **row}, places)
     for name, value in row.items():
         field = places.fields.get(name)
-        kept = f"{name}: {'' if isinstance(value, (bool, list)) else value}" in task.notes
-        understood = field is not None and getattr(task, field) not in (None, "")
+        kept = f"{name}: {'' if isinstance(value, (bool, list)) else value}" in task["notes"]
+        understood = field is not None and task[field] not in (None, "")
         assert kept or understood
+
+
+BOOKS = Kind(
+    "books",
+    "deleted_books",
+    "book",
+    "books",
+    (
+        Field("name", "Name", "line", required=True),
+        Field("pages", "Pages", "whole_number", required=True),
+        Field("read_on", "Read on", "day"),
+        Field("is_mine", "Is mine", "yes_or_no", default=0),
+    ),
+)
+
+
+def test_a_kind_without_a_place_for_the_rest_leaves_out_what_has_no_column() -> None:
+    row = {"Name": "Dune", "PAGES": "412", "Read On": "1.5.2026", "Shelf": "3", "Is mine": "yes"}
+    assert row_of(BOOKS, row, Places(matched(BOOKS, row))) == {
+        "id": None,
+        "name": "Dune",
+        "pages": 412,
+        "read_on": "2026-05-01",
+        "is_mine": 1,
+        "created_at": None,
+        "updated_at": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"name": "Dune", "pages": "many"}, "“many” is not understood as “Pages”."),
+        ({"name": "Dune", "pages": 412, "read on": "soon"}, "“soon” is not understood as “Read on”."),
+        ({"name": "Dune", "pages": 412, "is mine": "maybe"}, "“maybe” is not understood as “Is mine”."),
+        ({"name": "Dune", "pages": ""}, "It has no pages."),
+        ({"name": "Dune"}, "No column is taken for the pages: choose one."),
+    ],
+)
+def test_without_a_place_for_the_rest_a_row_that_is_not_understood_is_refused(row: dict[str, Any], reason: str) -> None:
+    with pytest.raises(Unusable, match=re.escape(reason)):
+        row_of(BOOKS, row, Places(matched(BOOKS, row)))

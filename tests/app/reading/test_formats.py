@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from app.reading.formats import Export, UnreadableFile, opened
 from app.reading.json_lists import DEEPEST
 from app.reading.lines import LONGEST_RECORD
+from app.tasks import KIND
 from tests.conftest import ROOT
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -28,7 +29,7 @@ OWN = {"id": 1, "title": "x", "notes": "", "due": None, "done": 0, "created_at":
 def export(directory: Path, content: str | bytes, name: str = "upload") -> Export:
     path = directory / "upload"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return opened(path, name)
+    return opened(path, name, KIND)
 
 
 @pytest.mark.parametrize(
@@ -39,8 +40,8 @@ def export(directory: Path, content: str | bytes, name: str = "upload") -> Expor
         ("github-issues.json", "JSON", 2),
         ("github-projects.tsv", "TSV", 3),
         ("google-tasks.json", "JSON", 3),
-        ("kindling.csv", "CSV", 3),
-        ("kindling.json", "JSON", 3),
+        ("own.csv", "CSV", 3),
+        ("own.json", "JSON", 3),
         ("notion.csv", "CSV", 2),
         ("outlook.csv", "CSV", 2),
         ("ticktick.csv", "CSV", 2),
@@ -50,9 +51,9 @@ def export(directory: Path, content: str | bytes, name: str = "upload") -> Expor
     ],
 )
 def test_every_program_is_read(name: str, format: str, count: int) -> None:
-    file = opened(ROOT / "tests/exports" / name, name)
+    file = opened(ROOT / "tests/exports" / name, name, KIND)
     assert (file.format, len(list(file.records()))) == (format, count)
-    assert file.is_own == name.startswith("kindling")
+    assert file.is_own == name.startswith("own")
     assert list(file.records()) == list(file.records())
 
 

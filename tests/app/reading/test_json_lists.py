@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from app.reading.json_lists import DEEPEST, MOST_COLUMNS, MOST_LISTS, PIECE, lists_in, objects_of
 from app.reading.lines import LONGEST_RECORD
 from app.reading.text import UnreadableFile
+from app.tasks import KIND
 
 TASK = {"title": "Milk", "done": False, "due": None}
 TEXT = st.text(st.characters(codec="utf-8"), max_size=10)
@@ -27,7 +28,7 @@ def opener(content: Any) -> Callable[[], io.TextIOBase]:
 
 
 def found(content: Any) -> tuple[str | None, int, dict[str | None, int]]:
-    best, *others = lists_in(opener(content))
+    best, *others = lists_in(opener(content), KIND)
     return best.name, best.rows, {each.name: each.rows for each in others}
 
 
@@ -43,7 +44,7 @@ def test_a_list_at_any_depth_is_found_and_comes_back(
     for step in steps:
         content = [[], content] if step is None else {"kind": "list", step: content, "count": 7}
     opened = opener(json.dumps(content, indent=indent))
-    best = lists_in(opened)[0]
+    best = lists_in(opened, KIND)[0]
     assert (best.rows, set(best.names)) == (len(rows), {"title", "due", "done", "x"})
     assert list(objects_of(opened, best.path)) == rows
 
@@ -80,7 +81,7 @@ def test_the_likeliest_list_is_chosen_and_the_others_are_told(
 
 def test_every_name_in_the_list_is_known_however_late_it_comes() -> None:
     rows = [{"title": "x"}] * 5000 + [{"title": "y", "due": "2026-05-01"}]
-    assert list(lists_in(opener(rows))[0].names) == ["title", "due"]
+    assert list(lists_in(opener(rows), KIND)[0].names) == ["title", "due"]
 
 
 def test_several_texts_after_another_are_one() -> None:
@@ -107,7 +108,7 @@ def test_several_texts_after_another_are_one() -> None:
 )
 def test_what_is_no_list_of_objects_is_refused_with_its_place(content: str, reason: str) -> None:
     with pytest.raises(UnreadableFile, match=reason):
-        lists_in(opener(content))
+        lists_in(opener(content), KIND)
 
 
 @pytest.mark.parametrize(
@@ -128,16 +129,16 @@ def test_what_is_no_list_of_objects_is_refused_with_its_place(content: str, reas
 )
 def test_what_would_take_endless_memory_is_refused(content: str, reason: str) -> None:
     with pytest.raises(UnreadableFile, match=reason):
-        lists_in(opener(content))
+        lists_in(opener(content), KIND)
 
 
 def test_a_backslash_before_a_quotation_mark_is_followed_across_pieces() -> None:
     for shift in range(2):
         text = "x" * shift + "\\\\" * LONGEST_RECORD
         with pytest.raises(UnreadableFile, match="single value"):
-            lists_in(opener('[{"title": "' + text.replace("\\\\", '\\"') + '"}]'))
+            lists_in(opener('[{"title": "' + text.replace("\\\\", '\\"') + '"}]'), KIND)
         rows = [{"title": "x" * shift + "\\" * (PIECE // 2)}] * 70
-        assert lists_in(opener(rows))[0].rows == 70
+        assert lists_in(opener(rows), KIND)[0].rows == 70
 
 
 def test_lists_without_number_are_counted_only_so_far() -> None:
@@ -148,4 +149,4 @@ def test_lists_without_number_are_counted_only_so_far() -> None:
 def test_the_largest_record_is_read() -> None:
     rows = [{"title": "x", "notes": "y" * (LONGEST_RECORD - 1000)}] * 3
     opened = opener(rows)
-    assert list(objects_of(opened, lists_in(opened)[0].path)) == rows
+    assert list(objects_of(opened, lists_in(opened, KIND)[0].path)) == rows

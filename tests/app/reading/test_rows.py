@@ -14,11 +14,15 @@ from typing import Any
 
 import pytest
 
+from app.kinds import to_json
 from app.reading import rows
 from app.reading.rows import BATCH_ROWS, LISTED_PROBLEMS, messages
+from app.tasks import COLUMNS, KIND
+from templates.tasks import Task
 from tests.conftest import ROOT
 
 EXPORTS = ROOT / "tests/exports"
+AS_TASKS = ("--kind", to_json(KIND))
 # A process of its own between the test and the reader: Linux counts the memory of a parent to its children.
 MEASURED = """
 import resource, subprocess, sys
@@ -31,7 +35,16 @@ LARGEST = 60 * 1024**2
 
 def read(path: Path, *options: str) -> tuple[int, list[dict[str, Any]]]:
     """The exit code and the messages of the process."""
-    command: list[str | Path] = [sys.executable, "-m", "app.reading.rows", path, "--name", path.name, *options]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "app.reading.rows",
+        path,
+        "--name",
+        path.name,
+        *AS_TASKS,
+        *options,
+    ]
     process = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60)
     assert process.stderr == b""
     return process.returncode, [json.loads(line) for line in process.stdout.splitlines()]
@@ -40,11 +53,11 @@ def read(path: Path, *options: str) -> tuple[int, list[dict[str, Any]]]:
 def told(path: Path, content: str | bytes, check: bool = False, **columns: str | None) -> list[dict[str, Any]]:
     """The messages about some content, without a process."""
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return list(messages(path, path.name, columns, check))
+    return list(messages(path, path.name, KIND, columns, check))
 
 
 def tasks(found: list[dict[str, Any]]) -> list[Any]:
-    return [row for message in found for row in message.get("rows", [])]
+    return [Task(*row) for message in found for row in message.get("rows", [])]
 
 
 def problems(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -79,11 +92,9 @@ def test_the_process_says_what_the_file_is_then_its_rows_then_how_many() -> None
     }
     assert understood["understood"]["columns"][4] == {"name": "Labels", "field": None, "examples": ["bug"]}
     notes = "URL: https://github.com/ada/lists/issues/42\nAssignees: ada\nStatus: In Progress\nLabels: bug"
-    first = ["Keep the scroll position", notes, "2026-05-01", 0, None, None, None]
+    first = [None, "Keep the scroll position", notes, "2026-05-01", 0, None, None]
     assert batch["rows"][0] == first
-    assert understood["understood"]["sample"][0] == dict(
-        zip(("title", "notes", "due", "done", "created_at", "updated_at", "id"), first, strict=True)
-    )
+    assert understood["understood"]["sample"][0] == dict(zip(COLUMNS, first, strict=True))
     assert (batch["bytes"], batch["size"]) == (size, size)
     assert last == {"rows": [], "problems": [], "bytes": size, "size": size}
     assert end == {"end": {"rows": 3, "problems": 0}}
@@ -120,7 +131,7 @@ def test_a_mistake_late_in_a_file_comes_after_its_rows(path: Path) -> None:
 
 def test_it_ends_quietly_when_nobody_listens(path: Path) -> None:
     path.write_text("title\n" + "row\n" * 200_000)
-    command: list[str | Path] = [sys.executable, "-m", "app.reading.rows", path, "--name", "x"]
+    command: list[str | Path] = [sys.executable, "-m", "app.reading.rows", path, "--name", "x", *AS_TASKS]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -135,7 +146,9 @@ def test_a_person_may_choose_the_columns(path: Path) -> None:
     path.write_text(content)
     _, found = read(path, "--columns", '{"title": "Headline", "due": null}')
     assert [column["field"] for column in found[0]["understood"]["columns"]] == [None, "title", None, None]
-    assert tasks(found) == [["b", "Name: a\nWhen: 2026-05-01\nDue: 2026-06-01", None, 0, None, None, None]]
+    assert list(map(list, tasks(found))) == [
+        [None, "b", "Name: a\nWhen: 2026-05-01\nDue: 2026-06-01", None, 0, None, None]
+    ]
     with pytest.raises(rows.UnreadableFile, match="no column “Gone”"):
         told(path, content, title="Gone")
 
@@ -143,11 +156,11 @@ def test_a_person_may_choose_the_columns(path: Path) -> None:
 def test_our_own_exports_come_back_as_they_were(path: Path) -> None:
     notes = "'quoted'\n- first\n- second"
     expected = [
-        ["Buy milk", "", "2026-05-01", 0, "2026-04-01T08:00:00.123Z", "2026-04-01T08:00:00.123Z", 1],
-        ["=1+1 is two", notes, None, 1, "2026-04-02T08:00:00.000Z", "2026-04-20T16:00:00.500Z", 7],
-        ["'=kept", "-", None, 0, "2026-04-03T08:00:00.000Z", "2026-04-03T08:00:00.000Z", 8],
+        [1, "Buy milk", "", "2026-05-01", 0, "2026-04-01T08:00:00.123Z", "2026-04-01T08:00:00.123Z"],
+        [7, "=1+1 is two", notes, None, 1, "2026-04-02T08:00:00.000Z", "2026-04-20T16:00:00.500Z"],
+        [8, "'=kept", "-", None, 0, "2026-04-03T08:00:00.000Z", "2026-04-03T08:00:00.000Z"],
     ]
-    for name in ("kindling.csv", "kindling.json"):
+    for name in ("own.csv", "own.json"):
         found = told(path, (EXPORTS / name).read_bytes())
         assert found[0]["understood"]["own_export"]
         assert [list(task) for task in tasks(found)] == expected
@@ -235,7 +248,7 @@ def test_examples_and_samples_are_few_short_and_different(path: Path) -> None:
 def test_letters_that_no_database_holds_are_replaced(path: Path) -> None:
     path.write_text('{"title": "a\\ud800", "\\udfff": "b\\ud800\\u0000c"}\n{"title": "d"}\n')
     _, found = read(path)
-    assert tasks(found)[0][:2] == ["a�", "�: b�c"]
+    assert tasks(found)[0][1:3] == ("a�", "�: b�c")
 
 
 BAD = {
@@ -277,7 +290,7 @@ def test_a_million_rows_leave_the_process_small(tmp_path: Path, name: str) -> No
 
 def measured(path: Path) -> tuple[int, list[bytes], int]:
     """The exit code of a check, its messages, and the most memory that it took."""
-    command: list[str | Path] = [sys.executable, "-c", MEASURED, path, "--name", path.name, "--check"]
+    command: list[str | Path] = [sys.executable, "-c", MEASURED, path, "--name", path.name, *AS_TASKS, "--check"]
     process = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)})
     *lines, size = process.stdout.splitlines()
     return process.returncode, lines, int(size)

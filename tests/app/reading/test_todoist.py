@@ -4,6 +4,7 @@ from typing import Any
 
 from app.reading.lines import LONGEST_RECORD
 from app.reading.todoist import is_todoist, tasks_in
+from app.tasks import KIND
 
 COLUMNS = ["TYPE", "CONTENT", "DESCRIPTION", "INDENT", "AUTHOR", "DATE", "DEADLINE"]
 
@@ -13,8 +14,9 @@ def told(*rows: str) -> list[tuple[int, Any]]:
 
 
 def test_todoist_is_known_by_its_columns() -> None:
-    assert is_todoist(COLUMNS)
-    assert not is_todoist(["type", "content"])
+    assert is_todoist(KIND, COLUMNS)
+    assert not is_todoist(KIND._replace(table="books"), COLUMNS)
+    assert not is_todoist(KIND, ["type", "content"])
 
 
 def test_a_comment_goes_into_the_notes_of_the_task_before_it() -> None:

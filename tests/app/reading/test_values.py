@@ -60,12 +60,12 @@ def test_a_state_that_says_more_than_done_or_open_is_kept(value: Any, done: int)
     ],
 )
 def test_due_is_a_day(value: Any, due: tuple[str | None, bool]) -> None:
-    assert read("due", value) == due
+    assert read("day", value) == due
 
 
 def test_a_moment_that_is_not_understood_is_kept() -> None:
-    assert read("created_at", "2026-05-01T12:00:00+02:00") == ("2026-05-01T10:00:00Z", True)
-    assert read("updated_at", "yesterday") == (None, False)
+    assert read("moment", "2026-05-01T12:00:00+02:00") == ("2026-05-01T10:00:00Z", True)
+    assert read("moment", "yesterday") == (None, False)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,33 @@ def test_a_title_is_one_line(value: Any, title: str) -> None:
 def test_a_long_title_is_cut_and_says_so() -> None:
     assert read("title", "x" * LONGEST_TITLE) == ("x" * LONGEST_TITLE, True)
     assert read("title", "x" * (LONGEST_TITLE + 1)) == ("x" * (LONGEST_TITLE - 1) + "…", False)
+
+
+@pytest.mark.parametrize(
+    ("reader", "value", "found"),
+    [
+        ("yes_or_no", "Yes", 1),
+        ("yes_or_no", False, 0),
+        ("yes_or_no", "2026-05-01", None),
+        ("yes_or_no", "perhaps", None),
+        ("whole_number", " 25 ", 25),
+        ("whole_number", Decimal("25.0"), 25),
+        ("whole_number", -3, -3),
+        ("whole_number", "25.5", None),
+        ("whole_number", "9" * 30, None),
+        ("whole_number", "٣", None),
+        ("number", "2.5", 2.5),
+        ("number", Decimal("1e3"), 1000.0),
+        ("number", "-.5", -0.5),
+        ("number", "inf", None),
+        ("number", "1e999", None),
+        ("number", "1,5", None),
+        ("line", "a\r\nb\0 ", "a b"),
+        ("text", " a\r\nb", " a\r\nb"),
+    ],
+)
+def test_a_value_of_a_type_is_understood_or_said_not_to_be(reader: str, value: Any, found: Any) -> None:
+    assert read(reader, value) == (found, found is not None)
 
 
 @pytest.mark.parametrize(

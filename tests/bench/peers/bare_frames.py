@@ -17,7 +17,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await receive()
             await send({"type": f"lifespan.{event}.complete"})
     elif scope["type"] == "websocket":
-        await _stay(scope["extensions"]["kindling.frames"].transport, receive, send)
+        await _stay(scope["extensions"]["server.frames"].transport, receive, send)
     else:
         if scope["method"] == "POST":
             for transport in transports:

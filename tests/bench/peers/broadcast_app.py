@@ -14,7 +14,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.db import db
 from app.tasks import insert, tasks_of
-from templates.tasks import TaskQuery, partial, task_list
+from templates.lists import partial
+from templates.tasks import TaskQuery, task_list
 
 db.open(Path(os.environ["KINDLING_DATA"]) / "app.db")
 

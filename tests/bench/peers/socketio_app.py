@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from app.db import db
 from app.tasks import insert
-from templates.tasks import partial
+from templates.lists import partial
 from tests.bench.peers.broadcast_app import list_tasks, listed
 
 server = socketio.AsyncServer(async_mode="asgi")

@@ -1,0 +1,129 @@
+"""Forms: the fields that a person has sent, and the values that they mean."""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from datetime import date
+from math import isfinite
+from typing import Any
+
+from fasthtml.core import parse_form
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from templates.forms import LINE_LENGTH
+
+FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data", "application/json")
+
+# From the text of a field and what people call it to the value of its column. Raises InputError.
+Reader = Callable[[str, str], Any]
+
+
+class InputError(ValueError):
+    """What was typed cannot be kept; the message says why and what would do."""
+
+
+async def form_of(request: Request) -> dict[str, str]:
+    """The fields of a form or of a JSON object, from the body alone."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind and kind not in FORM_TYPES:
+        raise HTTPException(415, f"A form or JSON is understood here, not {kind}.")
+    fields = await parse_form(request)
+    if any(not isinstance(value, str | int | float | None) for value in fields.values()):
+        raise HTTPException(422, "Every field is a text, a number, or null.")
+    return {
+        name: "" if value is None else str(int(value)) if isinstance(value, bool) else str(value)
+        for name, value in fields.items()
+    }
+
+
+def changes_of(
+    form: Mapping[str, str], readers: Mapping[str, tuple[str, Reader]], required: Collection[str] = ()
+) -> dict[str, Any]:
+    """The columns that a form sets, read and checked; what it does not name is read as empty where it is `required`.
+
+    Raises InputError.
+    """
+    return {
+        name: read(form.get(name, ""), label)
+        for name, (label, read) in readers.items()
+        if name in form or name in required
+    }
+
+
+def line(text: str, label: str) -> str:
+    """One line of text."""
+    return _filled(optional_line(text, label), label)
+
+
+def optional_line(text: str, label: str) -> str:
+    """One line of text, or nothing."""
+    line = " ".join(text.replace("\0", "").split())
+    if len(line) > LINE_LENGTH:
+        raise InputError(f"“{label}” has at most {LINE_LENGTH} characters.")
+    return line
+
+
+def text(text: str, label: str) -> str:
+    """Text of any length."""
+    return _filled(optional_text(text, label), label)
+
+
+def optional_text(text: str, label: str) -> str:
+    """Text of any length, or nothing."""
+    return text.replace("\r\n", "\n").replace("\0", "")
+
+
+def whole_number(text: str, label: str) -> int:
+    """A number that SQLite holds as an integer."""
+    found = text.strip().removesuffix(".0")
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", found):
+        raise InputError(f"“{text}” is not a whole number. Write “{label}” as 12.")
+    return int(found)
+
+
+def number(text: str, label: str) -> float:
+    """A number with a decimal point."""
+    try:
+        found = float(text.replace("_", "x"))
+    except ValueError:
+        found = float("nan")
+    if not isfinite(found):
+        raise InputError(f"“{text}” is not a number. Write “{label}” as 1.5.")
+    return found
+
+
+def day(text: str, label: str) -> str:
+    """An ISO date."""
+    try:
+        return date.fromisoformat(text.strip()).isoformat()
+    except ValueError:
+        raise InputError(f"“{text}” is not a date. Write it as 2026-12-31.") from None
+
+
+def yes_or_no(text: str, label: str) -> int:
+    """1 or 0."""
+    if text not in ("0", "1"):
+        raise InputError(f"“{label}” is 1 or 0.")
+    return int(text)
+
+
+def optional(read: Reader) -> Reader:
+    """The same, or None where nothing was typed."""
+
+    def read_if_any(text: str, label: str) -> Any:
+        return read(text, label) if text.strip() else None
+
+    return read_if_any
+
+
+def conflict(noun: str, label: str, name: str) -> str:
+    """Says that what a form would change was changed by someone else since it was opened."""
+    return (
+        f"This {noun} was changed in the meantime; its {label} is now “{name}”. Save again to put yours in its place."
+    )
+
+
+def _filled(text: str, label: str) -> str:
+    if not text.strip():
+        raise InputError(f"“{label}” is missing.")
+    return text

@@ -1,0 +1,90 @@
+"""Lists: which part of one an address names, and the rows of that part."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, urlsplit
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from app import search
+from app.db import Row, db
+from templates.lists import SHOWN_PAGES, ListQuery, Query
+
+# One screen of a laptop; the next page comes when the end is in sight.
+PAGE_ROWS = 20
+# A search that finds more than this says so instead of counting on.
+COUNT_LIMIT = 1000
+LONGEST_SEARCH = 1000
+
+AnyQuery = TypeVar("AnyQuery", bound=Query)
+
+
+def query_of(area: str, given: Mapping[str, str], sorts: Mapping[str, str]) -> ListQuery:
+    """The part of a list that an address names; 400 for one that it cannot name."""
+    q = given.get("q", "").strip()
+    if len(q) > LONGEST_SEARCH:
+        raise HTTPException(400, f"A search has at most {LONGEST_SEARCH:,} characters.")
+    sort = one_of("sort", given.get("sort") or "newest", sorts)
+    page = _number("page", given.get("page") or "1", 10**9 - 1)
+    pages = _number("pages", given.get("pages") or "1", SHOWN_PAGES)
+    return ListQuery(area, q, sort, page, pages)
+
+
+def one_of(name: str, value: str, allowed: Mapping[str, str]) -> str:
+    """A value that the address may name; 400 for any other."""
+    if value not in allowed:
+        raise HTTPException(400, f"“{name}” is one of {', '.join(allowed)}, not “{value}”.")
+    return value
+
+
+def shown_list(request: Request, query_of: Callable[[Mapping[str, str]], AnyQuery]) -> AnyQuery:
+    """The list that the page at hand shows, from its start."""
+    address = urlsplit(request.headers.get("hx-current-url", ""))
+    given = {name: value for name, value in parse_qsl(address.query) if name not in ("page", "pages")}
+    try:
+        return query_of(given)
+    except HTTPException:
+        return query_of({})
+
+
+def matching(table: str, columns: Sequence[str], q: str) -> tuple[list[str], list[Any]]:
+    """The conditions of a search in SQL, and their parameters."""
+    wanted = search.parse(q)
+    conditions: list[str] = []
+    if wanted.match:
+        conditions.append(f"id IN (SELECT rowid FROM {table}_fts WHERE {table}_fts MATCH ?)")
+    text = " || char(10) || ".join(columns)
+    conditions += [f"instr({text}, ?)" for _ in wanted.literals]
+    return conditions, [*filter(None, [wanted.match]), *wanted.literals]
+
+
+def rows_of(
+    query: Query, table: str, columns: str, conditions: Sequence[str], parameters: Sequence[Any], order: str
+) -> tuple[list[Row], bool, str]:
+    """The rows of the pages that are asked for, whether more follow, and how many a search has found, in words."""
+    shown = PAGE_ROWS * query.pages
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    # Only the ids are sorted and skipped; the rows are fetched for one page.
+    rows = db.read(
+        f"SELECT {columns} FROM {table} WHERE id IN "
+        f"(SELECT id FROM {table} {where} ORDER BY {order} LIMIT ? OFFSET ?) ORDER BY {order}",
+        [*parameters, shown + 1, (query.page - 1) * PAGE_ROWS],
+    )
+    found = ""
+    if query.q:
+        sql = f"SELECT count(*) FROM (SELECT 1 FROM {table} {where} LIMIT ?)"
+        found = count_in_words(db.read(sql, [*parameters, COUNT_LIMIT + 1])[0][0], "found")
+    return rows[:shown], len(rows) > shown, found
+
+
+def count_in_words(count: int, noun: str = "") -> str:
+    """A count for a person: exact up to COUNT_LIMIT."""
+    figure = f"{count:,}" if count <= COUNT_LIMIT else f"{COUNT_LIMIT:,}+"
+    return f"{figure} {noun}".strip()
+
+
+def _number(name: str, number: str, most: int) -> int:
+    if not (number.isascii() and number.isdigit() and len(number) < 10 and 1 <= int(number) <= most):
+        raise HTTPException(400, f"“{name}” is a number from 1 to {most:,}, not “{number}”.")
+    return int(number)

@@ -1,0 +1,62 @@
+"""Rows: one is found, added, changed, deleted and brought back in the same way in every table."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from starlette.exceptions import HTTPException
+
+from app.db import NOW, Connection, Row, db
+
+KEPT_DELETIONS = "-30 days"
+
+
+def find(table: str, columns: Sequence[str], id: str | int) -> Row | None:
+    """A row, if there is one."""
+    found = db.read(f"SELECT {', '.join(columns)} FROM {table} WHERE id = ?", [id])
+    return found[0] if found else None
+
+
+def gone(noun: str) -> HTTPException:
+    """The answer where there is no such row any more."""
+    return HTTPException(404, f"This {noun} is gone: it was deleted, here or by another program.")
+
+
+def cannot_restore(noun: str) -> HTTPException:
+    """The answer where there is nothing to bring back."""
+    return HTTPException(404, f"This {noun} was not deleted, or too long ago to bring it back.")
+
+
+def insert(connection: Connection, table: str, columns: Mapping[str, Any]) -> int:
+    """Add a row; its id."""
+    names = ", ".join(columns)
+    marks = ", ".join("?" * len(columns))
+    cursor = connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(columns.values()))
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def update(connection: Connection, table: str, noun: str, id: int, columns: Mapping[str, Any]) -> None:
+    """Change columns of a row; 404 where it has gone meanwhile."""
+    settings = ", ".join([*(f"{name} = ?" for name in columns), f"updated_at = {NOW}"])
+    if not connection.execute(f"UPDATE {table} SET {settings} WHERE id = ?", [*columns.values(), id]).rowcount:
+        raise gone(noun)
+
+
+def set_aside(connection: Connection, table: str, deletions: str, columns: Sequence[str], id: int) -> None:
+    """Delete a row and keep it in `deletions`, whole; what was set aside long ago goes for good."""
+    names = ", ".join(columns)
+    connection.execute(f"INSERT OR REPLACE INTO {deletions} ({names}) SELECT {names} FROM {table} WHERE id = ?", [id])
+    connection.execute(f"DELETE FROM {table} WHERE id = ?", [id])
+    connection.execute(
+        f"DELETE FROM {deletions} WHERE deleted_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?)", [KEPT_DELETIONS]
+    )
+
+
+def bring_back(connection: Connection, table: str, deletions: str, columns: Sequence[str], id: int) -> bool:
+    """Bring a deleted row back as it was; whether there was one."""
+    names = ", ".join(columns)
+    restored = connection.execute(
+        f"INSERT INTO {table} ({names}) SELECT {names} FROM {deletions} WHERE id = ? RETURNING id", [id]
+    ).fetchall()
+    connection.execute(f"DELETE FROM {deletions} WHERE id = ?", [id])
+    return bool(restored)

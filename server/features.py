@@ -1,0 +1,329 @@
+"""Features: `python server.py new` writes one in the manner of the specimen, `drop` takes one out again.
+
+A feature is a module, its templates, a test for each, a migration at the end of app/migrations.py, and a line each in
+the lists of app/main.py and templates/layout.py. How it was made stands at the head of its module, so `drop` knows what
+was written, and sees what was edited since.
+"""
+
+import builtins
+import keyword
+import re
+import sqlite3
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
+
+import inflection
+
+from server import specimen
+from server.changes import EditError, check_committed, put
+from server.specimen import TYPES, Feature, Field, capitalized, in_words
+
+NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+LONGEST_NAME = 20
+RESERVED = {
+    "id",
+    "created_at",
+    "updated_at",
+    "deleted_at",
+    "rowid",
+    "oid",
+    "rank",
+    "count",
+    "index",
+    "museum_piece",
+    "museum_pieces",
+}
+MAIN, LAYOUT, MIGRATIONS = Path("app/main.py"), Path("templates/layout.py"), Path("app/migrations.py")
+COMMAND = "python server.py new "
+_MADE_WITH = re.compile(rf'^Made with: {COMMAND}(.*?)\n?"""', re.MULTILINE | re.DOTALL)
+# The lists that a feature stands in: file, the line that opens the list, the line that closes it.
+IMPORTS = (MAIN, "from app import (", ")")
+FEATURES = (MAIN, "FEATURES = [", "]")
+NAVIGATION = (LAYOUT, "FEATURES = {", "}")
+
+# Takes tables and a migration out of the data while the context lasts; gives a sentence on what was done.
+TakeOut = Callable[[str], AbstractContextManager[str]]
+
+
+def new(root: Path, name: str, fields: Iterable[str], plural: str = "") -> str:
+    """Write a feature; what was done, in words. Raises EditError with the project as it was."""
+    feature = _feature(name, list(fields), plural)
+    no_git = check_committed(root)
+    _check_names(root, feature)
+    made = specimen.files(root, feature)
+    # In this order every moment of it is a whole app: what is new is named last.
+    _put({**made, **_changed(root, feature)})
+    paths = "\n".join(f"  {path.relative_to(root)}" for path in made)
+    return "\n".join(
+        [
+            f"{_title(feature)} are at /{feature.plural}. These files are new:",
+            paths,
+            "  and a few lines in app/migrations.py, app/main.py and templates/layout.py.",
+            f"Its tests: python server.py test tests/app/test_{feature.plural}.py",
+            f"To take it out again: python server.py drop {feature.singular}",
+            *([no_git] if no_git else []),
+        ]
+    )
+
+
+def drop(root: Path, name: str, take_out: TakeOut, force: bool = False) -> str:
+    """Take a feature and its data out; what was done, in words. Raises EditError with all as it was."""
+    feature = _made_here(root, name)
+    made = specimen.files(root, feature)
+    if not force:
+        _check_unedited(root, feature, made)
+    left = _without(root, feature)
+    with take_out(feature.plural) as words:
+        _put(left)
+    # After the commit: so there is an edit after it, and no version of the code stays that knows other tables.
+    _put({path: None for path in made if path.exists()})
+    return f"{_title(feature)} are out of the code. {words}"
+
+
+def _feature(name: str, given: list[str], plural: str) -> Feature:
+    _check_name(name, "feature", "recipe, or shopping_item")
+    fields = [_field(each) for each in given]
+    names = [field.name for field in fields]
+    twice = next((each for each in names if names.count(each) > 1), "")
+    if twice:
+        raise EditError(f"The field “{twice}” is there twice. Nothing was changed. Name each field once.")
+    title = next((field for field in fields if (field.type, field.optional) == ("str", False)), None)
+    if title is None:
+        raise EditError(
+            "A feature needs a field of type str that is not optional, which names a row in the list. Nothing was "
+            f"changed. Add one, such as title:str: {COMMAND}{name} title:str {' '.join(given)}".rstrip()
+        )
+    said = f"{name} {' '.join(given)}{f' --plural {plural}' if plural else ''}"
+    command = textwrap.fill(
+        COMMAND + said, 100, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
+    return Feature(
+        name,
+        plural or _plural(name),
+        title.name,
+        tuple(field for field in fields if field is not title),
+        command,
+    )
+
+
+def _field(text: str) -> Field:
+    name, colon, type = text.partition(":")
+    kind = type.removesuffix("?")
+    if not colon or kind not in TYPES:
+        raise EditError(
+            f"“{text}” is no field. Nothing was changed. Write NAME:TYPE with one of the types {', '.join(TYPES)}; a "
+            "question mark after it (date?) says that it may be left empty."
+        )
+    _check_name(name, "field", "title")
+    if name in RESERVED:
+        raise EditError(f"“{name}” cannot be the name of a field: every feature has or needs it. Choose another.")
+    return Field(name, kind, type.endswith("?"))
+
+
+def _check_name(name: str, what: str, example: str) -> None:
+    if not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
+        raise EditError(
+            f"“{name}” cannot be the name of a {what}. Nothing was changed. Write small letters and digits, words "
+            f"joined by “_”, at most {LONGEST_NAME}: {example}."
+        )
+    if keyword.iskeyword(name) or hasattr(builtins, name):
+        raise EditError(f"“{name}” means something in Python already, so no {what} can have it. Choose another name.")
+    with closing(sqlite3.connect(":memory:")) as connection:
+        try:
+            connection.execute(f"CREATE TABLE {name} ({name} TEXT CHECK (trim({name}) <> ''))")
+            connection.execute(f"SELECT {name} FROM {name} WHERE {name} IS NULL ORDER BY {name} COLLATE NOCASE")
+            connection.execute(f"CREATE VIRTUAL TABLE searched USING fts5({name})")
+        except sqlite3.Error:
+            raise EditError(
+                f"“{name}” means something in SQL already, so no {what} can have it. Choose another name."
+            ) from None
+
+
+def _plural(name: str) -> str:
+    """What many are called in English."""
+    plural = str(inflection.pluralize(name))
+    if plural == name:
+        one = inflection.singularize(name)
+        instead = f"name one of them ({one}), or " if one != name else ""
+        raise EditError(
+            f"“{name}” looks like many already. Nothing was changed. To go on, {instead}say what many are called with "
+            f"--plural, such as --plural {name}_list."
+        )
+    return plural
+
+
+def _check_names(root: Path, feature: Feature) -> None:
+    """Raises EditError for a name that is taken in the app."""
+    one, many = feature.singular, feature.plural
+    _check_name(many, "feature", "recipes")
+    if one == many:
+        raise EditError("One and many are called alike; name them differently, with --plural. Nothing was changed.")
+    if any(path.exists() for room in ("app", "templates", "tests/app") for path in _places(root / room, one, many)):
+        raise EditError(
+            f"There is something called “{many}” or “{one}” in the app already. Nothing was changed. Choose another "
+            "name."
+        )
+    taken = {
+        "a table or a part of one": _tables(root),
+        "an address of the app": _addresses(root),
+        "an element of its pages": _found(root, "templates/*.py", r'\bid="(\w+)"'),
+        "used by the code of every feature": specimen.used_names(root),
+        "a module of Python": set(sys.stdlib_module_names) & {many},
+    }
+    for what, names in taken.items():
+        clash = next((each for each in (many, one, feature.class_name, f"deleted_{many}") if each in names), "")
+        if clash:
+            raise EditError(f"“{clash}” is {what} already. Nothing was changed. Choose another name, or --plural.")
+
+
+def _places(room: Path, one: str, many: str) -> list[Path]:
+    return [room / name for each in (one, many) for name in (each, f"{each}.py", f"test_{each}.py")]
+
+
+def _tables(root: Path) -> set[str]:
+    made = _found(root, "app/migrations.py", r"(?:CREATE TABLE|CREATE TRIGGER|RENAME TO) (\w+)")
+    indexes = _found(root, "app/migrations.py", r"CREATE INDEX (\w+)")
+    searches = {f"{each}_fts{ending}" for each in made for ending in ("", "_data", "_idx", "_docsize", "_config")}
+    return made | indexes | searches
+
+
+def _addresses(root: Path) -> set[str]:
+    """The first words of the addresses that the app and the engine speak of."""
+    return _found(root, "app/*.py", r'"/(\w+)') | _found(root, "server/*.py", r'"/(\w+)')
+
+
+def _found(root: Path, paths: str, pattern: str) -> set[str]:
+    return {found for path in root.glob(paths) for found in re.findall(pattern, path.read_text())}
+
+
+def _changed(root: Path, feature: Feature) -> dict[Path, str]:
+    """The files that name features, with this one."""
+    main = _with_line((root / MAIN).read_text(), IMPORTS, f"    {feature.plural},", in_order=True)
+    return {
+        root / MIGRATIONS: (root / MIGRATIONS).read_text() + specimen.migration(root, feature),
+        root / MAIN: _with_line(main, FEATURES, f"    {feature.plural},"),
+        root / LAYOUT: _with_line((root / LAYOUT).read_text(), NAVIGATION, _entry(feature)),
+    }
+
+
+def _without(root: Path, feature: Feature) -> dict[Path, str]:
+    """The files that name features, without this one; the migration first, so that no new process makes it again."""
+    main = _without_line((root / MAIN).read_text(), IMPORTS, f"    {feature.plural},")
+    return {
+        root / MIGRATIONS: _without_migration((root / MIGRATIONS).read_text(), feature),
+        root / LAYOUT: _without_line((root / LAYOUT).read_text(), NAVIGATION, _entry(feature)),
+        root / MAIN: _without_line(main, FEATURES, f"    {feature.plural},"),
+    }
+
+
+def _entry(feature: Feature) -> str:
+    return f'    "/{feature.plural}": "{_title(feature)}",'
+
+
+def _title(feature: Feature) -> str:
+    return capitalized(in_words(feature.plural))
+
+
+def _with_line(text: str, place: tuple[Path, str, str], line: str, *, in_order: bool = False) -> str:
+    """The text with one more line in a list: in the order of letters, or as the last."""
+    before, items, after = _list(text, place)
+    items = sorted([*items, line]) if in_order else [*items, line]
+    return "\n".join([*before, *items, *after])
+
+
+def _without_line(text: str, place: tuple[Path, str, str], line: str) -> str:
+    before, items, after = _list(text, place)
+    if line not in items:
+        raise EditError(
+            f"{place[0]} has no line “{line.strip()}” below “{place[1]}”. Nothing was changed. Put it back."
+        )
+    items.remove(line)
+    return "\n".join([*before, *items, *after])
+
+
+def _list(text: str, place: tuple[Path, str, str]) -> tuple[list[str], list[str], list[str]]:
+    """The lines up to a list, its items, and the lines from its end."""
+    path, opening, closing = place
+    lines = text.split("\n")
+    if opening not in lines or closing not in lines[lines.index(opening) :]:
+        raise EditError(
+            f"{path} has no list that begins with a line “{opening}” and ends with “{closing}”, where features are "
+            "named. Nothing was changed. Write the list in that form, an item on each line."
+        )
+    first = lines.index(opening) + 1
+    last = lines.index(closing, first)
+    return lines[:first], lines[first:last], lines[last:]
+
+
+def _without_migration(text: str, feature: Feature) -> str:
+    """The migrations without the one that made the feature, whatever was edited in it."""
+    pattern = rf"\n\n\n@migrations\(\)\ndef create_{feature.plural}\(.*?(?=\n\n\n@migrations|\Z)"
+    found = re.search(pattern, text, re.DOTALL)
+    if not found:
+        raise EditError(f"{MIGRATIONS} has no function create_{feature.plural}. Nothing was changed. Put it back.")
+    return text[: found.start()] + (text[found.end() :] or "\n")
+
+
+def _made_here(root: Path, name: str) -> Feature:
+    """The feature of that name, as the head of its module says that it was made."""
+    made = {}
+    for path in sorted((root / "app").glob("*.py")):
+        found = _MADE_WITH.search(path.read_text())
+        if found:
+            words = found[1].split()
+            given, plural = _options(words[1:])
+            made[words[0]] = _feature(words[0], given, plural)
+    by_name = {**{each.plural: each for each in made.values()}, **made}
+    if name not in by_name:
+        known = f"These were: {', '.join(made)}." if made else "None was."
+        raise EditError(f"No feature “{name}” was made with `{COMMAND}…`. {known} Nothing was changed.")
+    return by_name[name]
+
+
+def _options(words: list[str]) -> tuple[list[str], str]:
+    if "--plural" in words:
+        return words[: words.index("--plural")], words[words.index("--plural") + 1]
+    return words, ""
+
+
+def _check_unedited(root: Path, feature: Feature, made: dict[Path, str]) -> None:
+    """Raises EditError where something would be lost that a person has written."""
+    edited = [
+        str(path.relative_to(root)) for path, text in made.items() if not path.exists() or path.read_text() != text
+    ]
+    migrations = (root / MIGRATIONS).read_text()
+    if specimen.migration(root, feature) not in migrations:
+        edited.append(f"create_{feature.plural} in {MIGRATIONS}")
+    others = [str(path.relative_to(root)) for path in _others(root, feature, made)]
+    if edited:
+        raise EditError(
+            f"Edited since it was made: {', '.join(edited)}. Nothing was changed. Commit it if you want to keep "
+            "it; --force takes it out all the same."
+        )
+    if others:
+        raise EditError(
+            f"Other code speaks of {feature.plural}: {', '.join(others)}. Nothing was changed. Take that out first, or "
+            "use --force."
+        )
+
+
+def _others(root: Path, feature: Feature, made: Iterable[Path]) -> Iterator[Path]:
+    """The files that need the feature although they are not of it."""
+    shared = _without(root, feature)
+    for path in sorted({*(root / "app").rglob("*.py"), *(root / "templates").rglob("*.py")} - set(made)):
+        names = r"\b" if path in shared else r"(?:import .*\b|[./])"
+        if re.search(rf"{names}{feature.plural}\b", shared.get(path) or path.read_text()):
+            yield path
+
+
+def _put(files: "dict[Path, str] | dict[Path, None]") -> None:
+    try:
+        put(files)
+    except OSError as error:
+        raise EditError(
+            f"{error.filename or 'A file'} cannot be written: {error.strerror}. Nothing was changed. Mend that, then "
+            "try again."
+        ) from error

@@ -1,0 +1,210 @@
+"""Museum pieces over HTTP: pages, fragments, plain forms, import and export, on the real server."""
+
+import re
+import sqlite3
+from typing import Any
+
+import html5lib
+import httpx
+import pytest
+
+from app import museum_pieces
+from tests.app.test_imports import bring
+from tests.conftest import Server
+
+# Every field, as a person types it and as it is kept.
+TYPED = {
+    "short_name": "First one",
+    "made_by": "Ada",
+    "lent_to": "Bob",
+    "whole_story": "Long *ago*",
+    "side_note": "By hand",
+    "piece_count": "25",
+    "floor_number": "-1",
+    "net_weight": "2.5",
+    "full_height": "0.5",
+    "is_fragile": "1",
+    "is_genuine": "0",
+    "found_on": "2030-01-02",
+    "shown_on": "2030-02-03",
+}
+KEPT = {
+    "short_name": "First one",
+    "made_by": "Ada",
+    "lent_to": "Bob",
+    "whole_story": "Long *ago*",
+    "side_note": "By hand",
+    "piece_count": 25,
+    "floor_number": -1,
+    "net_weight": 2.5,
+    "full_height": 0.5,
+    "is_fragile": 1,
+    "is_genuine": 0,
+    "found_on": "2030-01-02",
+    "shown_on": "2030-02-03",
+}
+# What may be left empty, and how it is kept then.
+EMPTY: dict[str, Any] = {
+    "lent_to": "",
+    "side_note": "",
+    "floor_number": None,
+    "full_height": None,
+    "is_genuine": None,
+    "shown_on": None,
+}
+# What is no value of a field.
+WRONG = [
+    ("short_name", " "),
+    ("made_by", " "),
+    ("lent_to", "x" * 1001),
+    ("whole_story", " "),
+    ("piece_count", "many"),
+    ("floor_number", "1.5"),
+    ("net_weight", "heavy"),
+    ("full_height", "inf"),
+    ("is_fragile", "maybe"),
+    ("is_genuine", "perhaps"),
+    ("found_on", "soon"),
+    ("shown_on", "2030-02-30"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _empty(server: Server) -> None:
+    for table in (museum_pieces.KIND.table, museum_pieces.KIND.deletions):
+        server.sql(f"DELETE FROM {table}")
+
+
+def titles(answer: httpx.Response) -> list[str]:
+    """The titles of the rows in an answer, in order."""
+    assert answer.status_code == 200, answer.text
+    document = html5lib.parse(answer.text, namespaceHTMLElements=False)
+    return ["".join(link.itertext()) for link in document.iterfind(".//li//a[@class='title']")]
+
+
+def add(server: Server, count: int = 1, **columns: Any) -> None:
+    """Add rows called “Row 1” and so on, as another program would."""
+    values = KEPT | columns
+    marks = ", ".join("?" * len(values))
+    for number in range(1, count + 1):
+        values |= {"short_name": columns.get("short_name", f"Row {number}")}
+        names = ", ".join(values)
+        server.sql(f"INSERT INTO museum_pieces ({names}) VALUES ({marks})", list(values.values()))
+
+
+def all_rows(server: Server) -> list[tuple[Any, ...]]:
+    """What the table holds."""
+    return [tuple(row) for row in server.sql("SELECT * FROM museum_pieces ORDER BY id")]
+
+
+def only(server: Server) -> sqlite3.Row:
+    """The one row there is."""
+    (row,) = server.sql("SELECT * FROM museum_pieces")
+    return row
+
+
+def test_one_address_answers_page_and_fragment(client: httpx.Client, htmx: httpx.Client) -> None:
+    page, fragment = client.get("/museum_pieces"), htmx.get("/museum_pieces")
+    assert re.fullmatch(r'<section id="museum_pieces".*</section>', fragment.text, re.S)
+    assert fragment.text in page.text
+    assert re.search(r'<a [^>]*href="/museum_pieces"[^>]*aria-current="page"', page.text)
+
+
+def test_a_form_makes_a_row_and_a_page_shows_it(client: httpx.Client, server: Server) -> None:
+    answer = client.post("/museum_pieces", data=TYPED)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/museum_pieces")
+    row = only(server)
+    assert {name: row[name] for name in KEPT} == KEPT
+    assert titles(client.get("/museum_pieces")) == [TYPED["short_name"]]
+    for path in (f"/museum_pieces/{row['id']}", f"/museum_pieces/{row['id']}/edit"):
+        assert TYPED["short_name"] in client.get(path).text
+
+
+def test_what_is_optional_may_be_left_out(htmx: httpx.Client, server: Server) -> None:
+    given = {name: value for name, value in TYPED.items() if name not in EMPTY}
+    assert htmx.post("/museum_pieces", json=given).status_code == 201
+    row = only(server)
+    assert {name: row[name] for name in KEPT} == KEPT | EMPTY
+    assert htmx.get(f"/museum_pieces/{row['id']}").status_code == 200
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_a_bad_form_is_refused_with_what_was_typed(
+    client: httpx.Client,
+    htmx: httpx.Client,
+    server: Server,
+    name: str,
+    value: str,
+) -> None:
+    for way in (client, htmx):
+        answer = way.post("/museum_pieces", data=TYPED | {name: value})
+        assert answer.status_code == 422
+        assert 'class="form-error"' in answer.text
+    add(server)
+    before = all_rows(server)
+    assert htmx.patch(f"/museum_pieces/{only(server)['id']}", data={name: value}).status_code == 422
+    assert all_rows(server) == before
+
+
+def test_a_change_is_refused_once_where_it_was_changed_meanwhile(htmx: httpx.Client, server: Server) -> None:
+    add(server)
+    row = only(server)
+    form = {"short_name": "Mine", "updated_at": row["updated_at"], "in": "list"}
+    assert htmx.patch(f"/museum_pieces/{row['id']}", data=form).text.startswith("<li")
+    refused = htmx.patch(f"/museum_pieces/{row['id']}", data=form | {"short_name": "Yours"})
+    assert refused.status_code == 409
+    assert 'value="Yours"' in refused.text
+    assert only(server)["short_name"] == "Mine"
+    changes = htmx.get(f"/museum_pieces/{row['id']}/changes?since={row['updated_at']}").text
+    assert "there is now “Mine”" in changes
+
+
+def test_deleting_and_restoring_gives_the_same_row(client: httpx.Client, server: Server) -> None:
+    add(server, 2)
+    before = all_rows(server)
+    path = f"/museum_pieces/{before[0][0]}"
+    answer = client.post(path, data={"_method": "delete"})
+    assert "Undo" in client.get(answer.headers["location"]).text
+    assert len(all_rows(server)) == 1
+    assert client.get(path).status_code == 404
+    assert client.post(f"{path}/restore").status_code == 303
+    assert all_rows(server) == before
+    assert client.post(f"{path}/restore").status_code == 404
+
+
+def test_lists_are_searched_ordered_and_paged(client: httpx.Client, server: Server) -> None:
+    for title in ("b", "C", "a"):
+        add(server, short_name=title)
+    for sort in museum_pieces.ORDERS:
+        assert sorted(titles(client.get(f"/museum_pieces?sort={sort}"))) == ["C", "a", "b"]
+    assert titles(client.get("/museum_pieces?sort=short_name")) == ["a", "b", "C"]
+    assert titles(client.get("/museum_pieces?q=c")) == ["C"]
+    assert client.get("/museum_pieces?sort=colour").status_code == 400
+    add(server, 40)
+    pages = [client.get(f"/museum_pieces?sort=oldest&page={page}") for page in (1, 2, 3)]
+    assert [title for page in pages for title in titles(page)] == [
+        "b",
+        "C",
+        "a",
+        *[f"Row {number}" for number in range(1, 41)],
+    ]
+
+
+@pytest.mark.parametrize("ending", ["csv", "json"])
+def test_an_export_comes_back_as_the_same_rows(client: httpx.Client, server: Server, ending: str) -> None:
+    add(server, 3, **EMPTY)
+    add(server, 2)
+    before = all_rows(server)
+    content = client.get(f"/museum_pieces/export.{ending}").content
+    server.sql("DELETE FROM museum_pieces")
+    done = bring(client, f"export.{ending}", content, kind="museum_pieces")
+    assert (done["state"], done["rows_done"]) == ("done", 5)
+    assert all_rows(server) == before
+
+
+def test_foreign_writes_show_at_once_and_what_is_wrong_is_refused(htmx: httpx.Client, server: Server) -> None:
+    assert titles(htmx.get("/museum_pieces")) == []
+    add(server)
+    assert titles(htmx.get("/museum_pieces")) == ["Row 1"]
+    with pytest.raises(sqlite3.IntegrityError):
+        add(server, short_name="")

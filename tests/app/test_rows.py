@@ -1,0 +1,53 @@
+"""Rows: what is deleted comes back whole, and what is gone is said to be."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from starlette.exceptions import HTTPException
+
+from app import rows
+from app.db import NOW, Connection, connect
+
+COLUMNS = ("id", "title", "updated_at")
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[Connection]:
+    with closing(connect(tmp_path / "app.db")) as connection:
+        connection.execute(f"CREATE TABLE books (id INTEGER PRIMARY KEY, title TEXT, updated_at TEXT DEFAULT ({NOW}))")
+        connection.execute(
+            f"CREATE TABLE deleted (id INTEGER PRIMARY KEY, title, updated_at, deleted_at TEXT DEFAULT ({NOW}))"
+        )
+        yield connection
+
+
+def found(connection: Connection, table: str) -> list[tuple[object, ...]]:
+    return [tuple(row) for row in connection.execute(f"SELECT id, title, updated_at FROM {table}")]
+
+
+def test_a_deleted_row_comes_back_whole_and_once(connection: Connection) -> None:
+    id = rows.insert(connection, "books", {"title": "Dune"})
+    before = found(connection, "books")
+    rows.set_aside(connection, "books", "deleted", COLUMNS, id)
+    assert (found(connection, "books"), found(connection, "deleted")) == ([], before)
+    assert rows.bring_back(connection, "books", "deleted", COLUMNS, id)
+    assert (found(connection, "books"), found(connection, "deleted")) == (before, [])
+    assert not rows.bring_back(connection, "books", "deleted", COLUMNS, id)
+
+
+def test_what_was_deleted_long_ago_goes_for_good(connection: Connection) -> None:
+    connection.execute("INSERT INTO deleted (id, deleted_at) VALUES (9, '2020-01-01T00:00:00.000Z')")
+    id = rows.insert(connection, "books", {"title": "Dune"})
+    rows.set_aside(connection, "books", "deleted", COLUMNS, id)
+    assert [row[0] for row in found(connection, "deleted")] == [id]
+
+
+def test_a_change_of_what_is_gone_says_so(connection: Connection) -> None:
+    id = rows.insert(connection, "books", {"title": "Dune", "updated_at": "then"})
+    rows.update(connection, "books", "book", id, {"title": "Emma"})
+    ((_, title, updated_at),) = found(connection, "books")
+    assert (title, updated_at == "then") == ("Emma", False)
+    with pytest.raises(HTTPException, match="This book is gone"):
+        rows.update(connection, "books", "book", id + 1, {"title": "Emma"})

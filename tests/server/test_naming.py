@@ -1,0 +1,107 @@
+"""`rename` on a copy of the project: every place, back again, and names that cannot be."""
+
+import os
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from server.name import NAME
+from tests.conftest import ROOT
+from tests.project import Project
+
+# Whose work it is, and how files of data know their migrations, stays.
+STAYS = ("LICENSE", f'Migrations("{NAME.lower()}")')
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return Project(tmp_path_factory.mktemp("naming") / "project")
+
+
+@pytest.fixture
+def project(copy: Project) -> Project:
+    copy.begin_anew()
+    return copy
+
+
+def said(project: Project, word: str) -> list[str]:
+    """The lines that say a word, however it is written."""
+    found = subprocess.run(
+        ["git", "grep", "-inI", word], cwd=project.root, capture_output=True, text=True
+    ).stdout.splitlines()
+    return [line for line in found if not any(stays in line for stays in STAYS)]
+
+
+def test_no_file_says_the_old_name_and_back_again_all_is_as_before(project: Project) -> None:
+    before = project.git("rev-parse", "HEAD").strip()
+    done = project.run("rename", "My Äpp & Co.")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Its package is my-app-co, its environment variables begin with MY_APP_CO_." in done.stdout
+    assert said(project, NAME) == []
+    assert 'NAME = "My Äpp & Co."' in (project.root / "templates/layout.py").read_text()
+    assert (project.root / "README.md").read_text().startswith("# My Äpp & Co.\n")
+    assert tomllib.loads((project.root / "pyproject.toml").read_text())["project"]["name"] == "my-app-co"
+    assert ">M</text>" in (project.root / "static/icon.svg").read_text()
+    assert "MY_APP_CO" + "_PORT" in (project.root / "README.md").read_text()
+    assert project.run("--version").stdout.startswith("My Äpp & Co., version")
+    project.commit()
+    assert "already. Nothing was changed." in project.run("rename", "My Äpp & Co.").stdout
+    assert project.status() == ""
+    # A word that stands in many places for itself.
+    assert project.run("rename", "Tasks").returncode == 0
+    project.commit()
+    assert project.run("rename", NAME).returncode == 0
+    project.git("reset", "-q", before)
+    assert project.status() == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", "cannot be the name"),
+        ("  ", "cannot be the name"),
+        ('My "App"', "cannot be the name"),
+        ("a\\b", "cannot be the name"),
+        ("a{b}", "cannot be the name"),
+        ("<b>", "cannot be the name"),
+        ("x" * 41, "at most 40 characters"),
+        ("料理", "one of the letters a to z"),
+        ("3D", "one of the letters a to z"),
+        ("Uvicorn", "“uvicorn” is the name of a package that the app needs"),
+    ],
+)
+def test_what_cannot_be_a_name_is_refused_in_one_line(project: Project, name: str, message: str) -> None:
+    refused = project.run("rename", name)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert message in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert project.status() == ""
+
+
+def test_edits_that_are_not_committed_are_not_mixed_with_it(project: Project) -> None:
+    (project.root / "README.md").write_text("mine")
+    refused = project.run("rename", "Tinder")
+    assert refused.returncode == 2
+    assert "not committed (README.md)" in refused.stderr
+    assert project.status() == " M README.md\n"
+
+
+@pytest.mark.slow
+def test_the_tests_pass_under_another_name(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project")
+    assert project.run("rename", "My App").returncode == 0
+    project.commit()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    tests = [
+        *("tests/test_project.py", "tests/server/test_name.py", "tests/server/test_settings.py"),
+        *("tests/server/test_cli.py", "tests/server/test_run.py", "tests/server/test_tls.py", "tests/templates"),
+        *("tests/app/test_main.py", "tests/app/test_sessions.py", "tests/app/test_sign_in.py"),
+        *("tests/app/test_settings.py", "tests/app/test_tasks.py", "tests/server/test_doctor.py"),
+    ]
+    ran = project.run("test", "-n2", *tests, env=environment)
+    assert ran.returncode == 0, ran.stdout
+    locked = subprocess.run(["uv", "lock", "--check", "--offline"], cwd=project.root, capture_output=True, text=True)
+    assert locked.returncode == 0 or "offline" in locked.stderr, locked.stderr
+    assert (ROOT / "uv.lock").read_text() != (project.root / "uv.lock").read_text()
