@@ -32,6 +32,16 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(4, (os.cpu_count() or 1) + 1)
 
 
+# What takes longest begins first, so that no core is left without work at the end. How many tests there are in a file
+# says little about that.
+LONG = ("tests/test_project.py", "tests/browser/", "tests/faults/", "tests/nix/", "tests/server/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long ones first."""
+    items.sort(key=lambda item: next((n for n, long in enumerate(LONG) if item.nodeid.startswith(long)), len(LONG)))
+
+
 # For clients of http: to load the authorities of https takes each of them 25 ms.
 PLAIN: dict[str, Any] = {"verify": False, "timeout": PATIENCE}
 # As people serve it; what follows the code has tests of its own.

@@ -570,7 +570,8 @@ def test_no_question_changes_the_data(client: httpx.Client, server: Server, tmp_
         text=True,
         check=True,
     )
-    addresses = {re.sub(r"\{[^}]*\}", "1", path) for path, methods in json.loads(found.stdout) if "GET" in methods}
+    paths = [path.replace("{table}", "tasks") for path, methods in json.loads(found.stdout) if "GET" in methods]
+    addresses = {re.sub(r"\{[^}]*\}", "1", path) for path in paths}
     assert {"/", "/tasks", "/tasks/1", "/tasks/1/edit", "/imports/1", "/export.db", "/healthz", "/sign-in"} <= addresses
 
     server.sql("INSERT INTO tasks (id, title, done) VALUES (1, 'x', 1)")
