@@ -30,7 +30,10 @@ PROGRESS_SECONDS = 0.25
 UNDO_ROWS = 1000
 # Where uploaded files wait, beside the file of the data.
 UPLOADS = "uploads"
+RUNNING = "SELECT id, kind, state, process FROM imports WHERE state IN ('checking', 'writing', 'undoing')"
+
 _jobs: set[asyncio.Task[None]] = set()
+_left_by_namesake: set[int] = set()
 
 
 class Stopped(Exception):
@@ -123,11 +126,15 @@ async def undo(id: int) -> None:
     upload_path(id).unlink(missing_ok=True)
 
 
+def look_back() -> None:
+    """Take note of what an earlier process of this one's number has left; only before this one begins anything."""
+    _left_by_namesake.update(row["id"] for row in db.read(RUNNING) if row["process"] == os.getpid())
+
+
 async def recover() -> None:
     """Take up what a stop has left: read again what was being read, take back what was half written."""
-    running = "SELECT id, kind, state, process FROM imports WHERE state IN ('checking', 'writing', 'undoing')"
-    for row in db.read(running):
-        is_own = row["process"] == os.getpid() and _jobs
+    for row in db.read(RUNNING):
+        is_own = row["process"] == os.getpid() and row["id"] not in _left_by_namesake
         if (
             row["kind"] not in kinds
             or is_own
@@ -135,6 +142,7 @@ async def recover() -> None:
             or not await db.write(_claim(row["id"], row["process"]))
         ):
             continue
+        _left_by_namesake.discard(row["id"])
         if row["state"] == "checking":
             begin(check(row["id"]))
             continue

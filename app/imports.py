@@ -26,6 +26,7 @@ AREA = "/imports"
 SHOWN_IMPORTS = 20
 
 rt = APIRouter()
+look_back = import_job.look_back
 recover = import_job.recover
 end_all = import_job.end_all
 

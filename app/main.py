@@ -115,6 +115,7 @@ async def start() -> None:
     # Large uploads wait on the disk of the data, not in a memory that the system calls its temporary directory.
     tempfile.tempdir = str(settings.data.resolve())
     db.on_commit = hub.wake
+    imports.look_back()
     await presence.presence.begin()
     app.state.looking_after = asyncio.create_task(look_after())
 

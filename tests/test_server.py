@@ -244,6 +244,7 @@ def test_without_uv_a_bare_checkout_gets_it_from_pip_and_keeps_it(checkout: Chec
     assert uv.stat().st_mtime_ns == made
 
 
+@pytest.mark.slow
 def test_two_starts_at_once_both_go_on_inside(with_uv: Checkout) -> None:
     starts = [ended(process) for process in [with_uv.begin(), with_uv.begin()]]
     for start in starts:
@@ -264,6 +265,7 @@ def test_an_environment_that_has_the_packages_is_used_as_it_is(checkout: Checkou
     assert not {"subprocess", "shutil", "zlib", "venv", "fcntl"} & set(start.saw["loaded"])
 
 
+@pytest.mark.slow
 def test_a_venv_that_somebody_else_made_is_used_and_left_alone(with_uv: Checkout) -> None:
     command = ["uv", "sync", "--quiet", "--frozen", "--no-dev", "--python", with_uv.python]
     subprocess.run(command, check=True, cwd=with_uv.directory, env=with_uv.environment)
@@ -289,6 +291,7 @@ def test_a_venv_that_is_older_than_the_lock_file_is_brought_up_to_date(made: Che
         assert made.start(python=python).said == ""
 
 
+@pytest.mark.slow
 def test_what_the_person_put_into_venv_stays(made: Checkout) -> None:
     mine = made.site_packages / "mine-1.0.dist-info"
     mine.mkdir()
@@ -299,11 +302,13 @@ def test_what_the_person_put_into_venv_stays(made: Checkout) -> None:
     assert mine.exists()
 
 
+@pytest.mark.slow
 def test_packages_that_were_taken_away_come_back(made: Checkout) -> None:
     take_away(made, "click_default_group")
     assert_inside(made.start(), made)
 
 
+@pytest.mark.slow
 def test_an_empty_venv_that_somebody_else_made_is_filled(with_uv: Checkout) -> None:
     subprocess.run([with_uv.python, "-m", "venv", "--without-pip", str(with_uv.venv)], check=True)
     mine = with_uv.venv / "mine"
@@ -355,6 +360,7 @@ def test_a_start_that_was_killed_half_way_is_begun_again(with_uv: Checkout) -> N
     assert not half_made.exists()
 
 
+@pytest.mark.slow
 def test_a_start_waits_for_what_a_killed_one_has_left_running(with_uv: Checkout) -> None:
     path = with_uv.environment["PATH"]
     with_uv.use_uv('touch "$BEGUN"; read line < "$GO"')
@@ -369,6 +375,7 @@ def test_a_start_waits_for_what_a_killed_one_has_left_running(with_uv: Checkout)
     assert_inside(ended(waiting), with_uv)
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_what_it_left_and_the_next_start_begins_again(with_uv: Checkout) -> None:
     path = with_uv.environment["PATH"]
     with_uv.use_uv('touch "$BEGUN"; read line < "$GO"')
@@ -455,6 +462,7 @@ def test_a_python_without_venv_names_the_package_that_brings_it(checkout: Checko
     assert_failed(checkout.start(python=python), "No module named 'venv'", "apt install python3-venv")
 
 
+@pytest.mark.slow
 def test_with_uv_a_python_without_ensurepip_is_enough(with_uv: Checkout, tmp_path: Path) -> None:
     python = copy_of_python(tmp_path / "debian", without="ensurepip")
     assert_inside(with_uv.start(python=python), with_uv)

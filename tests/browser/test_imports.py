@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.conftest import Server
@@ -88,6 +89,7 @@ def test_a_file_that_cannot_be_read_is_said_in_a_sentence(page: Page, server: Se
     expect(page.get_by_text("Imports so far")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_what_goes_out_comes_back_unchanged(page: Page, server: Server, tmp_path: Path) -> None:
     titles = ["=SUM(A1)", "+1", "-1", "@x", "'quoted", "'=both", 'say "hi", ok', "späß 🎉"]
     for number, title in enumerate(titles):

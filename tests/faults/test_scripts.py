@@ -240,7 +240,8 @@ def test_an_import_is_text_from_its_name_to_its_last_cell(
         assert watched.locator("tbody td").first.text_content() == flat(payloads[0])
     answer = client.post(f"{address}/columns", data={"title": payloads[0], "notes": payloads[-1]})
     assert answer.status_code == 303
-    assert until(client, address, settled)["state"] == "ready"
+    each = until(client, address, settled)
+    assert each["state"] == "ready", each["error"]
     shows(watched, address)
     for column in payloads[::3]:
         assert client.post(f"{address}/columns", data={"title": f"none {column}"}).status_code == 303

@@ -166,6 +166,7 @@ def test_readers_and_writers_may_stall_for_half_a_minute(larger: Server, crowd: 
     assert most - before < 256
 
 
+@pytest.mark.slow
 def test_what_a_client_left_half_done_is_let_go(large: Server, crowd: _Crowd) -> None:
     """No connection stays, and no export holds the file."""
     process = psutil.Process(large.process.pid)

@@ -183,10 +183,12 @@ def test_everything_that_the_flake_offers_can_be_evaluated(nix: Nix) -> None:
         assert systems == ["aarch64-darwin", "aarch64-linux", "x86_64-linux"], offered
 
 
+@pytest.mark.slow
 def test_the_app_imports_with_the_packages_of_a_run_alone(nix: Nix, system: str) -> None:
     nix.ask("build", "--no-link", of=f"checks.{system}.imports")
 
 
+@pytest.mark.slow
 def test_the_shell_has_the_packages_of_every_group_and_uv_that_installs_nothing(nix: Nix) -> None:
     look = "import sys, fasthtml, pytest, mypy, zttp, uvicorn_worker, django; print(sys.prefix)"
     for python in (["python"], ["uv", "run", "python"]):
