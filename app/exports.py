@@ -18,9 +18,12 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 
 from app.db import Row, db
 from app.kinds import Kind, kinds
+from app.processes import lives
 
 CHUNK_ROWS = 1000
 CHUNK_LETTERS = 128 * 1024
+# What a copy of the file is called while it is sent: this, the number of the process that sends it, and more.
+COPY = "export-"
 
 rt = APIRouter()
 _making = asyncio.Semaphore(1)
@@ -74,9 +77,17 @@ async def _one_by_one(request: Request, pieces: Iterator[str]) -> AsyncIterator[
         yield piece
 
 
+def sweep() -> None:
+    """Delete the copies of processes that ended before they had sent them."""
+    for copy in db.path.parent.glob(f"{COPY}*.db"):
+        process = int(copy.name.split("-")[1])
+        if process != os.getpid() and not lives(process):
+            copy.unlink(missing_ok=True)
+
+
 def _copied() -> Path:
     """A copy of the file, beside it; half a copy would take what room there is on a full disk."""
-    descriptor, name = mkstemp(suffix=".db", dir=db.path.parent)
+    descriptor, name = mkstemp(prefix=f"{COPY}{os.getpid()}-", suffix=".db", dir=db.path.parent)
     os.close(descriptor)
     copy = Path(name)
     try:

@@ -42,7 +42,9 @@ class Sessions:
 
     def admit(self, scope: Scope) -> None:
         """Raises Refused for a request that has to sign in first; marks one that is signed in."""
-        if not self.are_needed(scope) or scope["path"] in OPEN or scope["path"].startswith(f"{assets.prefix}/"):
+        if self._is_private and is_on_this_machine(local_address(scope)):
+            return
+        if scope["path"] in OPEN or scope["path"].startswith(f"{assets.prefix}/"):
             return
         try:
             known = self._is_known(cookie_of(scope))
@@ -51,10 +53,6 @@ class Sessions:
         if not known:
             raise Refused(401, SIGN_IN_FIRST)
         scope[SIGNED_IN] = "yes"
-
-    def are_needed(self, scope: Scope) -> bool:
-        """Whether other machines can reach the app: as it was started, or by the connection that this came in on."""
-        return not (self._is_private and is_on_this_machine(local_address(scope)))
 
     async def begin(self) -> str:
         """Make a session; the value of its cookie."""

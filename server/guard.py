@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.bodies import FORM_LIMIT, limited, limited_messages, shallow
+from server.fragments import headers_by_name
 
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 # A host that is let in comes with any port, and each spelling of it is remembered once for each address of ours.
@@ -85,15 +86,17 @@ class Guard:
     def _check(self, scope: Scope) -> None:
         """Raises Refused for a request that must not reach the app."""
         headers: list[tuple[bytes, bytes]] = scope["headers"]
-        hosts = [value for name, value in headers if name == b"host"]
-        if len(hosts) != 1:
+        named = headers_by_name(scope)
+        host = named.get(b"host")
+        # Where no name comes twice, Host does not either: every request is looked at, and few have to be counted.
+        is_one = len(named) == len(headers) or sum(name == b"host" for name, _ in headers) == 1
+        if host is None or not is_one:
             raise Refused(400, "A request names one host, in one Host header.")
         address = local_address(scope)
-        if (hosts[0], address) not in self._known:
-            self._check_host(hosts[0], address)
+        if (host, address) not in self._known:
+            self._check_host(host, address)
         if scope["type"] == "http" and scope["method"] in SAFE_METHODS:
             return
-        named = dict(headers)
         site = named.get(b"sec-fetch-site")
         origin = named.get(b"origin")
         scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
@@ -101,7 +104,7 @@ class Guard:
             allowed = site in (b"same-origin", b"none")
         else:
             # With neither header it is no browser: a script, curl.
-            allowed = origin is None or origin == f"{scheme}://".encode() + hosts[0]
+            allowed = origin is None or origin == f"{scheme}://".encode() + host
         if not allowed:
             raise Refused(403, "A change can only come from this app's own pages. Open the page here and try again.")
 

@@ -56,7 +56,7 @@ def test_rows_of_an_import_that_were_edited_or_deleted_do_not_hinder_the_undo(
     assert server.sql("SELECT * FROM tasks") == []
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_stop_in_the_middle_takes_the_rows_back_at_the_next_start(tmp_path: Path, how: signal.Signals) -> None:
     server = Server(tmp_path / "data")
     with httpx.Client(base_url=server.url, timeout=60) as client:

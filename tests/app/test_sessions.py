@@ -78,7 +78,8 @@ def test_a_session_is_needed_where_other_machines_can_come_in(
 def test_where_the_connection_came_in_is_not_known_a_session_is_needed(file: Path) -> None:
     sessions = Sessions()
     sessions.open(file, is_private=True)
-    assert sessions.are_needed({**scope_with(), "server": None})
+    with pytest.raises(Refused):
+        sessions.admit({**scope_with(), "server": None})
 
 
 @pytest.mark.parametrize("path", ["/sign-in", "/healthz", "/static/app.css"])

@@ -210,7 +210,11 @@ def test_the_app_answers_in_the_shell_and_makes_no_venv(nix: Nix) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "directory"), [("", f"home/.local/share/{SLUG}"), ("XDG_DATA_HOME", f"elsewhere/{SLUG}")]
+    ("variable", "directory"),
+    [
+        ("", f"home/.local/share/{SLUG}"),
+        pytest.param("XDG_DATA_HOME", f"elsewhere/{SLUG}", marks=pytest.mark.slow),
+    ],
 )
 def test_the_app_runs_from_the_store_with_the_data_where_the_person_keeps_it(
     nix: Nix, variable: str, directory: str
