@@ -23,7 +23,7 @@ from websockets.sync.client import connect
 from server.bodies import FORM_LIMIT, MESSAGE_LIMIT
 from server.name import NAME, SLUG
 from server.token import read
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE, ROOT
 from tests.server.test_run import Running, until
 from tests.watching import Follower, version_of
 
@@ -528,6 +528,9 @@ def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     chosen = {"KINDLING_HOST": "0.0.0.0", "KINDLING_ALLOW_HOST": "tasks.test", "KINDLING_MAX_UPLOAD": "2M"}
     running = Running("-m", *request.param, data=data, **chosen)
     running.wait_for("Application startup complete")
+    # Uvicorn's reload says so before it listens.
+    with httpx.Client(base_url=running.url, transport=httpx.HTTPTransport(retries=8)) as client:
+        assert client.get("/healthz", timeout=PATIENCE).status_code == 200
     yield running
     running.end_anyhow()
 
