@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from tempfile import mkstemp
@@ -22,8 +23,9 @@ from app.processes import lives
 
 CHUNK_ROWS = 1000
 CHUNK_LETTERS = 128 * 1024
-# What a copy of the file is called while it is sent: this, the number of the process that sends it, and more.
-COPY = "export-"
+# What a copy of the file is called while it is sent, with the number of the process that sends it. No person gives a
+# file of their own such a name.
+COPY = re.compile(r"\.export-(\d+)-\w{8}\.db")
 
 rt = APIRouter()
 _making = asyncio.Semaphore(1)
@@ -79,15 +81,15 @@ async def _one_by_one(request: Request, pieces: Iterator[str]) -> AsyncIterator[
 
 def sweep() -> None:
     """Delete the copies of processes that ended before they had sent them."""
-    for copy in db.path.parent.glob(f"{COPY}*.db"):
-        process = int(copy.name.split("-")[1])
-        if process != os.getpid() and not lives(process):
+    for copy in db.path.parent.iterdir():
+        found = COPY.fullmatch(copy.name)
+        if found and int(found[1]) != os.getpid() and not lives(int(found[1])):
             copy.unlink(missing_ok=True)
 
 
 def _copied() -> Path:
     """A copy of the file, beside it; half a copy would take what room there is on a full disk."""
-    descriptor, name = mkstemp(prefix=f"{COPY}{os.getpid()}-", suffix=".db", dir=db.path.parent)
+    descriptor, name = mkstemp(prefix=f".export-{os.getpid()}-", suffix=".db", dir=db.path.parent)
     os.close(descriptor)
     copy = Path(name)
     try:

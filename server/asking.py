@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Scope
 
-from server.fragments import cookie_header
+from server.fragments import cookie_header, headers_by_name
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -31,7 +31,7 @@ class Person(NamedTuple):
     def of(cls, scope: Scope) -> "Person":
         """Whoever has opened this connection."""
         scheme = "https" if scope["scheme"] in ("wss", "https") else "http"
-        return cls(dict(scope["headers"])[b"host"], cookie_header(scope), scheme, scope.get("server"))
+        return cls(headers_by_name(scope)[b"host"], cookie_header(scope), scheme, scope.get("server"))
 
 
 class Answer:

@@ -72,7 +72,7 @@ def test_the_copy_of_the_file_is_gone_when_it_was_sent(client: httpx.Client, ser
     def until_the_copy_is_gone() -> int:
         """How many descriptors the server has then; the copy goes after the answer has gone."""
         deadline = time.monotonic() + 10
-        while list(server.data.glob("export-*")) and time.monotonic() < deadline:
+        while list(server.data.glob(".export-*")) and time.monotonic() < deadline:
             client.get("/healthz")
         return process.num_fds()
 
@@ -82,18 +82,21 @@ def test_the_copy_of_the_file_is_gone_when_it_was_sent(client: httpx.Client, ser
         assert client.get("/export.db").content.startswith(b"SQLite format 3\0")
     # One copy may just be going; ten would stay if any did.
     assert until_the_copy_is_gone() < before + 5
-    assert not list(server.data.glob("export-*"))
+    assert not list(server.data.glob(".export-*"))
 
 
 def test_a_copy_that_a_killed_server_was_sending_is_taken_away(server: Server) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         gone.wait()
-    left, own = (server.data / f"export-{name}.db" for name in (f"{gone.pid}-a", f"{os.getpid()}-b"))
-    for copy in (left, own):
-        copy.touch()
+    left, sent = (server.data / f".export-{process}-abcdefgh.db" for process in (gone.pid, os.getpid()))
+    mine = server.data / f"export-{gone.pid}.db"
+    for file in (left, sent, mine):
+        file.touch()
     deadline = time.monotonic() + PATIENCE
     while left.exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert own.exists(), "its process lives"
-    own.unlink()
+    assert sent.exists(), "its process lives"
+    assert mine.exists(), "a person gave it this name"
+    sent.unlink()
+    mine.unlink()
