@@ -12,9 +12,11 @@ from typing import Any, Protocol
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 from websockets.http11 import Request
 
 from server.guard import SECURITY_HEADERS
+from server.wire import DEFLATE
 
 HEAD_SECONDS = 10
 HEAD_LIMIT = 64 * 1024
@@ -167,9 +169,10 @@ class HttpProtocol(HttpToolsProtocol):
 
 
 class Frame(Protocol):
-    """A message as the bytes of its WebSocket frame."""
+    """A message as the bytes of its WebSocket frame, and of the same frame compressed without any other."""
 
-    wire: bytes
+    plain: bytes
+    deflated: bytes
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
@@ -181,10 +184,27 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     on_drain: Callable[[], None] | None = None
     _is_full = False
+    _takes_deflated = False
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        # No memory of one message is kept for the next: that would be 300 kB for each open page.
+        self.conn.available_extensions = [
+            ServerPerMessageDeflateFactory(
+                server_no_context_takeover=True,
+                client_no_context_takeover=True,
+                compress_settings=DEFLATE.compress_settings,
+            )
+        ]
 
     def handle_connect(self, event: Request) -> None:
         """Offer the app this protocol itself."""
         super().handle_connect(event)
+        # A peer may ask for a smaller window than the one that finished frames are made with.
+        self._takes_deflated = any(
+            isinstance(each, PerMessageDeflate) and each.local_max_window_bits == DEFLATE.local_max_window_bits
+            for each in self.conn.extensions
+        )
         if not self.handshake_complete:
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions["server.frames"] = self
@@ -200,7 +220,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             return False
         transport = self.transport
         if not (self.close_sent or transport.is_closing()):
-            transport.write(frame.wire)
+            transport.write(frame.deflated if self._takes_deflated else frame.plain)
         return True
 
     def pause_writing(self) -> None:

@@ -56,7 +56,7 @@ def config(settings: Settings) -> uvicorn.Config:
         # The only one of Uvicorn's three that neither copies frames through streams nor keeps a task a connection.
         # Live updates go out through it as finished frames.
         ws="server.protocol:WebSocketProtocol",
-        # Fragments are small and mostly sent on loopback: deflate would cost more than it saves.
+        # The protocol has a way of its own, in which a frame is compressed once for all.
         ws_per_message_deflate=False,
         # A page says in a few kilobytes what it shows; the guard holds this limit under other servers too.
         ws_max_size=MESSAGE_LIMIT,

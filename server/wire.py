@@ -6,11 +6,21 @@ import re
 from functools import cached_property
 from typing import NamedTuple
 
+from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame as WebSocketFrame
 from websockets.frames import Opcode
 
 VIEWS_PER_TAB = 64
 VERSION_LENGTH = 64
+# Each frame is compressed by itself, so that the bytes are the same for all. On the fastest level 15 kB become 2 in
+# 19 µs, twice the time that it takes to send them to one tab.
+DEFLATE = PerMessageDeflate(
+    remote_no_context_takeover=True,
+    local_no_context_takeover=True,
+    remote_max_window_bits=15,
+    local_max_window_bits=15,
+    compress_settings={"level": 1},
+)
 
 _ID = re.compile(r"[A-Za-z][\w-]*")
 _URL = re.compile(r"/(?!/)[\x21-\x7e]*")
@@ -34,9 +44,14 @@ class Frame:
         self.text = text
 
     @cached_property
-    def wire(self) -> bytes:
+    def plain(self) -> bytes:
         """The bytes on the wire (RFC 6455, section 5.2; a server's frames are not masked)."""
         return WebSocketFrame(Opcode.TEXT, self.text.encode()).serialize(mask=False)
+
+    @cached_property
+    def deflated(self) -> bytes:
+        """The same, compressed (RFC 7692, section 7.2.1)."""
+        return WebSocketFrame(Opcode.TEXT, self.text.encode()).serialize(mask=False, extensions=[DEFLATE])
 
 
 def parse(text: str) -> dict[str, Shown]:

@@ -17,6 +17,12 @@ DEFAULTS = "Starlette on defaults"
 SOCKET_IO = "python-socketio"
 LIMIT = "limit: bytes alone"
 APPS = {DOCUMENTED: "broadcast_app", DEFAULTS: "broadcast_app", SOCKET_IO: "socketio_app", LIMIT: "bare_frames"}
+OPTIONS = {
+    DOCUMENTED: ["--uncompressed"],
+    DEFAULTS: ["--defaults"],
+    SOCKET_IO: ["--uncompressed"],
+    LIMIT: [],
+}
 NAMES = (OURS, TWO, *APPS)
 PAGE = ("/tasks", "/summary", "/connection")
 
@@ -111,5 +117,4 @@ def started(directory: Path) -> Iterator[list[Broadcast]]:
 def _command(name: str, directory: Path) -> list[str]:
     if name in (OURS, TWO):
         return [*systems.ours(directory), "--workers", "2" if name == TWO else "1"]
-    options = ["--defaults"] if name == DEFAULTS else []
-    return ["env", f"KINDLING_DATA={directory}", *systems.asgi(APPS[name]), *options]
+    return ["env", f"KINDLING_DATA={directory}", *systems.asgi(APPS[name]), *OPTIONS[name]]

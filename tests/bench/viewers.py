@@ -9,6 +9,7 @@ import asyncio
 import gc
 import json
 import random
+import socket
 import sqlite3
 import sys
 import time
@@ -22,6 +23,8 @@ PATIENCE_SECONDS = 30
 UPDATE_BYTES = 500
 # A command asks for frames no sooner than all have what came before.
 SETTLE_SECONDS = 0.2
+# Some systems would take 32 MB for a page that reads nothing.
+STALLED_BYTES = 64 * 1024
 PING, TEXT = 0x9, 0x1
 # What Chromium says: it also offers to take compressed frames.
 HANDSHAKE = (
@@ -182,9 +185,11 @@ class Viewers:
         return {"took": time.perf_counter() - began}
 
     async def stall(self) -> dict[str, Any]:
-        """The last page reads nothing any more, and nobody waits for it."""
+        """The last page reads nothing any more, and nobody waits for it; the system keeps little for it."""
         self.stalled = self.pages.pop()
         self.stalled.transport.pause_reading()
+        connection = self.stalled.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, STALLED_BYTES)
         return {}
 
     async def commit(self, kind: str, database: str, count: int, every: float, patience: float) -> dict[str, Any]:

@@ -191,9 +191,20 @@ def test_a_packed_body_is_not_unpacked(bounded: Server, client: httpx.Client) ->
 )
 def test_a_giant_message_ends_its_socket(bounded: Server, message: Any) -> None:
     address = bounded.url.replace("http:", "ws:") + "/live"
-    with connect(address, origin=bounded.url, proxy=None) as socket:
+    with connect(address, origin=bounded.url, proxy=None, compression=None) as socket:
         with contextlib.suppress(ConnectionClosedError):  # The door was closed while there was still more to say.
             socket.send(message)
         with pytest.raises(ConnectionClosedError) as closed:
             socket.recv(timeout=20)
     assert closed.value.rcvd is None or closed.value.rcvd.code in (1003, 1007, 1008, 1009)
+
+
+def test_a_packed_message_is_unpacked_up_to_its_limit(bounded: Server) -> None:
+    """50 kB that unpack to 50 MB: few enough to be read, too many to be kept."""
+    with connect(bounded.url.replace("http:", "ws:") + "/live", origin=bounded.url, proxy=None) as socket:
+        assert socket.protocol.extensions, "the server takes no packed messages"
+        socket.send("x" * 50 * MEGABYTE)
+        with pytest.raises(ConnectionClosedError) as closed:
+            socket.recv(timeout=20)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1009

@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 
 import pytest
 from starlette.types import Receive, Scope, Send
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.sync.client import connect
 
 from server import protocol
 from server.protocol import HEAD_LIMIT, HEAD_SECONDS
+from server.wire import Frame
 from tests.conftest import Server
 from tests.watching import serving
 
@@ -124,6 +126,38 @@ def test_a_socket_that_says_nothing_stays_open(monkeypatch: pytest.MonkeyPatch) 
             assert answer(silent) == b""
         following.send("second")
         assert following.recv(timeout=5) == "second"
+
+
+@pytest.mark.parametrize(
+    ("offer", "form"),
+    [
+        (None, "plain"),
+        (ClientPerMessageDeflateFactory(), "deflated"),
+        (ClientPerMessageDeflateFactory(server_max_window_bits=15, client_max_window_bits=10), "deflated"),
+        (ClientPerMessageDeflateFactory(server_max_window_bits=10), "plain"),
+    ],
+    ids=["nothing", "as browsers do", "small messages of its own", "a smaller window"],
+)
+def test_a_finished_frame_is_compressed_for_whom_it_may_be(
+    offer: ClientPerMessageDeflateFactory | None, form: str
+) -> None:
+    """Also beside messages that the protocol itself compresses, and for the second reader the same bytes."""
+    frame = Frame("".join(map(str, range(20_000))))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "text": message["text"]})
+            scope["extensions"]["server.frames"].write_frame(frame)
+
+    with serving(app) as port:
+        for _ in range(2):
+            with connect(f"ws://127.0.0.1:{port}", compression=None, extensions=[offer] if offer else None) as reader:
+                for text in ("ä" * 1000, "b" * 1000):
+                    reader.send(text)
+                    assert [reader.recv(timeout=5), reader.recv(timeout=5)] == [text, frame.text]
+    assert {"plain", "deflated"} & vars(frame).keys() == {form}
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """Messages: what a page may say, and the bytes that it is sent."""
 
+import zlib
+
 import pytest
 
 from server.wire import VIEWS_PER_TAB, Frame, Refused, parse, partial
@@ -9,8 +11,11 @@ from tests.watching import Follower, watching
 
 def test_the_bytes_on_the_wire_are_made_once() -> None:
     frame = Frame("ä" * 100)
-    assert frame.wire is frame.wire
-    assert frame.wire == b"\x81\x7e\x00\xc8" + "ä".encode() * 100
+    assert frame.plain is frame.plain
+    assert frame.plain == b"\x81\x7e\x00\xc8" + "ä".encode() * 100
+    assert frame.deflated is frame.deflated
+    assert frame.deflated[0] == 0xC1
+    assert zlib.decompressobj(wbits=-15).decompress(frame.deflated[2:] + b"\0\0\xff\xff").decode() == frame.text
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from app import rows
 from app.db import db
-from app.tasks import insert, tasks_of
+from app.tasks import tasks_of
 from templates.lists import partial
 from templates.tasks import TaskQuery, task_list
 
@@ -71,7 +72,7 @@ async def add_task(request: Request) -> Response:
     """Make a task of a form, and show it to all."""
     async with request.form() as form:
         title = str(form["title"])
-    await db.write(lambda connection: insert(connection, {"title": title}))
+    await db.write(lambda connection: rows.insert(connection, "tasks", {"title": title}))
     await manager.broadcast(partial("#tasks", "outerMorph", listed()))
     return Response(status_code=201)
 

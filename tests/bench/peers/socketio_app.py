@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app import rows
 from app.db import db
-from app.tasks import insert
 from templates.lists import partial
 from tests.bench.peers.broadcast_app import list_tasks, listed
 
@@ -18,7 +18,7 @@ async def add_task(request: Request) -> Response:
     """Make a task of a form, and show it to all."""
     async with request.form() as form:
         title = str(form["title"])
-    await db.write(lambda connection: insert(connection, {"title": title}))
+    await db.write(lambda connection: rows.insert(connection, "tasks", {"title": title}))
     await server.emit("tasks", partial("#tasks", "outerMorph", listed()))
     return Response(status_code=201)
 
