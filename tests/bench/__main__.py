@@ -6,6 +6,7 @@ import sys
 
 BENCHES = {
     "fragments": "the list of tasks: served beside other frameworks, and built from its rows",
+    "clone": "from git clone to a feature of one's own on the open page, with two commands",
     "live": "a commit on its way to the open pages, beside the documented broadcast and Socket.IO",
     "reload": "a saved edit on its way to the open page, beside uvicorn --reload and uvicorn-hmr",
 }
