@@ -62,14 +62,14 @@ async def _once(browser: Any, project: Path) -> list[float]:
     def reach() -> None:
         reached.append(time.perf_counter() - began)
 
-    subprocess.run(["git", "clone", "--quiet", ROOT, project], check=True)
+    await asyncio.to_thread(_run, ROOT, "git", "clone", "--quiet", ".", str(project))
     reach()
     with _serving(project) as address:
         page = await browser.new_page()
         page.set_default_timeout(PATIENCE_SECONDS * 1000)
         await page.goto(address)
         reach()
-        await asyncio.to_thread(_run, project, "new", *FEATURE)
+        await asyncio.to_thread(_run, project, PYTHON, "server.py", "new", *FEATURE)
         reach()
         await page.get_by_role("link", name="Recipes").click()
         await page.get_by_text("No recipes yet.").wait_for()
@@ -81,7 +81,7 @@ async def _once(browser: Any, project: Path) -> list[float]:
 @contextmanager
 def _serving(project: Path) -> Iterator[str]:
     """`python3 server.py`, on a port that is free; the address that it prints."""
-    command = [PYTHON, "server.py", "--port", "0", "--no-open"]
+    command = [PYTHON, "server.py", "--port", "0", "--no-open", "--log-level", "warning"]
     with subprocess.Popen(command, cwd=project, env=_environment(), stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -93,10 +93,9 @@ def _serving(project: Path) -> Iterator[str]:
             process.terminate()
 
 
-def _run(project: Path, *arguments: str) -> None:
-    """Another command there, to its end."""
-    command = [PYTHON, "server.py", *arguments]
-    subprocess.run(command, cwd=project, env=_environment(), check=True, stdout=subprocess.DEVNULL)
+def _run(directory: Path, *command: str) -> None:
+    """A command there, to its end."""
+    subprocess.run(command, cwd=directory, env=_environment(), check=True, stdout=subprocess.DEVNULL)
 
 
 def _environment() -> dict[str, str]:
