@@ -6,7 +6,7 @@ of ours is for `app/reading/columns.py`.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -120,7 +120,7 @@ def _parsed(line: str, number: int) -> Any:
             "mend that line in a text editor."
         ) from None
     # Counting the signs is fast, and hardly any line has so many.
-    if line.count("[") + line.count("{") > DEEPEST and _depth(value) > DEEPEST:
+    if line.count("[") + line.count("{") > DEEPEST and _is_too_deep(value):
         raise _too_deep(number)
     return value
 
@@ -132,9 +132,16 @@ def _too_deep(number: int) -> UnreadableFile:
     )
 
 
-def _depth(value: Any) -> int:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return 1 + max(map(_depth, inner), default=0)
+def _is_too_deep(value: Any) -> bool:
+    """Level by level, as a value may be nested deeper than calls can be."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for each in level for inner in _inner(each)]
+    return bool(level)
+
+
+def _inner(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -72,7 +72,7 @@ class TextFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._bytes = _Bytes(path)
+        self._bytes = _Bytes(path.open("rb"))
         self.compressed = self._bytes.compressed
         with io.BufferedReader(self._bytes) as data:
             sample = data.read(SAMPLE_BYTES)
@@ -92,15 +92,15 @@ class TextFile:
 
     def open(self) -> io.TextIOWrapper:
         """The text from its beginning, its line ends as they are in the file."""
-        self._bytes = _Bytes(self._path)
+        self._bytes = _Bytes(self._path.open("rb"))
         return io.TextIOWrapper(io.BufferedReader(self._bytes, PIECE_BYTES), encoding=self._codec, newline="")
 
 
 class _Bytes(io.RawIOBase):
-    """The bytes of the file, unpacked, but never more than the limit."""
+    """The bytes of an open file, unpacked, but never more than the limit; it is closed with this."""
 
-    def __init__(self, path: Path) -> None:
-        self._disk = path.open("rb")
+    def __init__(self, disk: io.BufferedReader) -> None:
+        self._disk = disk
         self.compressed = self._disk.read(2) == MAGIC_OF_GZIP
         self._disk.seek(0)
         self._source = gzip.GzipFile(fileobj=self._disk) if self.compressed else self._disk
@@ -198,7 +198,7 @@ def _failure(path: Path, codec: str) -> _Failure | None:
     decoder = codecs.getincrementaldecoder(codec)()
     line = 1
     ascii_only = True
-    with _Bytes(path) as data:
+    with _Bytes(path.open("rb")) as data:
         while True:
             piece = data.read(PIECE_BYTES)
             try:
