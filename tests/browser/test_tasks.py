@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -311,23 +312,29 @@ def test_overdue_follows_the_persons_time_zone(chromium, server: Server, zone: s
     context.close()
 
 
-@pytest.mark.skipif(shutil.which("faketime") is None, reason="faketime gives a process another clock: install it")
-def test_an_open_page_turns_overdue_at_the_persons_midnight(chromium: Any, tmp_path: Path) -> None:
-    """Ten seconds before it is midnight in Berlin, an hour before it is where the server stands."""
+@pytest.fixture
+def late_server(tmp_path: Path) -> Iterator[Server]:
+    """A server for which it is ten seconds before midnight in Berlin, and an hour more where it stands."""
+    if shutil.which("faketime") is None:
+        pytest.skip("no faketime on this machine, which gives a process another clock: install it")
     begin = "2026-03-09 22:59:50"
     found = subprocess.run(["faketime", begin, "env"], capture_output=True, text=True, check=True).stdout
     loaded = re.search(r"^LD_PRELOAD=(.*)$", found, re.MULTILINE)
     assert loaded
     clock = {"LD_PRELOAD": loaded[1], "FAKETIME": f"@{begin}", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "TZ": "UTC"}
     server = Server(tmp_path / "data", environment=clock)
-    context = chromium.new_context(base_url=server.url, timezone_id=ZONE.key)
+    yield server
+    assert server.stop() == 0
+
+
+def test_an_open_page_turns_overdue_at_the_persons_midnight(chromium: Any, late_server: Server) -> None:
+    context = chromium.new_context(base_url=late_server.url, timezone_id=ZONE.key)
     page = context.new_page()
     page.goto("/tasks")
-    server.add(1, due="2026-03-09")
+    late_server.add(1, due="2026-03-09")
     page.reload()
     expect(page.locator(".due")).to_have_text("Today")
     expect(page.locator(".figures .overdue")).to_have_count(0)
     expect(page.locator(".due")).to_have_text("Overdue: Yesterday")
     expect(page.locator(".figures .overdue")).to_have_text(re.compile("Overdue.*1"))
     context.close()
-    assert server.stop() == 0
