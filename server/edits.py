@@ -1,10 +1,13 @@
 """What counts as an edit: the files of the project that matter, watched, and looked at whether they differ.
 
-Caches, editors' own files, the data and the tests do not count, nor does a save that changes nothing.
+Caches, editors' own files, the data and the tests do not count, nor does a save that changes nothing. On Linux the
+system tells of each file as it is closed (server/inotify.py); elsewhere watchfiles looks every few milliseconds.
 """
 
 import contextlib
 import os
+import platform
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,13 +15,19 @@ from pathlib import Path
 
 import watchfiles
 
+from server.inotify import Inotify
 from server.warm import ROOMS
 
 STATIC = "static"
 PINNED = ("pyproject.toml", "uv.lock")
-# A save is often several writes: what comes within the first is joined, up to the second, in milliseconds.
-STEP, DEBOUNCE = 5, 300
-STEP_OF_PINNED = 100
+# Where files change without a word to this kernel, as watchfiles also knows it.
+IS_TOLD = sys.platform == "linux" and not (
+    "microsoft" in platform.release() or os.environ.get("WATCHFILES_FORCE_POLLING")
+)
+# What is told so soon after another belongs to it, and what replaces a file that is gone; all of it within the last.
+JOINED_SECONDS, REPLACED_SECONDS, LONGEST_SECONDS = 0.002, 0.02, 0.3
+# Of watchfiles, in milliseconds: how often it looks, how long it joins, and when it looks at everything again.
+STEP, STEP_OF_PINNED, DEBOUNCE, AGAIN = 5, 100, 300, 5000
 GIT_SECONDS = 10
 
 
@@ -34,63 +43,111 @@ class Filter(watchfiles.DefaultFilter):
         return wanted and super().__call__(change, path)
 
 
+COUNTS = Filter()
+
+
+def counts(path: Path) -> bool:
+    """Whether a changed path can change what is served."""
+    return COUNTS(watchfiles.Change.modified, str(path))
+
+
 class Edits:
     """The edits of the project at `root`, from the moment that this is made."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._rooms = [root / name for name in (*ROOMS, STATIC) if (root / name).exists()]
+        # Before they are read, so that nothing is written unseen. What is pinned is watched through its directory, as a
+        # file that is replaced is another file.
+        self._inotify = Inotify(self._rooms, [root]) if IS_TOLD else None
         self._contents = {path: _content(path) for path in self._files()}
+        self._git = _git_directory(root)
         self._stop = threading.Event()
         self._watchers: list[threading.Thread] = []
 
-    def watch(self, tell: Callable[[set[str]], None]) -> None:
+    def watch(self, tell: Callable[[set[Path]], None]) -> None:
         """Have `tell` called with the paths that were written, on a thread of its own."""
-        rooms = [self.root / name for name in (*ROOMS, STATIC) if (self.root / name).exists()]
-        # What is pinned is watched through its directory, as a file that is replaced is another file.
-        for each in ((rooms, True, STEP), ([self.root], False, STEP_OF_PINNED)):
+        if self._inotify is not None:
+            threading.Thread(target=self._hear, args=(tell, self._inotify), name="hear", daemon=True).start()
+            return
+        for each in ((self._rooms, True, STEP), ([self.root], False, STEP_OF_PINNED)):
             watcher = threading.Thread(target=self._watch, args=(tell, *each), name="watch", daemon=True)
             watcher.start()
             self._watchers.append(watcher)
 
     def end(self) -> None:
-        """Watch no longer."""
+        """Watch no longer; who only hears does nothing."""
         self._stop.set()
         for watcher in self._watchers:
             watcher.join(1)
 
-    def among(self, paths: Iterable[str]) -> list[Path]:
-        """Those whose content is another than when it was last looked at: to save is not to edit."""
-        return [path for path in map(Path, sorted(paths)) if self._is_different(path)]
+    def among(self, paths: Iterable[Path]) -> list[Path]:
+        """The files whose content is another than when it was last looked at: to save is not to edit."""
+        files = {file for path in paths for file in self._in(path) if counts(file)}
+        return [file for file in sorted(files) if self._is_different(file)]
+
+    def _in(self, path: Path) -> Iterator[Path]:
+        """A file; of a directory that came or went, all that is or was in it."""
+        yield path
+        yield from (known for known in self._contents if path in known.parents)
+        if path.is_dir():
+            yield from path.rglob("*")
 
     def _files(self) -> Iterator[Path]:
         for name in (*ROOMS, STATIC):
             yield from (path for path in (self.root / name).rglob("*") if path.suffix in Filter.allowed)
         yield from (self.root / name for name in PINNED)
 
-    def _watch(self, tell: Callable[[set[str]], None], directories: list[Path], recursive: bool, step: int) -> None:
+    def _hear(self, tell: Callable[[set[Path]], None], inotify: Inotify) -> None:
+        while True:
+            paths = set(inotify.read())
+            end = time.monotonic() + LONGEST_SECONDS
+            while self._git_is_at_work() or time.monotonic() < end:
+                # An editor may have moved the old file away, and write the new one now.
+                is_gone = any(counts(path) and not path.exists() for path in paths)
+                seconds = REPLACED_SECONDS if is_gone else JOINED_SECONDS
+                if inotify.has_more(seconds):
+                    paths |= set(inotify.read())
+                elif not self._git_is_at_work():
+                    break
+            tell(paths)
+
+    def _watch(self, tell: Callable[[set[Path]], None], directories: list[Path], recursive: bool, step: int) -> None:
         for changes in watchfiles.watch(
             *directories,
-            watch_filter=Filter(),
+            watch_filter=COUNTS,
             step=step,
             debounce=DEBOUNCE,
             stop_event=self._stop,
             recursive=recursive,
             raise_interrupt=False,
+            # What was written before it watched is found so.
+            rust_timeout=AGAIN,
+            yield_on_timeout=True,
         ):
-            self._let_git_finish()
-            tell({path for _, path in changes})
-
-    def _let_git_finish(self) -> None:
-        """A checkout is one edit, however long it writes; a lock that a git of old has left counts for nothing."""
-        lock = self.root / ".git" / "index.lock"
-        with contextlib.suppress(OSError):
-            while time.time() - lock.stat().st_mtime < GIT_SECONDS and not self._stop.wait(STEP / 1000):
+            while self._git_is_at_work() and not self._stop.wait(STEP / 1000):
                 pass
+            tell({Path(path) for _, path in changes} or set(self._files()))
+
+    def _git_is_at_work(self) -> bool:
+        """A checkout is one edit, however long it writes; a lock that a git of old has left counts for nothing."""
+        try:
+            return time.time() - (self._git / "index.lock").stat().st_mtime < GIT_SECONDS
+        except OSError:
+            return False
 
     def _is_different(self, path: Path) -> bool:
         before, after = self._contents.get(path), _content(path)
         self._contents[path] = after
         return before != after
+
+
+def _git_directory(root: Path) -> Path:
+    """Where git keeps its own files; in a worktree a file says where."""
+    git = root / ".git"
+    with contextlib.suppress(OSError, ValueError):
+        return root / git.read_text().removeprefix("gitdir:").strip()
+    return git
 
 
 def _content(path: Path) -> int | None:

@@ -2,7 +2,8 @@
 
 A connection on which nothing is being asked is not closed but passed on, as the open socket that it is: whoever sends
 the next request on it never learns that another process answers. One that is being answered is passed on when that is
-done. Encrypted connections cannot be passed on, as their keys are in this process; they end after their answer.
+done. The socket of a page goes on as well: the next process hears again what the page shows, and sends what differs.
+Encrypted connections cannot be passed on, as their keys are in this process; they end after their answer.
 """
 
 import asyncio
@@ -23,8 +24,9 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from server.protocol import HttpProtocol
+from server.protocol import HttpProtocol, Said, WebSocketProtocol
 from server.warm import LEARN, forget, lessons
+from server.wire import Frame
 from server.workers import END_SECONDS
 
 # What passes between a worker and the supervisor, each with what belongs to it. A worker says which process it is and
@@ -35,6 +37,8 @@ TELL, RETIRE, CONNECTION, END = "tell", "retire", "connection", "end"
 FINISH_SECONDS = 30
 # How often the loop turns at most from accepting a connection to reading from it.
 ACCEPTING_TURNS = 4
+# What a page hears whose socket goes on: the code is another.
+NEWS = Frame('{"reload": "code"}')
 _follows = False
 CAN_PASS_ON = sys.platform != "win32"
 
@@ -143,7 +147,7 @@ class GivingServer(uvicorn.Server):
                     self._end()
                     continue
                 if word == CONNECTION:
-                    content = recv_handle(self._pipe)
+                    content = recv_handle(self._pipe), content
                 # Before the loop runs it waits for that.
                 self._told.put((word, content))
                 if self._loop is not None:
@@ -164,7 +168,7 @@ class GivingServer(uvicorn.Server):
 
     def _do(self, word: str, content: Any) -> None:
         if word == CONNECTION:
-            asyncio.get_running_loop().create_task(self._take(socket.socket(fileno=content)))
+            asyncio.get_running_loop().create_task(self._take(socket.socket(fileno=content[0]), content[1]))
         elif word == TELL:
             # An app that has open pages passes it on to them.
             tell = getattr(getattr(self.config.loaded_app, "state", None), "tell", None)
@@ -185,32 +189,32 @@ class GivingServer(uvicorn.Server):
         self._is_retiring = self.should_exit = True
         self.config.timeout_graceful_shutdown = FINISH_SECONDS
         # From the word on nobody is to be answered by what was: neither who is connected, nor who was accepted just
-        # before and is connected within these turns of the loop.
+        # before and is connected within these turns of the loop. Pages hear of it last, as they then ask.
         for _ in range(ACCEPTING_TURNS):
-            self._pass_on()
+            self._pass_on(HttpProtocol)
             await asyncio.sleep(0)
+        self._pass_on()
         self._teach()
 
-    def _pass_on(self) -> None:
-        for connection in list(self.server_state.connections):
-            if isinstance(connection, HttpProtocol) and CAN_PASS_ON:
+    def _pass_on(self, kind: type = object) -> None:
+        for connection in [each for each in self.server_state.connections if isinstance(each, kind)]:
+            if isinstance(connection, HttpProtocol | WebSocketProtocol) and CAN_PASS_ON:
                 connection.retire(self._give)
             else:
                 connection.shutdown()
 
-    def _give(self, given: socket.socket) -> None:
+    def _give(self, given: socket.socket, said: Said | None = None) -> None:
         with given:
-            self._pipe.send((CONNECTION, None))
+            self._pipe.send((CONNECTION, said))
             send_handle(self._pipe, given.fileno(), os.getppid())
 
-    async def _take(self, connection: socket.socket) -> None:
+    async def _take(self, connection: socket.socket, said: Said | None) -> None:
         connection.setblocking(False)
-        await asyncio.get_running_loop().connect_accepted_socket(
-            lambda: self.config.http_protocol_class(  # type: ignore[call-arg]
-                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-            ),
-            connection,
-        )
+        kind: Any = WebSocketProtocol if said else self.config.http_protocol_class
+        protocol = kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, connection)
+        if said:
+            protocol.take_over(said, NEWS)
         if self._is_retiring:
             self._pass_on()
 

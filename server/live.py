@@ -102,6 +102,7 @@ class Hub:
     def watch(self, tab: Tab, text: str) -> None:
         """Take the list of what a tab shows. Raises Refused for what is no such list."""
         wanted = parse(text)
+        tab.outlet.standing = text
         # A page may be newer than the last look; what is older than the page is not sent to it.
         self._look()
         for id in tab.shows.keys() - wanted.keys():

@@ -175,16 +175,28 @@ class Frame(Protocol):
     deflated: bytes
 
 
+# What was said on a connection: the head of its request, and the message that holds.
+Said = tuple[bytes, str]
+
+
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """websockets' own protocol, which also takes finished frames.
+    """websockets' own protocol, which also takes finished frames, and can be passed on to another process.
 
     The app finds it as the extension `server.frames` in the scope: sending a message through ASGI costs a coroutine
     and the framing for each connection (7 µs beside 12 of the system call), writing a finished frame none of it.
+
+    Where an app has put what a peer said into `standing`, that one message holds until the peer says another. Such a
+    connection is passed on as it is: the next process tells its app the same head and the same message again, and the
+    peer does not notice, but for the `news`.
     """
 
     on_drain: Callable[[], None] | None = None
+    standing: str | None = None
     _is_full = False
     _takes_deflated = False
+    # What another process was told on this connection, until the app has accepted it here too.
+    _taken: Said | None = None
+    _news: Frame | None = None
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -213,6 +225,58 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Close with 1012, once: an encrypted connection is still there for a moment when it has been closed."""
         if not self.transport.is_closing():
             super().shutdown()
+
+    def retire(self, give: Callable[[socket.socket, Said], None]) -> None:
+        """Pass the connection on through `give`; close it where that cannot be done, so that the peer comes again."""
+        said = self._taken or self._said()
+        if said is None:
+            self.shutdown()
+        elif not self.transport.is_closing():
+            self.transport.pause_reading()
+            give(self.transport.get_extra_info("socket").dup(), said)
+            self.transport.abort()
+
+    def take_over(self, said: Said, news: Frame) -> None:
+        """Go on where another process was; the peer gets the `news` as soon as the app has accepted it here."""
+        self._taken, self._news = said, news
+        self.data_received(said[0])
+        self.queue.put_nowait({"type": "websocket.receive", "text": said[1]})
+
+    async def send(self, message: Any) -> None:
+        """Send what the app says; to accept a connection that was taken over changes nothing for the peer."""
+        if self._taken is None or self.disconnected:
+            await super().send(message)
+        elif message["type"] == "websocket.accept":
+            self._taken = None
+            self.handshake_complete = True
+            self.conn.send_response(self.response)
+            self.conn.data_to_send()
+            self.start_keepalive()
+            assert self._news is not None
+            self.write_frame(self._news)
+        else:
+            self.transport.abort()  # Who comes again is told why.
+
+    def send_500_response(self) -> None:
+        """Say that the app failed to accept, to a peer that waits for an answer to its head."""
+        if self._taken is None:
+            super().send_500_response()
+        else:
+            self.transport.abort()
+
+    def _said(self) -> Said | None:
+        """What the next process has to be told; None where that is not all, or something is under way."""
+        if self.standing is None or self.close_sent or self.scheme == "wss":
+            return None
+        is_quiet = self.queue.empty() and not self.frames and not self.transport.get_write_buffer_size()
+        return (self.request.serialize(), self.standing) if is_quiet and self._is_between_frames() else None
+
+    def _is_between_frames(self) -> bool:
+        """Whether none has begun; the parser is generators within each other, the innermost of which waits for it."""
+        waiting: Any = self.conn.parser
+        while waiting.gi_yieldfrom is not None:
+            waiting = waiting.gi_yieldfrom
+        return bool(waiting.__name__ == "at_eof")
 
     def write_frame(self, frame: Frame) -> bool:
         """Write a frame and say so; False while the peer has not taken what was written before."""

@@ -61,7 +61,7 @@ class Worker:
             while True:
                 word, content = self.pipe.recv()
                 if word == CONNECTION:
-                    content = recv_handle(self.pipe)
+                    content = recv_handle(self.pipe), content
                 self.events.put((word, self, content))
         except (EOFError, OSError):
             self.events.put((GONE, self, None))
@@ -73,10 +73,10 @@ class Worker:
         except OSError:
             logger.debug("The worker %s is gone.", self.pid)
 
-    def pass_on(self, handle: int) -> None:
-        """Give the worker a connection."""
+    def pass_on(self, handle: int, said: Any) -> None:
+        """Give the worker a connection, and what was said on it."""
         try:
-            self.pipe.send((CONNECTION, None))
+            self.pipe.send((CONNECTION, said))
             send_handle(self.pipe, handle, self.pid)
         except OSError:
             logger.debug("The worker %s is gone.", self.pid)
@@ -132,7 +132,7 @@ class Reloader:
     def _on_signal(self, worker: None, sig: int) -> None:
         self.ended = True
 
-    def _on_edit(self, worker: None, paths: set[str]) -> None:
+    def _on_edit(self, worker: None, paths: set[Path]) -> None:
         """Decide what an edit asks for."""
         changed = self._edits.among(paths)
         rooms = {path.relative_to(self.root).parts[0] for path in changed}
@@ -201,10 +201,11 @@ class Reloader:
         else:
             self._stand_in(as_page(found, self.root, self.editor))
 
-    def _on_connection(self, worker: Worker, handle: int) -> None:
+    def _on_connection(self, worker: Worker, connection: tuple[int, Any]) -> None:
         """A connection of one that retires goes to the one that serves."""
+        handle, said = connection
         if self.serving is not None and self.serving is not worker:
-            self.serving.pass_on(handle)
+            self.serving.pass_on(handle, said)
         else:
             os.close(handle)
 

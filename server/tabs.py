@@ -25,6 +25,8 @@ class Outlet(Protocol):
     """Where frames of one connection go. A server that can write without waiting offers one (`server/protocol.py`)."""
 
     on_drain: Callable[[], None] | None
+    # What the page said last: all of what it shows, so that whoever takes the connection over needs no more.
+    standing: str | None
 
     def write_frame(self, frame: Frame) -> bool:
         """Send it and say so; False while what was written before has not gone, then on_drain is called later."""
@@ -128,6 +130,7 @@ class _Queued:
 
     def __init__(self, send: Send) -> None:
         self.on_drain: Callable[[], None] | None = None
+        self.standing: str | None = None
         self._send = send
         self._task: asyncio.Task[None] | None = None
 

@@ -63,6 +63,7 @@ class Outlet:
 
     def __init__(self) -> None:
         self.on_drain: Callable[[], None] | None = None
+        self.standing: str | None = None
         self.frames: list[str] = []
         self.is_blocked = False
         self.is_given_up = False

@@ -14,6 +14,9 @@
     return;
   }
 
+  // Whether the code that this page hears from is newer than the failure that lies above it.
+  let isMended = false;
+
   function show(failure) {
     document.querySelectorAll(".failure").forEach((old) => old.remove());
     if (failure) root.insertAdjacentHTML("beforeend", failure);
@@ -56,10 +59,9 @@
     if (!answer) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const failure = page.querySelector(".failure");
-    if (failure) {
-      show(failure.outerHTML);
-      return;
-    }
+    if (failure || isMended) show(failure?.outerHTML);
+    isMended = false;
+    if (failure) return;
     if (addresses(page, "script[src]", "src").join() !== addresses(document, "script[src]", "src").join()) {
       location.reload();
       return;
@@ -95,11 +97,20 @@
   });
   document.addEventListener("htmx-ws-before-message-incoming", (event) => {
     const text = event.detail.message.data;
-    if (typeof text !== "string" || !text.startsWith('{"reload"')) return;
+    if (typeof text !== "string" || !text.startsWith('{"reload"')) {
+      // What other code has drawn is seen at once with the failure going.
+      if (isMended) show(null);
+      return;
+    }
     event.preventDefault();
     const { reload, failure, styles } = JSON.parse(text);
-    if (reload === "failure") show(failure);
-    else if (reload === "page") location.reload();
+    if (reload === "code") {
+      isMended = true;
+      follow();
+    } else if (reload === "failure") {
+      isMended = false;
+      show(failure);
+    } else if (reload === "page") location.reload();
     else swapStyles(styles);
   });
 })();

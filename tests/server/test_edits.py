@@ -42,13 +42,13 @@ def test_to_save_is_not_to_edit_but_to_write_remove_or_bring_back_is(tmp_path: P
     page.write_text("1")
     edits = Edits(tmp_path)
     page.write_text("1")
-    assert edits.among({str(page)}) == []
+    assert edits.among({page}) == []
     page.write_text("2")
-    assert edits.among({str(page)}) == [page]
-    assert edits.among({str(page)}) == []
+    assert edits.among({page}) == [page]
+    assert edits.among({page}) == []
     page.unlink()
-    assert edits.among({str(page)}) == [page]
+    assert edits.among({page}) == [page]
     page.write_text("")
-    assert edits.among({str(page)}) == [page]
+    assert edits.among({page}) == [page]
     # What came and went before anyone looked.
-    assert edits.among({str(tmp_path / "app" / "4913.py")}) == []
+    assert edits.among({tmp_path / "app" / "4913.py"}) == []
