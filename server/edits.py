@@ -25,7 +25,7 @@ IS_TOLD = sys.platform == "linux" and not (
     "microsoft" in platform.release() or os.environ.get("WATCHFILES_FORCE_POLLING")
 )
 # What is told so soon after another belongs to it, and what replaces a file that is gone; all of it within the last.
-JOINED_SECONDS, REPLACED_SECONDS, LONGEST_SECONDS = 0.002, 0.02, 0.3
+JOINED_SECONDS, REPLACED_SECONDS, LONGEST_SECONDS = 0.001, 0.02, 0.3
 # Of watchfiles, in milliseconds: how often it looks, how long it joins, and when it looks at everything again.
 STEP, STEP_OF_PINNED, DEBOUNCE, AGAIN = 5, 100, 300, 5000
 GIT_SECONDS = 10

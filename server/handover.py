@@ -9,6 +9,7 @@ Encrypted connections cannot be passed on, as their keys are in this process; th
 import asyncio
 import contextlib
 import faulthandler
+import gc
 import importlib
 import logging
 import os
@@ -51,6 +52,11 @@ def work(config: uvicorn.Config, listening: socket.socket, pipe: Connection) -> 
     known = set(sys.modules)
     config.configure_logging()
     _say(pipe, THERE, os.getpid())
+    if not pipe.poll():
+        # To look through all that it shares with the warm process makes it its own: now, while nobody waits.
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
     try:
         word, content = pipe.recv()
     except (EOFError, OSError):

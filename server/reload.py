@@ -11,13 +11,10 @@ retire, passing its connections on. If it cannot start, the old one stays, and e
 
 import importlib.util
 import logging
-import multiprocessing
 import os
 import signal
 import sys
-import threading
 import time
-from multiprocessing.reduction import recv_handle, send_handle
 from pathlib import Path
 from queue import SimpleQueue
 from socket import socket
@@ -26,11 +23,13 @@ from typing import Any
 
 import uvicorn
 
+from server import consequences
 from server.edits import STATIC, Edits
 from server.failure import StandIn, as_html, as_page, as_text, failure
 from server.handover import BEGIN, CONNECTION, END, ENDED, FAILED, RETIRE, STARTED, TELL, THERE, work
 from server.settings import LOOPBACK_NAMES, is_loopback
 from server.warm import LEARN, ROOMS, Warm, name_of
+from server.worker import GONE, Worker
 from server.workers import END_SECONDS
 
 logger = logging.getLogger(__name__)
@@ -38,50 +37,8 @@ logger = logging.getLogger(__name__)
 # What is saved so soon after a worker has begun belongs to the same edit: that worker is given up for another.
 SAME_EDIT_SECONDS = 0.05
 NO_APP = "<!doctype html><title>No app</title><p>The app could not start. The terminal of the server says why.</p>"
-EDIT, SIGNAL, GONE = "edit", "signal", "gone"
+EDIT, SIGNAL = "edit", "signal"
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
-
-
-class Worker:
-    """A process that waits, and from its `begin` on serves the app as it is then."""
-
-    def __init__(self, warm: Warm, events: "SimpleQueue[Any]") -> None:
-        self.pid = 0
-        self.begun = 0.0
-        self.exit_code: int | None = None
-        self.pipe, other = multiprocessing.Pipe()
-        with other:
-            warm.start(other)
-        self.events = events
-        self.hearing = threading.Thread(target=self._hear, daemon=True)
-        self.hearing.start()
-
-    def _hear(self) -> None:
-        try:
-            while True:
-                word, content = self.pipe.recv()
-                if word == CONNECTION:
-                    content = recv_handle(self.pipe), content
-                self.events.put((word, self, content))
-        except (EOFError, OSError):
-            self.events.put((GONE, self, None))
-
-    def say(self, word: str, content: Any = None) -> None:
-        """Tell the worker something; one that is gone hears nothing."""
-        try:
-            self.pipe.send((word, content))
-        except OSError:
-            logger.debug("The worker %s is gone.", self.pid)
-
-    def pass_on(self, handle: int, said: Any) -> None:
-        """Give the worker a connection, and what was said on it."""
-        try:
-            self.pipe.send((CONNECTION, said))
-            send_handle(self.pipe, handle, self.pid)
-        except OSError:
-            logger.debug("The worker %s is gone.", self.pid)
-        finally:
-            os.close(handle)
 
 
 class Reloader:
@@ -136,7 +93,6 @@ class Reloader:
         """Decide what an edit asks for."""
         changed = self._edits.among(paths)
         rooms = {path.relative_to(self.root).parts[0] for path in changed}
-        self._say_what_needs_a_new_start(changed)
         if rooms & set(ROOMS):
             for path in changed:
                 if path.suffix == ".py":
@@ -144,26 +100,9 @@ class Reloader:
                     self._edited.add(name_of(path))
             self._start()
         elif STATIC in rooms:
-            self._tell(self._follow_static(changed))
-
-    def _follow_static(self, changed: list[Path]) -> dict[str, Any]:
-        """How the pages follow: a style is swapped alone, anything else is loaded again with the page."""
-        if not all(path.suffix == ".css" and path.exists() for path in changed):
-            return {"reload": "page"}
-        return {"reload": "style", "files": [path.relative_to(self.root / STATIC).as_posix() for path in changed]}
-
-    def _say_what_needs_a_new_start(self, changed: list[Path]) -> None:
-        pinned = [path.name for path in changed if path.parent == self.root]
-        # What this process itself runs on; workers have the new version.
-        running = [str(path.relative_to(self.root)) for path in changed if _is_loaded(path)]
-        if pinned:
-            logger.warning("%s changed: stop the server and start it again to use that.", ", ".join(pinned))
-        if running:
-            logger.warning(
-                "%s changed: the app has it, what watches and starts it goes on as before; stop the server and start "
-                "it again to use that there too.",
-                ", ".join(running),
-            )
+            self._tell(consequences.for_pages(changed, self.root / STATIC))
+        for words in consequences.that_need_a_new_start(changed, self.root):
+            logger.warning(words)
 
     def _on_there(self, worker: Worker, pid: int) -> None:
         worker.pid = pid
@@ -307,8 +246,3 @@ _HANDLERS: dict[str, Any] = {
     ENDED: Reloader._on_ended,
     GONE: Reloader._on_gone,
 }
-
-
-def _is_loaded(path: Path) -> bool:
-    """Whether this process has the module of a file."""
-    return any(getattr(module, "__file__", None) == str(path) for module in list(sys.modules.values()))

@@ -1,10 +1,11 @@
 """What counts as an edit; that it is seen, and how often, is in test_reload.py."""
 
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 import pytest
 
-from server.edits import Edits, Filter
+from server.edits import IS_TOLD, Edits, Filter
 
 
 @pytest.mark.parametrize(
@@ -52,3 +53,50 @@ def test_to_save_is_not_to_edit_but_to_write_remove_or_bring_back_is(tmp_path: P
     assert edits.among({page}) == [page]
     # What came and went before anyone looked.
     assert edits.among({tmp_path / "app" / "4913.py"}) == []
+
+
+def test_what_a_directory_brings_or_takes_is_an_edit(tmp_path: Path) -> None:
+    page = tmp_path / "app" / "more" / "page.py"
+    page.parent.mkdir(parents=True)
+    page.touch()
+    edits = Edits(tmp_path)
+    moved = tmp_path / "app" / "others"
+    page.parent.rename(moved)
+    assert edits.among({page.parent, moved}) == [page, moved / "page.py"]
+
+
+def test_what_is_written_between_start_and_watch_is_told(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    edits, told = Edits(tmp_path), SimpleQueue[set[Path]]()
+    page = tmp_path / "app" / "page.py"
+    page.write_text("1")
+    edits.watch(told.put)
+    assert edits.among(told.get(timeout=10)) == [page]
+    edits.end()
+
+
+@pytest.mark.skipif(not IS_TOLD, reason="elsewhere watchfiles is used in any case")
+def test_where_the_system_tells_nothing_it_is_found_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.edits.IS_TOLD", False)
+    monkeypatch.setattr("server.edits.AGAIN", 50)
+    test_what_is_written_between_start_and_watch_is_told(tmp_path)
+
+
+def test_an_edit_waits_for_git_also_in_a_worktree(tmp_path: Path) -> None:
+    root, own = tmp_path / "worktree", tmp_path / "main" / ".git" / "worktrees" / "worktree"
+    (root / "app").mkdir(parents=True)
+    own.mkdir(parents=True)
+    (root / ".git").write_text(f"gitdir: {own}\n")
+    edits, told = Edits(root), SimpleQueue[set[Path]]()
+    edits.watch(told.put)
+    (own / "index.lock").touch()
+    first, second = root / "app" / "first.py", root / "app" / "second.py"
+    first.write_text("1")
+    with pytest.raises(Empty):
+        told.get(timeout=0.5)
+    second.write_text("2")
+    (own / "index.lock").unlink()
+    assert told.get(timeout=10) == {first, second}
+    edits.end()

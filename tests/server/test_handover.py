@@ -11,9 +11,14 @@ from urllib.parse import urlsplit
 
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosedError
+from websockets.frames import CloseCode, Opcode
+from websockets.frames import Frame as WebSocketFrame
 
 from tests.reloading import PATIENCE, Checkout, until
+from tests.watching import Follower, handshake, watching
 
+NEWS = '{"reload": "code"}'
 PROBE = b"GET /probe HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -218,6 +223,45 @@ def test_a_websocket_is_told_that_the_service_restarts(running: Checkout) -> Non
             return socket.close_code
 
     assert asyncio.run(listen()) == 1012
+
+
+def test_the_socket_of_a_page_goes_on_and_brings_what_other_code_draws(running: Checkout) -> None:
+    tasks = running.path("templates/tasks.py")
+    source = tasks.read_text()
+    with Follower(running.url) as page:
+        page.watch(("tasks", "/tasks", None))
+        page.until_text("No tasks yet.")
+        for words in ("Nothing to do.", "No tasks yet."):
+            tasks.write_text(source.replace("No tasks yet.", words))
+            assert page.socket.recv(timeout=PATIENCE) == NEWS
+            page.until_text(words)
+
+
+def test_a_page_in_the_middle_of_a_word_has_to_come_again(running: Checkout) -> None:
+    with connected(running) as connection:
+        connection.sendall(handshake(urlsplit(running.url).netloc))
+        shown = watching(("tasks", "/tasks", None)).encode()
+        connection.sendall(WebSocketFrame(Opcode.TEXT, shown).serialize(mask=True))
+        got = b""
+        while b"</hx-partial>" not in got:
+            got += _more(connection)
+        connection.sendall(WebSocketFrame(Opcode.TEXT, b"{}").serialize(mask=True)[:3])
+        running.publish()
+        while not print(got[-300:]) and not got.endswith(b"\x88\x02" + CloseCode.SERVICE_RESTART.to_bytes(2, "big")):
+            got += _more(connection)
+
+
+def test_whom_the_new_code_does_not_accept_is_cut_off(running: Checkout) -> None:
+    main = running.path("app/main.py")
+    source = main.read_text()
+    with Follower(running.url) as page:
+        page.watch(("tasks", "/tasks", None))
+        page.next()
+        main.write_text(source.replace('WebSocketRoute("/live"', 'WebSocketRoute("/alive"'))
+        with pytest.raises(ConnectionClosedError):
+            page.until_text("nothing like it")
+    main.write_text(source)
+    running.publish()
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from server.reload import SAME_EDIT_SECONDS
 from tests.conftest import PLAIN, Server
 from tests.reloading import PATIENCE, Checkout, lives, until
 
@@ -130,17 +131,23 @@ def test_files_that_come_and_go_are_edits(running: Checkout) -> None:
     until(lambda: len(running.starts()) == before + 2, "a file that was deleted")
 
 
-def test_a_save_during_a_reload_is_one_more_reload_and_the_last_one_is_served(running: Checkout) -> None:
+def test_saves_during_a_reload_are_one_more_reload_of_the_last_one(running: Checkout, tmp_path: Path) -> None:
     before = following(running)
-    main = running.path("app/main.py")
-    slow = main.read_text().replace('EDITION = "', 'time.sleep(0.5)\nEDITION = "')
-    main.write_text(slow)
+    main, gate = running.path("app/main.py"), tmp_path / "gate"
+    source = main.read_text()
+    # It starts, but for longer than what belongs to the same edit, and then waits for the gate.
+    held = f"time.sleep({2 * SAME_EDIT_SECONDS})\nwith open(os.environ"
+    waits = f"while not os.path.exists({str(gate)!r}):\n    time.sleep(0.01)\nEDITION ="
+    main.write_text(source.replace("with open(os.environ", held).replace("EDITION =", waits, 1))
     until(lambda: len(running.starts()) == before + 1, "a worker starts")
     last = f"last {next(_numbers)}"
     for edition in ("lost 1", "lost 2", "lost 3", last):
-        # Long enough that each is an edit of its own, all within one start.
-        main.write_text(re.sub(r'(time.sleep\(0.5\)\n)?EDITION = ".*"', f'EDITION = "{edition}"', slow))
-        time.sleep(0.05)
+        main.write_text(re.sub(r'EDITION = ".*"', f'EDITION = "{edition}"', source))
+        said = running.printed().count("pyproject.toml changed")
+        running.path("pyproject.toml").write_text(running.path("pyproject.toml").read_text() + "\n")
+        # What was saved before that has been seen then.
+        until(lambda said=said: running.printed().count("pyproject.toml changed") > said, "it is seen")
+    gate.touch()
     until(lambda: running.edition() == last, "the last one is served")
     assert following(running) == before + 3
 

@@ -1,0 +1,62 @@
+"""A worker as its supervisor has it: the other end of its pipe, and a thread that hears what it says.
+
+What passes on the pipe, and what the worker makes of it, is in server/handover.py.
+"""
+
+import logging
+import multiprocessing
+import os
+import threading
+from multiprocessing.reduction import recv_handle, send_handle
+from queue import SimpleQueue
+from typing import Any
+
+from server.handover import CONNECTION
+from server.warm import Warm
+
+logger = logging.getLogger(__name__)
+
+# What a worker is heard to say when its process has ended.
+GONE = "gone"
+
+
+class Worker:
+    """A process that waits, and from its `begin` on serves the app as it is then."""
+
+    def __init__(self, warm: Warm, events: "SimpleQueue[Any]") -> None:
+        self.pid = 0
+        self.begun = 0.0
+        self.exit_code: int | None = None
+        self.pipe, other = multiprocessing.Pipe()
+        with other:
+            warm.start(other)
+        self.events = events
+        self.hearing = threading.Thread(target=self._hear, daemon=True)
+        self.hearing.start()
+
+    def _hear(self) -> None:
+        try:
+            while True:
+                word, content = self.pipe.recv()
+                if word == CONNECTION:
+                    content = recv_handle(self.pipe), content
+                self.events.put((word, self, content))
+        except (EOFError, OSError):
+            self.events.put((GONE, self, None))
+
+    def say(self, word: str, content: Any = None) -> None:
+        """Tell the worker something; one that is gone hears nothing."""
+        try:
+            self.pipe.send((word, content))
+        except OSError:
+            logger.debug("The worker %s is gone.", self.pid)
+
+    def pass_on(self, handle: int, said: Any) -> None:
+        """Give the worker a connection, and what was said on it."""
+        try:
+            self.pipe.send((CONNECTION, said))
+            send_handle(self.pipe, handle, self.pid)
+        except OSError:
+            logger.debug("The worker %s is gone.", self.pid)
+        finally:
+            os.close(handle)
