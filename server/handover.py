@@ -218,9 +218,9 @@ class GivingServer(uvicorn.Server):
         connection.setblocking(False)
         kind: Any = WebSocketProtocol if said else self.config.http_protocol_class
         protocol = kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
-        await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, connection)
         if said:
             protocol.take_over(said, NEWS)
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, connection)
         if self._is_retiring:
             self._pass_on()
 

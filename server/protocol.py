@@ -237,10 +237,15 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.abort()
 
     def take_over(self, said: Said, news: Frame) -> None:
-        """Go on where another process was; the peer gets the `news` as soon as the app has accepted it here."""
+        """Have it go on where another process was; the peer gets the `news` as soon as the app has accepted it here."""
         self._taken, self._news = said, news
-        self.data_received(said[0])
-        self.queue.put_nowait({"type": "websocket.receive", "text": said[1]})
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin; on a connection that is taken over, with what was said on it before anything else comes."""
+        super().connection_made(transport)
+        if self._taken is not None:
+            self.data_received(self._taken[0])
+            self.queue.put_nowait({"type": "websocket.receive", "text": self._taken[1]})
 
     async def send(self, message: Any) -> None:
         """Send what the app says; to accept a connection that was taken over changes nothing for the peer."""
