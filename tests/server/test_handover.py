@@ -240,9 +240,9 @@ def test_the_socket_of_a_page_goes_on_and_brings_what_other_code_draws(running: 
 def test_a_page_in_the_middle_of_a_word_has_to_come_again(running: Checkout) -> None:
     with connected(running) as connection:
         connection.sendall(handshake(urlsplit(running.url).netloc))
+        got = _more(connection)
         shown = watching(("tasks", "/tasks", None)).encode()
         connection.sendall(WebSocketFrame(Opcode.TEXT, shown).serialize(mask=True))
-        got = b""
         while b"</hx-partial>" not in got:
             got += _more(connection)
         connection.sendall(WebSocketFrame(Opcode.TEXT, b"{}").serialize(mask=True)[:3])
