@@ -7,7 +7,7 @@ import asyncio
 import re
 import socket
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -175,8 +175,12 @@ class Frame(Protocol):
     deflated: bytes
 
 
-# What was said on a connection: the head of its request, and the message that holds.
-Said = tuple[bytes, str]
+class Said(NamedTuple):
+    """What was said on a connection: the head of its request, what both sides agreed on, the message that holds."""
+
+    head: bytes
+    agreed: list[str]
+    message: str
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
@@ -244,14 +248,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Begin; on a connection that is taken over, with what was said on it before anything else comes."""
         super().connection_made(transport)
         if self._taken is not None:
-            self.data_received(self._taken[0])
-            self.queue.put_nowait({"type": "websocket.receive", "text": self._taken[1]})
+            self.data_received(self._taken.head)
+            self.queue.put_nowait({"type": "websocket.receive", "text": self._taken.message})
 
     async def send(self, message: Any) -> None:
         """Send what the app says; to accept a connection that was taken over changes nothing for the peer."""
         if self._taken is None or self.disconnected:
             await super().send(message)
-        elif message["type"] == "websocket.accept":
+        elif message["type"] == "websocket.accept" and self._agreed() == self._taken.agreed:
             self._taken = None
             self.handshake_complete = True
             self.conn.send_response(self.response)
@@ -274,7 +278,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.standing is None or self.close_sent or self.scheme == "wss":
             return None
         is_quiet = self.queue.empty() and not self.frames and not self.transport.get_write_buffer_size()
-        return (self.request.serialize(), self.standing) if is_quiet and self._is_between_frames() else None
+        if not (is_quiet and self._is_between_frames()):
+            return None
+        return Said(self.request.serialize(), self._agreed(), self.standing)
+
+    def _agreed(self) -> list[str]:
+        return self.response.headers.get_all("Sec-WebSocket-Extensions")
 
     def _is_between_frames(self) -> bool:
         """Whether none has begun; the parser is generators within each other, the innermost of which waits for it."""

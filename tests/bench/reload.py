@@ -188,7 +188,7 @@ def _crowds(all_followed: Sequence[Followed], plan: Plan) -> str:
     described = (
         f"{following.CROWD_PER_SECOND} requests/s, half on new connections, during {plan.edits} edits of a template;",
         "the list, of the small app its lightest, as its list takes 5 ms. Failed: not 200, or nothing within 10 s.",
-        "Socket away: the page's WebSocket, closed to open again",
+        "Socket away: the page's WebSocket, closed to open again; – where it was never closed",
     )
     failures = (f"{name}: {count:,} × {why}" for (name, why), count in reasons.most_common())
     return "\n".join((*described, "", report.table(heads, rows), *failures))
