@@ -1,4 +1,4 @@
-"""Hot reload: a saved edit is served in a tenth of a second, and no edit takes the app down.
+"""Hot reload: a saved edit is served in a twentieth of a second, and no edit takes the app down.
 
 This process watches the files and serves nothing. A worker serves; at an edit of the code the next one begins, which
 was forked from a warm process and waits with everything imported but the app. Only when it serves does the old one

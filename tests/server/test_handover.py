@@ -251,16 +251,25 @@ def test_a_page_in_the_middle_of_a_word_has_to_come_again(running: Checkout) -> 
             got += _more(connection)
 
 
-def test_whom_the_new_code_does_not_accept_is_cut_off(running: Checkout) -> None:
-    main = running.path("app/main.py")
-    source = main.read_text()
+OTHERS = [
+    ("app/main.py", 'WebSocketRoute("/live"', 'WebSocketRoute("/alive"'),
+    ("server/protocol.py", "client_no_context_takeover=True", "client_no_context_takeover=False"),
+]
+
+
+@pytest.mark.parametrize(("name", "old", "new"), OTHERS, ids=["not accepted", "compressed in another way"])
+def test_who_would_be_answered_otherwise_by_the_new_code_is_cut_off(
+    running: Checkout, name: str, old: str, new: str
+) -> None:
+    path = running.path(name)
+    source = path.read_text()
     with Follower(running.url) as page:
         page.watch(("tasks", "/tasks", None))
         page.next()
-        main.write_text(source.replace('WebSocketRoute("/live"', 'WebSocketRoute("/alive"'))
+        path.write_text(source.replace(old, new))
         with pytest.raises(ConnectionClosedError):
             page.until_text("nothing like it")
-    main.write_text(source)
+    path.write_text(source)
     running.publish()
 
 
