@@ -18,13 +18,13 @@ import sys
 import threading
 import traceback
 from multiprocessing.connection import Connection
-from multiprocessing.reduction import recv_handle, send_handle
 from queue import SimpleQueue
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from server.passing import pass_on, take
 from server.protocol import HttpProtocol, Said, WebSocketProtocol
 from server.warm import LEARN, forget, lessons
 from server.wire import Frame
@@ -153,7 +153,7 @@ class GivingServer(uvicorn.Server):
                     self._end()
                     continue
                 if word == CONNECTION:
-                    content = recv_handle(self._pipe), content
+                    content = take(self._pipe), content
                 # Before the loop runs it waits for that.
                 self._told.put((word, content))
                 if self._loop is not None:
@@ -212,7 +212,7 @@ class GivingServer(uvicorn.Server):
     def _give(self, given: socket.socket, said: Said | None = None) -> None:
         with given:
             self._pipe.send((CONNECTION, said))
-            send_handle(self._pipe, given.fileno(), os.getppid())
+            pass_on(self._pipe, given.fileno())
 
     async def _take(self, connection: socket.socket, said: Said | None) -> None:
         connection.setblocking(False)

@@ -19,10 +19,11 @@ import sys
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator
 from multiprocessing.connection import Connection
-from multiprocessing.reduction import recv_handle, send_handle
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
+
+from server.passing import pass_on, take
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("app", "server", "templates")
@@ -69,7 +70,7 @@ class Warm:
         if self._process:
             try:
                 self._pipe.send((FORK, None))
-                send_handle(self._pipe, pipe.fileno(), self._process)
+                pass_on(self._pipe, pipe.fileno())
                 return
             except OSError:
                 logger.warning("The process that workers are made from is gone; until the next start they take longer.")
@@ -138,7 +139,7 @@ def _be_warm(pipe: Connection, mask: Iterable[int], work: Callable[..., None], a
             if word == LEARN:
                 _import(modules)
                 continue
-            with Connection(recv_handle(pipe)) as end:
+            with Connection(take(pipe)) as end:
                 context.Process(target=_begin, args=(pipe, work, arguments, end)).start()
             # The first start need not wait for it, as nothing was edited before.
             if not _needs:

@@ -7,11 +7,11 @@ import logging
 import multiprocessing
 import os
 import threading
-from multiprocessing.reduction import recv_handle, send_handle
 from queue import SimpleQueue
 from typing import Any
 
 from server.handover import CONNECTION
+from server.passing import pass_on, take
 from server.warm import Warm
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Worker:
             while True:
                 word, content = self.pipe.recv()
                 if word == CONNECTION:
-                    content = recv_handle(self.pipe), content
+                    content = take(self.pipe), content
                 self.events.put((word, self, content))
         except (EOFError, OSError):
             self.events.put((GONE, self, None))
@@ -55,7 +55,7 @@ class Worker:
         """Give the worker a connection, and what was said on it."""
         try:
             self.pipe.send((CONNECTION, said))
-            send_handle(self.pipe, handle, self.pid)
+            pass_on(self.pipe, handle)
         except OSError:
             logger.debug("The worker %s is gone.", self.pid)
         finally:
