@@ -19,6 +19,7 @@ import threading
 import traceback
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -26,7 +27,7 @@ from starlette.types import ASGIApp
 
 from server.passing import pass_on, take
 from server.protocol import HttpProtocol, Said, WebSocketProtocol
-from server.warm import LEARN, forget, lessons
+from server.warm import LEARN, TERMINAL_SIGNALS, forget, lessons
 from server.wire import Frame
 from server.workers import END_SECONDS
 
@@ -115,6 +116,11 @@ class GivingServer(uvicorn.Server):
         self._told: SimpleQueue[tuple[str, Any]] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_retiring = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin the end; that of a terminal is the supervisor's to hear, who says so, and twice would be at once."""
+        if sig not in TERMINAL_SIGNALS:
+            super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve, and say so."""

@@ -158,7 +158,9 @@ class Reloader:
             self.waiting = None
         elif worker is self.starting:
             self.starting = None
-            if self.serving is None:
+            if worker.is_fork and not worker.pid:
+                self._start()  # It never was there: the warm process ended before it was made.
+            elif self.serving is None:
                 # It said itself why, and nothing that is edited here would mend it.
                 self.ended, self.exit_code = True, worker.exit_code or 1
             self._start_again()

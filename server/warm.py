@@ -65,17 +65,18 @@ class Warm:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         other.close()
 
-    def start(self, pipe: Connection) -> None:
-        """Make a worker with this end of a pipe."""
+    def start(self, pipe: Connection) -> bool:
+        """Make a worker with this end of a pipe; whether it is a fork, which is lost if the warm process ends now."""
         if self._process:
             try:
                 self._pipe.send((FORK, None))
                 pass_on(self._pipe, pipe.fileno())
-                return
+                return True
             except OSError:
                 logger.warning("The process that workers are made from is gone; until the next start they take longer.")
                 self.end()
         multiprocessing.get_context("spawn").Process(target=self._work, args=(*self._arguments, pipe)).start()
+        return False
 
     def learn(self, modules: Collection[str]) -> None:
         """Have what a worker had to import itself imported in all that come."""

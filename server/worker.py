@@ -29,7 +29,7 @@ class Worker:
         self.exit_code: int | None = None
         self.pipe, other = multiprocessing.Pipe()
         with other:
-            warm.start(other)
+            self.is_fork = warm.start(other)
         self.events = events
         self.hearing = threading.Thread(target=self._hear, daemon=True)
         self.hearing.start()
