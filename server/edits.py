@@ -102,13 +102,15 @@ class Edits:
         while True:
             paths = set(inotify.read())
             end = time.monotonic() + LONGEST_SECONDS
-            while self._git_is_at_work() or time.monotonic() < end:
+            while time.monotonic() < end:
+                git_is_at_work = self._git_is_at_work()
+                if git_is_at_work:
+                    end = time.monotonic() + LONGEST_SECONDS
                 # An editor may have moved the old file away, and write the new one now.
                 is_gone = any(counts(path) and not path.exists() for path in paths)
-                seconds = REPLACED_SECONDS if is_gone else JOINED_SECONDS
-                if inotify.has_more(seconds):
+                if inotify.has_more(REPLACED_SECONDS if is_gone else JOINED_SECONDS):
                     paths |= set(inotify.read())
-                elif not self._git_is_at_work():
+                elif not git_is_at_work:
                     break
             tell(paths)
 

@@ -34,7 +34,8 @@ from server.workers import END_SECONDS
 # What passes between a worker and the supervisor, each with what belongs to it. A worker says which process it is and
 # waits to be told to begin, with a word of what was edited; then it has started, or failed; it ends with its exit code.
 THERE, BEGIN, STARTED, FAILED, ENDED = "there", "begin", "started", "failed", "ended"
-TELL, RETIRE, CONNECTION, END = "tell", "retire", "connection", "end"
+# One that is given up retires as well, but not before it has started: then it ends at once.
+TELL, RETIRE, GIVE_UP, CONNECTION, END = "tell", "retire", "give up", "connection", "end"
 # What has been begun may take so long; it holds nobody up, as the next process serves by then.
 FINISH_SECONDS = 30
 # How often the loop turns at most from accepting a connection to reading from it.
@@ -77,6 +78,9 @@ def begin(
 ) -> None:
     """Serve. Edited modules are read anew; `stand_in` takes the place of the app; `follows` is for follows_another."""
     global _follows
+    if edited:
+        # It would be of a file that may differ by then; Python goes by second and length, and would take it for this.
+        sys.dont_write_bytecode = True
     if __name__ in forget(edited):
         importlib.import_module(__name__).begin(config, listening, pipe, known, (), stand_in, follows)
         return
@@ -155,7 +159,7 @@ class GivingServer(uvicorn.Server):
         try:
             while True:
                 word, content = self._pipe.recv()
-                if word == END:
+                if word == END or (word == GIVE_UP and self._loop is None):
                     self._end()
                     continue
                 if word == CONNECTION:
@@ -186,7 +190,7 @@ class GivingServer(uvicorn.Server):
             tell = getattr(getattr(self.config.loaded_app, "state", None), "tell", None)
             if tell is not None:
                 tell(content)
-        elif word == RETIRE:
+        elif word in (RETIRE, GIVE_UP):
             asyncio.get_running_loop().create_task(self._retire())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

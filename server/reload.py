@@ -26,7 +26,7 @@ import uvicorn
 from server import consequences
 from server.edits import STATIC, Edits
 from server.failure import StandIn, as_html, as_page, as_text, failure
-from server.handover import BEGIN, CONNECTION, END, ENDED, FAILED, RETIRE, STARTED, TELL, THERE, work
+from server.handover import BEGIN, CONNECTION, END, ENDED, FAILED, GIVE_UP, RETIRE, STARTED, TELL, THERE, work
 from server.settings import LOOPBACK_NAMES, is_loopback
 from server.warm import LEARN, ROOMS, Warm, name_of
 from server.worker import GONE, Worker
@@ -180,7 +180,6 @@ class Reloader:
         for path in self._compiled_before:
             # Python takes compiled code for up to date that is of the same second and of a source of the same length.
             Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
-        self._compiled_before.clear()
         self.starting = self._begin()
 
     def _begin(self, stand_in: StandIn | None = None) -> Worker:
@@ -209,9 +208,9 @@ class Reloader:
             worker.say(RETIRE)
 
     def _dismiss(self, worker: Worker) -> None:
-        """End one that serves nobody."""
+        """End one that is not wanted any more; it may have started without having been heard to say so."""
         self.retiring.add(worker)
-        worker.say(END)
+        worker.say(GIVE_UP)
 
     def _start_again(self) -> None:
         if self.edited_meanwhile:
