@@ -34,13 +34,13 @@ _making = asyncio.Semaphore(1)
 @rt("/export.csv", methods=["get"])
 async def export_main_csv(request: Request) -> Response:
     """All rows of the main feature as CSV."""
-    return await export_csv(request, next(iter(kinds)))
+    return await export_csv(request, next(iter(kinds), ""))
 
 
 @rt("/export.json", methods=["get"])
 async def export_main_json(request: Request) -> Response:
     """All rows of the main feature as JSON."""
-    return await export_json(request, next(iter(kinds)))
+    return await export_json(request, next(iter(kinds), ""))
 
 
 @rt("/{table}/export.csv", methods=["get"])

@@ -134,6 +134,8 @@ def _import(row: Row) -> Import:
 
 def _named_kind(name: Any) -> Kind:
     """The kind of that name; the main one where none is named."""
+    if not kinds:
+        raise HTTPException(404, "There is no feature yet whose rows could be brought or taken out.")
     if not name:
         return next(iter(kinds.values()))
     if name not in kinds:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import tomllib
+from types import ModuleType
 from typing import Any
 
 from fasthtml.core import FastHTML
@@ -30,7 +31,7 @@ from app import (
 from app.db import SeveralProcesses, UnusableDatabase, UnusableDirectory, claim, db, prepare
 from app.kinds import kinds
 from app.migrations import migrations
-from app.pages import HANDLERS, ROOT, assets, head, shell
+from app.pages import HANDLERS, ROOT, assets, head, page, shell
 from app.presence import tabs_elsewhere
 from app.sessions import sessions
 from app.settings import settings
@@ -44,9 +45,11 @@ from server.name import SLUG
 from server.settings import LOOPBACK_NAMES
 from server.token import keep_out_of_logs, secret
 from templates import errors, layout
+from templates.start import start_page
 
 # What the app is about, each with routes and a kind of rows; the first is the main one.
-FEATURES = [
+FEATURES: list[ModuleType] = [
+    # `python server.py new` adds a line at the end.
     tasks,
 ]
 SESSION_COOKIE = f"{SLUG}_session"
@@ -189,9 +192,11 @@ app.state.tell = tell
 
 
 @app.get("/")
-def index() -> RedirectResponse:
-    """The way in."""
-    return RedirectResponse(next(iter(layout.FEATURES)), 303)
+def index() -> Any:
+    """The way in: the first feature, or how to make one."""
+    if layout.FEATURES:
+        return RedirectResponse(next(iter(layout.FEATURES)), 303)
+    return page("Start", start_page(layout.NAME))
 
 
 @app.get("/healthz")

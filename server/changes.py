@@ -3,18 +3,36 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import NamedTuple
 
 
 class EditError(Exception):
     """The project was left as it was; the message says why and what to do."""
 
 
+class Kept(NamedTuple):
+    """What a feature keeps in the data: the table of its rows, all its tables, the migrations that made them.
+
+    `changes` are statements that take it out of what it shares with others.
+    """
+
+    table: str
+    tables: Sequence[str]
+    migrations: Sequence[str]
+    changes: Sequence[str] = ()
+
+
+# Takes that out of the data while the context lasts; gives a sentence on what was done.
+TakeOut = Callable[[Kept], AbstractContextManager[str]]
+
+
 def put(files: Mapping[Path, str | None]) -> None:
     """Write these files in their order, and take away those that are None.
 
-    Where one cannot be written all is as before, and OSError is raised.
+    Raises EditError, with all as it was, where one cannot be written.
     """
     before = {path: path.read_bytes() if path.exists() else None for path in files}
     waiting: dict[Path, Path] = {}
@@ -29,25 +47,29 @@ def put(files: Mapping[Path, str | None]) -> None:
             else:
                 path.unlink()
             done.append(path)
-    except BaseException:
+    except BaseException as error:
         for path in reversed(done):
             _put_back(path, before[path])
+        if isinstance(error, OSError):
+            raise EditError(
+                f"{error.filename or 'A file'} cannot be written: {error.strerror}. Nothing was changed. Mend that, "
+                "then try again."
+            ) from error
         raise
     finally:
         for path in waiting.values():
             path.unlink(missing_ok=True)
 
 
-def check_committed(root: Path) -> str:
-    """Raises EditError where git knows of edits that are not committed; a word where there is no git to ask."""
-    command = ["git", "status", "--porcelain", "--untracked-files=no"]
+def check_committed(root: Path, rooms: Sequence[str] = ()) -> str:
+    """Raises EditError where git knows of edits that are not committed; a word where there is no git to ask.
+
+    In these rooms, which are about to go, files that git was never told of count as well.
+    """
     try:
-        asked = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    except FileNotFoundError:
+        changed = [*_status(root, "--untracked-files=no"), *(_status(root, "--", *rooms) if rooms else ())]
+    except (FileNotFoundError, subprocess.CalledProcessError):
         return "There is no git here to go back with."
-    if asked.returncode:
-        return "There is no git here to go back with."
-    changed = [line[3:] for line in asked.stdout.splitlines()]
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise EditError(
@@ -55,6 +77,13 @@ def check_committed(root: Path) -> str:
             "Commit them first, with `git commit -a`, so that they can be told from what this command writes."
         )
     return ""
+
+
+def _status(root: Path, *options: str) -> list[str]:
+    """The paths that git names."""
+    command = ["git", "status", "--porcelain", *options]
+    asked = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True)
+    return [line[3:] for line in asked.stdout.splitlines()]
 
 
 def _beside(path: Path, content: bytes) -> Path:

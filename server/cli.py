@@ -193,21 +193,23 @@ def drop(name: str, force: bool, data: Path) -> None:
     """Take a feature that `new` has written out of the code and, after a backup, of the data."""
     from server.features import drop  # Only here.
 
-    removals = importlib.import_module(REMOVALS)
-    try:
-        _edit(lambda: drop(ROOT, name, lambda table: removals.taken_out(data, table), force))
-    except removals.UnusableDatabase as error:
-        click.echo(f"server.py: {error}", err=True)
-        sys.exit(1)
+    _edit(lambda: drop(ROOT, name, _taking_out(data), force))
 
 
 @commands.command()
 @click.argument("name")
-def rename(name: str) -> None:
+@click.option("--without-example", is_flag=True, help="Also take the example out, and, after a backup, its data.")
+@click.option("--data", **DATA)
+def rename(name: str, without_example: bool, data: Path) -> None:
     """Call the project NAME, in every place that says what it is called."""
     from server.naming import rename  # Only here.
 
-    _edit(lambda: rename(ROOT, name))
+    _edit(lambda: rename(ROOT, name, _taking_out(data) if without_example else None))
+
+
+def _taking_out(data: Path) -> Any:
+    """What takes a feature out of the data in a directory."""
+    return lambda kept: importlib.import_module(REMOVALS).taken_out(data, kept)
 
 
 def _edit(edit: Callable[[], str]) -> None:

@@ -11,14 +11,14 @@ import re
 import sqlite3
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import inflection
 
 from server import specimen
-from server.changes import EditError, check_committed, put
+from server.changes import EditError, Kept, TakeOut, check_committed, put
 from server.specimen import TYPES, Feature, Field, capitalized, in_words
 
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -41,11 +41,8 @@ COMMAND = "python server.py new "
 _MADE_WITH = re.compile(rf'^Made with: {COMMAND}(.*?)\n?"""', re.MULTILINE | re.DOTALL)
 # The lists that a feature stands in: file, the line that opens the list, the line that closes it.
 IMPORTS = (MAIN, "from app import (", ")")
-FEATURES = (MAIN, "FEATURES = [", "]")
-NAVIGATION = (LAYOUT, "FEATURES = {", "}")
-
-# Takes tables and a migration out of the data while the context lasts; gives a sentence on what was done.
-TakeOut = Callable[[str], AbstractContextManager[str]]
+FEATURES = (MAIN, "FEATURES: list[ModuleType] = [", "]")
+NAVIGATION = (LAYOUT, "FEATURES: dict[str, str] = {", "}")
 
 
 def new(root: Path, name: str, fields: Iterable[str], plural: str = "") -> str:
@@ -55,11 +52,11 @@ def new(root: Path, name: str, fields: Iterable[str], plural: str = "") -> str:
     _check_names(root, feature)
     made = specimen.files(root, feature)
     # In this order every moment of it is a whole app: what is new is named last.
-    _put({**made, **_changed(root, feature)})
+    put({**made, **_changed(root, feature)})
     paths = "\n".join(f"  {path.relative_to(root)}" for path in made)
     return "\n".join(
         [
-            f"{_title(feature)} are at /{feature.plural}. These files are new:",
+            f"{_title(feature.plural)} are at /{feature.plural}. These files are new:",
             paths,
             "  and a few lines in app/migrations.py, app/main.py and templates/layout.py.",
             f"Its tests: python server.py test tests/app/test_{feature.plural}.py",
@@ -75,12 +72,30 @@ def drop(root: Path, name: str, take_out: TakeOut, force: bool = False) -> str:
     made = specimen.files(root, feature)
     if not force:
         _check_unedited(root, feature, made)
-    left = _without(root, feature)
-    with take_out(feature.plural) as words:
-        _put(left)
+    left = without(root, feature.plural)
+    with take_out(_kept(feature)) as words:
+        put(left)
     # After the commit: so there is an edit after it, and no version of the code stays that knows other tables.
-    _put({path: None for path in made if path.exists()})
-    return f"{_title(feature)} are out of the code. {words}"
+    put({path: None for path in made if path.exists()})
+    return f"{_title(feature.plural)} are out of the code. {words}"
+
+
+def without(root: Path, plural: str) -> dict[Path, str]:
+    """The files that name features, without this one; the migration first, so that no new process makes it again."""
+    main = _without_line((root / MAIN).read_text(), IMPORTS, f"    {plural},")
+    return {
+        root / MIGRATIONS: without_migration((root / MIGRATIONS).read_text(), f"create_{plural}"),
+        root / LAYOUT: _without_line((root / LAYOUT).read_text(), NAVIGATION, _entry(plural)),
+        root / MAIN: _without_line(main, FEATURES, f"    {plural},"),
+    }
+
+
+def without_migration(text: str, name: str) -> str:
+    """The migrations without one, whatever was edited in it."""
+    found = re.search(rf"\n\n\n@migrations\(\)\ndef {name}\(.*?(?=\n\n\n@migrations|\Z)", text, re.DOTALL)
+    if not found:
+        raise EditError(f"{MIGRATIONS} has no function {name}. Nothing was changed. Put it back.")
+    return text[: found.start()] + (text[found.end() :] or "\n")
 
 
 def _feature(name: str, given: list[str], plural: str) -> Feature:
@@ -205,26 +220,21 @@ def _changed(root: Path, feature: Feature) -> dict[Path, str]:
     return {
         root / MIGRATIONS: (root / MIGRATIONS).read_text() + specimen.migration(root, feature),
         root / MAIN: _with_line(main, FEATURES, f"    {feature.plural},"),
-        root / LAYOUT: _with_line((root / LAYOUT).read_text(), NAVIGATION, _entry(feature)),
+        root / LAYOUT: _with_line((root / LAYOUT).read_text(), NAVIGATION, _entry(feature.plural)),
     }
 
 
-def _without(root: Path, feature: Feature) -> dict[Path, str]:
-    """The files that name features, without this one; the migration first, so that no new process makes it again."""
-    main = _without_line((root / MAIN).read_text(), IMPORTS, f"    {feature.plural},")
-    return {
-        root / MIGRATIONS: _without_migration((root / MIGRATIONS).read_text(), feature),
-        root / LAYOUT: _without_line((root / LAYOUT).read_text(), NAVIGATION, _entry(feature)),
-        root / MAIN: _without_line(main, FEATURES, f"    {feature.plural},"),
-    }
+def _entry(plural: str) -> str:
+    return f'    "/{plural}": "{_title(plural)}",'
 
 
-def _entry(feature: Feature) -> str:
-    return f'    "/{feature.plural}": "{_title(feature)}",'
+def _title(plural: str) -> str:
+    return capitalized(in_words(plural))
 
 
-def _title(feature: Feature) -> str:
-    return capitalized(in_words(feature.plural))
+def _kept(feature: Feature) -> Kept:
+    many = feature.plural
+    return Kept(many, (f"{many}_fts", many, f"deleted_{many}"), (f"create_{many}",))
 
 
 def _with_line(text: str, place: tuple[Path, str, str], line: str, *, in_order: bool = False) -> str:
@@ -256,15 +266,6 @@ def _list(text: str, place: tuple[Path, str, str]) -> tuple[list[str], list[str]
     first = lines.index(opening) + 1
     last = lines.index(closing, first)
     return lines[:first], lines[first:last], lines[last:]
-
-
-def _without_migration(text: str, feature: Feature) -> str:
-    """The migrations without the one that made the feature, whatever was edited in it."""
-    pattern = rf"\n\n\n@migrations\(\)\ndef create_{feature.plural}\(.*?(?=\n\n\n@migrations|\Z)"
-    found = re.search(pattern, text, re.DOTALL)
-    if not found:
-        raise EditError(f"{MIGRATIONS} has no function create_{feature.plural}. Nothing was changed. Put it back.")
-    return text[: found.start()] + (text[found.end() :] or "\n")
 
 
 def _made_here(root: Path, name: str) -> Feature:
@@ -312,18 +313,8 @@ def _check_unedited(root: Path, feature: Feature, made: dict[Path, str]) -> None
 
 def _others(root: Path, feature: Feature, made: Iterable[Path]) -> Iterator[Path]:
     """The files that need the feature although they are not of it."""
-    shared = _without(root, feature)
+    shared = without(root, feature.plural)
     for path in sorted({*(root / "app").rglob("*.py"), *(root / "templates").rglob("*.py")} - set(made)):
         names = r"\b" if path in shared else r"(?:import .*\b|[./])"
         if re.search(rf"{names}{feature.plural}\b", shared.get(path) or path.read_text()):
             yield path
-
-
-def _put(files: "dict[Path, str] | dict[Path, None]") -> None:
-    try:
-        put(files)
-    except OSError as error:
-        raise EditError(
-            f"{error.filename or 'A file'} cannot be written: {error.strerror}. Nothing was changed. Mend that, then "
-            "try again."
-        ) from error

@@ -1,5 +1,7 @@
 """Naming: `python server.py rename "My App"` gives the project another name, in every place that has to say it.
 
+With `--without-example` it is then a project of one's own: server/example.py says what goes with that.
+
 `server/name.py` has it three times: for people, for files and cookies, before each environment variable. The other
 places are those that cannot read it there. Each is found by the words around the present name, so a name that is a
 word of the language does no harm, and renaming once more works as well.
@@ -8,12 +10,14 @@ word of the language does no harm, and renaming once more works as well.
 import re
 import tomllib
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from server import lock
 from server import name as present
-from server.changes import EditError, check_committed, put
+from server.changes import EditError, TakeOut, check_committed, put
+from server.example import read
 
 LONGEST_NAME = 40
 ALLOWED = re.compile(r"\w[\w .,&'!+-]*")
@@ -33,29 +37,30 @@ class Name(NamedTuple):
     prefix: str
 
 
-def rename(root: Path, wanted: str) -> str:
-    """Give the project another name; what was done, in words. Raises EditError with the project as it was."""
+def rename(root: Path, wanted: str, take_out: TakeOut | None = None) -> str:
+    """Give the project another name, and take the example out where `take_out` takes out its data.
+
+    What was done, in words. Raises EditError with all as it was.
+    """
     old = Name(present.NAME, present.SLUG, present.PREFIX)
     new = _name(wanted, root)
-    if new == old:
-        return f"It is called {new.name} already. Nothing was changed."
-    no_git = check_committed(root)
-    changed = {path: text for path, text in _renamed(root, old, new) if path.read_text() != text}
-    try:
-        put(changed)
-    except OSError as error:
-        raise EditError(
-            f"{error.filename or 'A file'} cannot be written: {error.strerror}. Nothing was changed. Mend that, then "
-            "try again."
-        ) from error
-    return "\n".join(
-        [
-            f"It is called {new.name} now: {len(changed)} files were edited.",
+    example = read(root) if take_out else None
+    said = [] if example or not take_out else ["The example is gone already."]
+    if new == old and not example:
+        return " ".join([f"It is called {new.name} already.", *said, "Nothing was changed."])
+    no_git = check_committed(root, example.rooms if example else ())
+    files = dict(_renamed(root, example.files if example else {}, old, new))
+    if example and take_out:
+        said = [example.remove(files, take_out)]
+    else:
+        put(files)
+    if new != old:
+        said += [
+            f"It is called {new.name} now: {len(files)} files were edited.",
             f"Its package is {new.slug}, its environment variables begin with {new.prefix}. Who is signed in has to "
             "sign in again.",
-            no_git or f"Commit it: git commit -am 'Called {new.slug}'",
         ]
-    )
+    return "\n".join([*said, no_git or f"Commit it: git add -A && git commit -m 'Called {new.slug}'"])
 
 
 def _name(wanted: str, root: Path) -> Name:
@@ -78,10 +83,13 @@ def _name(wanted: str, root: Path) -> Name:
     return Name(name, slug, f"{slug.replace('-', '_').upper()}_")
 
 
-def _renamed(root: Path, old: Name, new: Name) -> Iterator[tuple[Path, str]]:
-    """Every file that says the name, with the new one."""
+def _renamed(root: Path, files: Mapping[Path, str | None], old: Name, new: Name) -> Iterator[tuple[Path, str | None]]:
+    """These files, and every other that says the name, with the new one; None is one that goes."""
+    yield from files.items()
     for path, edit in _places(root).items():
-        yield path, edit(path.read_text(), old, new)
+        before = files.get(path, path.read_text())
+        if before is not None and (after := edit(before, old, new)) != before:
+            yield path, after
 
 
 def _places(root: Path) -> dict[Path, Callable[[str, Name, Name], str]]:
@@ -91,7 +99,7 @@ def _places(root: Path) -> dict[Path, Callable[[str, Name, Name], str]]:
         root / "server.py": _constants,
         root / "templates/layout.py": _constants,
         root / "pyproject.toml": _package,
-        root / "uv.lock": _lock,
+        root / "uv.lock": lambda text, old, new: lock.renamed(text, old.slug, new.slug),
         **dict.fromkeys((root / "README.md", root / "flake.nix", *(root / "docs").glob("*.md")), _prose),
         root / "static/icon.svg": _icon,
     }
@@ -114,21 +122,6 @@ def _constants(text: str, old: Name, new: Name) -> str:
 
 def _package(text: str, old: Name, new: Name) -> str:
     return text.replace(f'[project]\nname = "{old.slug}"\n', f'[project]\nname = "{new.slug}"\n')
-
-
-def _lock(text: str, old: Name, new: Name) -> str:
-    """The lock, in which packages stand in the order of their names."""
-    head, *packages = text.removesuffix("\n").split("\n\n[[package]]\n")
-    own = f'name = "{old.slug}"\n'
-    packages = [
-        package.replace(own, f'name = "{new.slug}"\n', 1) if package.startswith(own) else package
-        for package in packages
-    ]
-    return "\n\n[[package]]\n".join([head, *sorted(packages, key=_name_of_package)]) + "\n"
-
-
-def _name_of_package(package: str) -> str:
-    return package.partition("\n")[0]
 
 
 def _prose(text: str, old: Name, new: Name) -> str:

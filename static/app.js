@@ -1,4 +1,5 @@
-// What HTML and htmx leave: the person's time zone, keys, closing a toast, and a word when the server cannot be reached.
+// What HTML and htmx leave: the person's time zone, keys, closing a toast, copying, and a word when the server cannot be
+// reached.
 (() => {
   "use strict";
 
@@ -22,6 +23,16 @@
 
   document.addEventListener("click", (event) => {
     event.target.closest("[data-close]")?.closest(".toast")?.remove();
+  });
+
+  // A button with data-copy copies the text of the element of that id, which is marked too: over http a page of another
+  // machine may not write to the clipboard, and then Ctrl-C does.
+  document.addEventListener("click", async (event) => {
+    const from = document.getElementById(event.target.closest("[data-copy]")?.dataset.copy);
+    if (!from) return;
+    getSelection().selectAllChildren(from);
+    await navigator.clipboard?.writeText(from.textContent);
+    if (navigator.clipboard) say("Copied.", "note");
   });
 
   function say(words, kind) {

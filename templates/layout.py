@@ -26,11 +26,13 @@ from templates.tags import (
 )
 
 NAME = "Kindling"
-# The way to each feature, in the order of the navigation.
-FEATURES = {
+# The way to each feature, in the order of the navigation; `/` leads to the first.
+FEATURES: dict[str, str] = {
+    # `python server.py new` adds a line at the end.
     "/tasks": "Tasks",
 }
-AREAS = {**FEATURES, "/imports": "Import & export"}
+# Without a feature there is nothing to bring or to take.
+AREAS = {**FEATURES, "/imports": "Import & export"} if FEATURES else {}
 # Milliseconds until a page whose socket was closed connects again; a new version of the code is there at once.
 RECONNECT, RECONNECT_TO_NEW_CODE = 100, 5
 
@@ -79,7 +81,9 @@ def shell(content: object, area: str = "", signed_in: bool = False) -> tuple[Saf
                 [A(name, href=path, aria_current="page" if path == area else None) for path, name in AREAS.items()],
                 Form(Button("Sign out", cls="button"), method="post", action="/sign-out") if signed_in else None,
                 aria_label="Main",
-            ),
+            )
+            if AREAS or signed_in
+            else None,
             cls="top",
         ),
         Main(content, id="main", tabindex="-1"),

@@ -316,7 +316,7 @@ def _row(
             hx_post=address,
         ),
         id=f"task-{id}",
-        cls="task done" if done else "task",
+        cls="record done" if done else "record",
     )
 
 

@@ -65,7 +65,7 @@ def _other_day(text: str, day_first: bool) -> tuple[str | None, bool]:
     if len(text) > LONGEST_DATE:
         return None, False
     try:
-        # Todoist writes `2026-05-01 at 11:00`.
+        # Some programs write `2026-05-01 at 11:00`.
         found = datetime.fromisoformat(text.replace(" at ", " "))
     except ValueError:
         return _numbered_day(text, day_first) or _worded_day(text)

@@ -133,7 +133,7 @@ def shortened(text: str, letters: int = 60) -> str:
 
 @lru_cache(dates.REMEMBERED_DATES)
 def _done(text: str) -> tuple[int, bool]:
-    """Whether a text means done. The day on which a task was completed means it too, and says more."""
+    """Whether a text means done. The day on which something was completed means it too, and says more."""
     word = "".join(text.casefold().translate({ord("_"): " ", ord("-"): " "}).split())
     if word in DONE or word in OPEN:
         return int(word in DONE), True

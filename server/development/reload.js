@@ -66,6 +66,8 @@
       location.reload();
       return;
     }
+    // An address that leads elsewhere by now, as `/` does to the first feature.
+    if (answer.redirected) history.replaceState(history.state, "", answer.url);
     take(page);
   }
 

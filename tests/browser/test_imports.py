@@ -28,7 +28,7 @@ def test_a_real_export_is_shown_before_anything_is_written(page: Page, server: S
     page.get_by_role("button", name="Import 2 tasks").click()
     expect(page.get_by_text("2 tasks imported.")).to_be_visible()
     page.get_by_role("link", name="See them").click()
-    expect(page.locator(".task .title")).to_have_text(["Call Bob", "Buy milk"])
+    expect(page.locator(".record .title")).to_have_text(["Call Bob", "Buy milk"])
     rows = [tuple(row) for row in server.sql("SELECT title, done, due, notes FROM tasks ORDER BY id")]
     assert rows[0] == ("Buy milk", 1, "2030-01-02", "Owner: Ada")
     assert rows[1] == ("Call Bob", 0, None, "Status: In review\nDue date: soon")

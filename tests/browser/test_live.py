@@ -103,7 +103,7 @@ def test_a_write_from_anywhere_reaches_every_page(chromium: Any, name: str, requ
 
     def shown_first(title: str) -> None:
         for page in pages:
-            expect(page.locator(".task .title").first).to_have_text(title)
+            expect(page.locator(".record .title").first).to_have_text(title)
 
     pages[0].get_by_label("New task").fill("By a page")
     pages[0].keyboard.press("Enter")
@@ -171,11 +171,11 @@ def test_typing_goes_on_while_everything_changes(context: BrowserContext, server
     expect(page.get_by_label("New task")).to_be_focused()
     assert page.evaluate("window.swaps") > 30
     page.get_by_role("button", name="Save").click()
-    expect(page.locator(".task .title").nth(2)).to_have_text(f"Task 3 {words}")
+    expect(page.locator(".record .title").nth(2)).to_have_text(f"Task 3 {words}")
     with busy(server, "UPDATE tasks SET title = ? WHERE title LIKE 'Busy%'"):
         search = page.get_by_label("Search tasks")
         search.press_sequentially("Task 3 what", delay=60)
-        expect(page.locator(".task")).to_have_count(1)
+        expect(page.locator(".record")).to_have_count(1)
     expect(search).to_have_value("Task 3 what")
     expect(search).to_be_focused()
 
@@ -239,7 +239,7 @@ def test_an_edit_is_told_what_happens_to_its_task(context: BrowserContext, serve
     expect(note).to_contain_text("deleted elsewhere")
     expect(page.locator(".editing").get_by_label("Title")).to_have_value("Mine")
     server.sql("INSERT INTO tasks (title) VALUES ('New')")
-    expect(page.locator(".task .title").first).to_have_text("New")
+    expect(page.locator(".record .title").first).to_have_text("New")
     expect(page.locator(".editing").get_by_label("Title")).to_have_value("Mine")
 
 
@@ -248,10 +248,10 @@ def test_rows_that_came_by_scrolling_follow_too(context: BrowserContext, server:
     page = open_page(context)
     for count in (40, 60):
         page.mouse.wheel(0, 10000)
-        expect(page.locator(".task")).to_have_count(count)
+        expect(page.locator(".record")).to_have_count(count)
     server.sql("UPDATE tasks SET title = 'Far down' WHERE title = 'Task 11'")
-    expect(page.locator(".task .title").nth(49)).to_have_text("Far down")
-    expect(page.locator(".task")).to_have_count(60)
+    expect(page.locator(".record .title").nth(49)).to_have_text("Far down")
+    expect(page.locator(".record")).to_have_count(60)
 
 
 def test_an_undo_is_offered_though_the_row_went_before_the_answer_came(page: Page, server: Server) -> None:
@@ -261,13 +261,13 @@ def test_an_undo_is_offered_though_the_row_went_before_the_answer_came(page: Pag
     held: list[Any] = []
     page.route(re.compile(r"/tasks/\d+$"), lambda route: held.append((route, route.fetch())))
     page.get_by_role("button", name="Delete Task 2").click()
-    expect(page.locator(".task .title")).to_have_text(["Task 1"])
+    expect(page.locator(".record .title")).to_have_text(["Task 1"])
     while not held:
         page.wait_for_timeout(10)
     route, response = held[0]
     route.fulfill(response=response)
     page.get_by_role("button", name="Undo").click()
-    expect(page.locator(".task .title")).to_have_text(["Task 2", "Task 1"])
+    expect(page.locator(".record .title")).to_have_text(["Task 2", "Task 1"])
 
 
 def test_an_answer_that_comes_after_newer_pushes_does_not_stay(page: Page, server: Server) -> None:
@@ -277,13 +277,13 @@ def test_an_answer_that_comes_after_newer_pushes_does_not_stay(page: Page, serve
     page.route("**/tasks", lambda route: held.append((route, route.fetch())))
     page.get_by_label("New task").fill("First")
     page.keyboard.press("Enter")
-    expect(page.locator(".task .title")).to_have_text(["First"])
+    expect(page.locator(".record .title")).to_have_text(["First"])
     server.sql("INSERT INTO tasks (title) VALUES ('Second')")
-    expect(page.locator(".task .title")).to_have_text(["Second", "First"])
+    expect(page.locator(".record .title")).to_have_text(["Second", "First"])
     route, response = held[0]
     route.fulfill(response=response)
     expect(page.get_by_label("New task")).to_have_value("")
-    expect(page.locator(".task .title")).to_have_text(["Second", "First"])
+    expect(page.locator(".record .title")).to_have_text(["Second", "First"])
 
 
 def test_what_was_sent_for_the_list_before_does_not_take_the_place_of_the_next(page: Page, server: Server) -> None:
@@ -294,14 +294,14 @@ def test_what_was_sent_for_the_list_before_does_not_take_the_place_of_the_next(p
     page.route_web_socket("**/live", lambda route: routes.append(route))
     page.goto("/tasks")
     page.get_by_role("link", name="Done 1").click()
-    expect(page.locator(".task .title")).to_have_text(["Task 1"])
+    expect(page.locator(".record .title")).to_have_text(["Task 1"])
     with httpx.Client(base_url=server.url, headers={"HX-Request": "true"}) as client:
         for path in ("/tasks", "/connection"):
             element = client.get(path).text
             id = path.strip("/")
             routes[0].send(f'<hx-partial hx-target="#{id}" hx-swap="outerMorph">{element}</hx-partial>')
     expect(page.locator("#connection .now")).to_be_visible()
-    expect(page.locator(".task .title")).to_have_text(["Task 1"])
+    expect(page.locator(".record .title")).to_have_text(["Task 1"])
 
 
 def test_a_page_that_was_hidden_shows_the_present_state(context: BrowserContext, server: Server) -> None:
@@ -312,9 +312,9 @@ def test_a_page_that_was_hidden_shows_the_present_state(context: BrowserContext,
         connection.execute("PRAGMA synchronous = OFF")
         for number in range(1000):
             connection.execute("INSERT INTO tasks (title) VALUES (?)", [f"Number {number}"])
-    expect(page.locator(".task .title").first).to_have_text("Task 3")
+    expect(page.locator(".record .title").first).to_have_text("Task 3")
     page.evaluate(HIDE, False)
-    expect(page.locator(".task .title").first).to_have_text("Number 999")
+    expect(page.locator(".record .title").first).to_have_text("Number 999")
     shows_what_a_new_page_shows(page)
     expect(page.locator("html")).to_have_attribute("data-connection", "open")
 
@@ -406,7 +406,7 @@ def test_without_a_socket_pages_work_and_figures_follow_ones_own_edits(context: 
     expect(page.locator(".figures")).to_have_text(re.compile(r"Open\s*1\s*Overdue\s*0\s*Done\s*1"))
     page.get_by_label("New task").fill("Third")
     page.keyboard.press("Enter")
-    expect(page.locator(".task .title")).to_have_text(["Third", "Task 2", "Task 1"])
+    expect(page.locator(".record .title")).to_have_text(["Third", "Task 2", "Task 1"])
     expect(page.locator(".figures")).to_have_text(re.compile(r"Open\s*2"))
 
 

@@ -44,7 +44,7 @@ def test_the_link_takes_one_click_and_the_way_out_is_one_more(visitor: Page, run
     is_in_order(visitor)
     visitor.get_by_label("New task").fill("From afar")
     visitor.get_by_role("button", name="Add").click()
-    expect(visitor.locator(".task .title")).to_contain_text(["From afar"])
+    expect(visitor.locator(".record .title")).to_contain_text(["From afar"])
     visitor.get_by_role("button", name="Sign out").click()
     visitor.wait_for_url("**/sign-in")
     visitor.go_back()

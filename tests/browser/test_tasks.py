@@ -27,11 +27,11 @@ def test_adding_shows_the_task_and_keeps_the_cursor_for_the_next(page: Page, ser
     page.goto("/tasks")
     page.get_by_label("New task").fill("Buy milk")
     page.keyboard.press("Enter")
-    expect(page.locator(".task")).to_have_text(re.compile("Buy milk"))
+    expect(page.locator(".record")).to_have_text(re.compile("Buy milk"))
     expect(page.get_by_label("New task")).to_be_focused()
     page.keyboard.type("Buy bread")
     page.keyboard.press("Enter")
-    expect(page.locator(".task")).to_have_count(2)
+    expect(page.locator(".record")).to_have_count(2)
     expect(page.get_by_label("New task")).to_have_value("")
     assert [row["title"] for row in server.sql("SELECT title FROM tasks ORDER BY id")] == ["Buy milk", "Buy bread"]
 
@@ -40,7 +40,7 @@ def test_two_clicks_on_add_make_one_task(page: Page, server: Server) -> None:
     page.goto("/tasks")
     page.get_by_label("New task").fill("Once")
     page.get_by_role("button", name="Add").dblclick()
-    expect(page.locator(".task")).to_have_count(1)
+    expect(page.locator(".record")).to_have_count(1)
     page.wait_for_load_state("networkidle")
     assert server.sql("SELECT count(*) AS tasks FROM tasks")[0]["tasks"] == 1
 
@@ -59,20 +59,20 @@ def test_search_narrows_while_typing_and_the_address_follows(page: Page, server:
     page.goto("/tasks")
     search = page.get_by_label("Search tasks")
     search.press_sequentially("mil")
-    expect(page.locator(".task")).to_have_count(1)
+    expect(page.locator(".record")).to_have_count(1)
     expect(page.get_by_text("1 found")).to_be_visible()
     expect(page).to_have_url(re.compile(r"q=mil\b"))
     expect(search).to_be_focused()
     for text in ("oat", "zoe", "🎉", "par 🎉"):
         search.fill(text)
-        expect(page.locator(".task")).to_have_count(1)
+        expect(page.locator(".record")).to_have_count(1)
     for text in ('"', "*", "AND", "milk OR", "NEAR(", "^milk", "-", "a" * 190):
         search.fill(text)
         expect(page.locator(".found")).to_be_visible()
     search.fill("nothing like it")
     expect(page.get_by_text("Nothing matches.")).to_be_visible()
     search.fill("")
-    expect(page.locator(".task")).to_have_count(20)
+    expect(page.locator(".record")).to_have_count(20)
 
 
 def test_status_and_order_go_together_with_the_search(page: Page, server: Server) -> None:
@@ -80,14 +80,14 @@ def test_status_and_order_go_together_with_the_search(page: Page, server: Server
     server.sql("UPDATE tasks SET done = 1 WHERE title = 'Task 2'")
     page.goto("/tasks")
     page.get_by_role("link", name="Open 2").click()
-    expect(page.locator(".task .title")).to_have_text(["Task 3", "Task 1"])
+    expect(page.locator(".record .title")).to_have_text(["Task 3", "Task 1"])
     page.get_by_label("Order").select_option("Oldest first")
-    expect(page.locator(".task .title")).to_have_text(["Task 1", "Task 3"])
+    expect(page.locator(".record .title")).to_have_text(["Task 1", "Task 3"])
     page.get_by_label("Search tasks").fill("3")
-    expect(page.locator(".task .title")).to_have_text(["Task 3"])
+    expect(page.locator(".record .title")).to_have_text(["Task 3"])
     expect(page).to_have_url(re.compile("status=open"))
     page.reload()
-    expect(page.locator(".task .title")).to_have_text(["Task 3"])
+    expect(page.locator(".record .title")).to_have_text(["Task 3"])
     expect(page.get_by_label("Order")).to_have_value("oldest")
 
 
@@ -96,13 +96,13 @@ def test_the_back_button_returns_to_the_list_before(page: Page, server: Server) 
     server.sql("UPDATE tasks SET done = 1 WHERE title = 'Task 2'")
     page.goto("/tasks")
     page.get_by_role("link", name="Done 1").click()
-    expect(page.locator(".task .title")).to_have_text(["Task 2"])
+    expect(page.locator(".record .title")).to_have_text(["Task 2"])
     page.go_back()
-    expect(page.locator(".task .title")).to_have_text(["Task 2", "Task 1"])
+    expect(page.locator(".record .title")).to_have_text(["Task 2", "Task 1"])
     page.get_by_role("link", name="Task 1", exact=True).click()
     expect(page.get_by_role("heading", name="Task 1")).to_be_visible()
     page.go_back()
-    expect(page.locator(".task")).to_have_count(2)
+    expect(page.locator(".record")).to_have_count(2)
 
 
 def test_ticking_marks_the_row_and_moves_the_figures(page: Page, server: Server) -> None:
@@ -129,15 +129,15 @@ def test_editing_in_place_saves_and_escape_leaves_it(page: Page, server: Server)
     title.fill("Never mind")
     page.keyboard.press("Escape")
     expect(page.locator(".editing")).to_have_count(0)
-    expect(page.locator(".task .title")).to_have_text(["Task 2", "Task 1"])
+    expect(page.locator(".record .title")).to_have_text(["Task 2", "Task 1"])
     page.get_by_role("link", name="Edit Task 1").click()
     title.fill("Renamed <b>")
     page.get_by_label("Due").last.fill("2030-01-31")
     page.get_by_label(re.compile("^Notes")).fill("Some *notes*")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    expect(page.locator(".task .title")).to_have_text(["Task 2", "Renamed <b>"])
-    expect(page.locator(".task").last).to_contain_text("31 Jan 2030")
+    expect(page.locator(".record .title")).to_have_text(["Task 2", "Renamed <b>"])
+    expect(page.locator(".record").last).to_contain_text("31 Jan 2030")
     row = server.sql("SELECT title, due, notes FROM tasks WHERE id = (SELECT min(id) FROM tasks)")[0]
     assert tuple(row) == ("Renamed <b>", "2030-01-31", "Some *notes*")
 
@@ -150,13 +150,13 @@ def test_an_edit_of_what_changed_meanwhile_keeps_the_text_and_says_so(context: B
         page.get_by_role("link", name="Edit Task 1").click()
     first.locator(".editing").get_by_label("Title").fill("Mine")
     first.get_by_role("button", name="Save").click()
-    expect(first.locator(".task .title")).to_have_text(["Mine"])
+    expect(first.locator(".record .title")).to_have_text(["Mine"])
     second.locator(".editing").get_by_label("Title").fill("Yours")
     second.get_by_role("button", name="Save").click()
     expect(second.get_by_role("alert")).to_contain_text("changed in the meantime; its title is now “Mine”")
     expect(second.locator(".editing").get_by_label("Title")).to_have_value("Yours")
     second.get_by_role("button", name="Save").click()
-    expect(second.locator(".task .title")).to_have_text(["Yours"])
+    expect(second.locator(".record .title")).to_have_text(["Yours"])
     context.complaints.clear()  # type: ignore[attr-defined]  # Chromium notes the 409 in the console.
 
 
@@ -166,12 +166,12 @@ def test_undo_brings_the_whole_row_back_to_its_place(page: Page, server: Server)
     completed = [tuple(row) for row in server.sql("SELECT * FROM completions ORDER BY task_id")]
     page.goto("/tasks")
     page.get_by_role("button", name="Delete Task 2").click()
-    expect(page.locator(".task .title")).to_have_text(["Task 3", "Task 1"])
+    expect(page.locator(".record .title")).to_have_text(["Task 3", "Task 1"])
     expect(page.locator(".toast")).to_contain_text("Deleted “Task 2”")
     undo = page.get_by_role("button", name="Undo")
     expect(undo).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page.locator(".task .title")).to_have_text(["Task 3", "Task 2", "Task 1"])
+    expect(page.locator(".record .title")).to_have_text(["Task 3", "Task 2", "Task 1"])
     expect(page.locator(".toast")).to_have_count(0)
     assert [tuple(row) for row in server.sql("SELECT * FROM tasks ORDER BY id")] == before
     assert [tuple(row) for row in server.sql("SELECT * FROM completions ORDER BY task_id")] == completed
@@ -183,7 +183,7 @@ def test_scrolling_reaches_row_1000(page: Page, server: Server) -> None:
     page.goto("/tasks?sort=oldest")
     page.evaluate(
         """async () => {
-            for (let frame = 0; frame < 3000 && document.querySelectorAll(".task").length < 1000; frame++) {
+            for (let frame = 0; frame < 3000 && document.querySelectorAll(".record").length < 1000; frame++) {
                 scrollTo(0, document.body.scrollHeight);
                 await new Promise(requestAnimationFrame);
             }
@@ -192,7 +192,7 @@ def test_scrolling_reaches_row_1000(page: Page, server: Server) -> None:
     row = page.get_by_role("link", name="Task 1000", exact=True)
     row.scroll_into_view_if_needed()
     expect(row).to_be_in_viewport()
-    titles = page.locator(".task .title").all_text_contents()
+    titles = page.locator(".record .title").all_text_contents()
     assert titles == [f"Task {number}" for number in range(1, len(titles) + 1)]
 
 
@@ -227,7 +227,7 @@ def test_the_whole_job_works_with_the_keyboard_alone(page: Page, server: Server)
     page.keyboard.press("n")
     page.keyboard.type("By keys")
     page.keyboard.press("Enter")
-    expect(page.locator(".task")).to_have_count(1)
+    expect(page.locator(".record")).to_have_count(1)
     seen = []
     for _ in range(20):
         page.keyboard.press("Tab")
@@ -245,7 +245,7 @@ def test_the_whole_job_works_with_the_keyboard_alone(page: Page, server: Server)
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Undo")).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page.locator(".task .title")).to_have_text(["By keys"])
+    expect(page.locator(".record .title")).to_have_text(["By keys"])
 
 
 def test_two_clicks_on_delete_delete_once(page: Page, server: Server) -> None:
@@ -253,7 +253,7 @@ def test_two_clicks_on_delete_delete_once(page: Page, server: Server) -> None:
     page.goto("/tasks")
     page.get_by_role("button", name="Delete Task 2").dblclick()
     expect(page.locator(".toast")).to_have_count(1)
-    expect(page.locator(".task .title")).to_have_text(["Task 1"])
+    expect(page.locator(".record .title")).to_have_text(["Task 1"])
 
 
 def test_notes_are_markdown_without_raw_html(page: Page, server: Server) -> None:
@@ -284,7 +284,7 @@ def test_the_detail_page_ticks_edits_and_deletes(page: Page, server: Server) -> 
     page.get_by_role("button", name="Delete").click()
     expect(page).to_have_url(re.compile(r"/tasks\?deleted="))
     page.get_by_role("button", name="Undo").click()
-    expect(page.locator(".task .title")).to_have_text(["Task 1"])
+    expect(page.locator(".record .title")).to_have_text(["Task 1"])
 
 
 def test_a_server_that_is_gone_is_said_and_nothing_is_lost(page: Page, context: BrowserContext) -> None:
@@ -296,7 +296,7 @@ def test_a_server_that_is_gone_is_said_and_nothing_is_lost(page: Page, context: 
     expect(page.get_by_label("New task")).to_have_value("Keep me")
     context.set_offline(False)
     page.get_by_role("button", name="Add").click()
-    expect(page.locator(".task .title")).to_have_text(["Keep me"])
+    expect(page.locator(".record .title")).to_have_text(["Keep me"])
     context.complaints.clear()  # type: ignore[attr-defined]  # Being offline is what the console was to say.
 
 

@@ -23,7 +23,7 @@ def test_add_tick_edit_delete_undo(plain: Page, server: Server) -> None:
     plain.goto("/tasks")
     plain.get_by_label("New task").fill("Plain")
     plain.get_by_role("button", name="Add").click()
-    expect(plain.locator(".task .title")).to_have_text(["Plain"])
+    expect(plain.locator(".record .title")).to_have_text(["Plain"])
     plain.get_by_role("checkbox", name="Done: Plain").click()
     expect(plain.get_by_role("checkbox", name="Done: Plain")).to_be_checked()
     plain.get_by_role("link", name="Edit Plain").click()
@@ -34,9 +34,9 @@ def test_add_tick_edit_delete_undo(plain: Page, server: Server) -> None:
     expect(plain.locator(".notes em")).to_have_text("words")
     before = [tuple(row) for row in server.sql("SELECT * FROM tasks")]
     plain.get_by_role("button", name="Delete").click()
-    expect(plain.locator(".task")).to_have_count(0)
+    expect(plain.locator(".record")).to_have_count(0)
     plain.get_by_role("button", name="Undo").click()
-    expect(plain.locator(".task .title")).to_have_text(["Plainer"])
+    expect(plain.locator(".record .title")).to_have_text(["Plainer"])
     assert [tuple(row) for row in server.sql("SELECT * FROM tasks")] == before
 
 
@@ -45,18 +45,18 @@ def test_search_filter_order_and_pages(plain: Page, server: Server) -> None:
     server.sql("UPDATE tasks SET done = 1 WHERE title = 'Task 7'")
     plain.goto("/tasks")
     plain.get_by_role("link", name="More tasks").click()
-    expect(plain.locator(".task .title").first).to_have_text("Task 25")
+    expect(plain.locator(".record .title").first).to_have_text("Task 25")
     plain.get_by_role("link", name="More tasks").click()
-    expect(plain.locator(".task")).to_have_count(5)
+    expect(plain.locator(".record")).to_have_count(5)
     plain.get_by_role("link", name="Earlier tasks").click()
-    expect(plain.locator(".task .title").first).to_have_text("Task 25")
+    expect(plain.locator(".record .title").first).to_have_text("Task 25")
     plain.get_by_role("link", name="Done 1").click()
-    expect(plain.locator(".task .title")).to_have_text(["Task 7"])
+    expect(plain.locator(".record .title")).to_have_text(["Task 7"])
     plain.get_by_role("link", name="All 45").click()
     plain.get_by_label("Search tasks").fill("task 4")
     plain.get_by_label("Order").select_option("Oldest first")
     plain.get_by_role("button", name="Search").click()
-    expect(plain.locator(".task .title")).to_have_text(["Task 4", *[f"Task {n}" for n in range(40, 46)]])
+    expect(plain.locator(".record .title")).to_have_text(["Task 4", *[f"Task {n}" for n in range(40, 46)]])
 
 
 def test_a_tick_returns_to_the_list_it_came_from(plain: Page, server: Server) -> None:
@@ -64,7 +64,7 @@ def test_a_tick_returns_to_the_list_it_came_from(plain: Page, server: Server) ->
     plain.goto("/tasks?status=open&sort=oldest")
     plain.get_by_role("checkbox", name="Done: Task 1").click()
     expect(plain).to_have_url(re.compile(r"/tasks\?status=open&sort=oldest$"))
-    expect(plain.locator(".task .title")).to_have_text(["Task 2", "Task 3"])
+    expect(plain.locator(".record .title")).to_have_text(["Task 2", "Task 3"])
 
 
 def test_an_import_from_file_to_list(plain: Page, server: Server, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_an_import_from_file_to_list(plain: Page, server: Server, tmp_path: Path
             break
         plain.reload()
     plain.get_by_role("link", name="See them").click()
-    expect(plain.locator(".task .title")).to_have_text(["Second", "First"])
+    expect(plain.locator(".record .title")).to_have_text(["Second", "First"])
 
 
 def test_what_was_typed_wrong_comes_back_with_the_reason(plain: Page, server: Server) -> None:

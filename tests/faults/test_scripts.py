@@ -148,9 +148,9 @@ def test_tasks_are_text_wherever_they_stand(
     titles = [flat(payload) for payload in payloads]
     for number in range(1 + len(payloads) // 20):
         shows(watched, f"/tasks?sort=oldest&page={number + 1}")
-        shown = watched.locator(".task .title").all_text_contents()
+        shown = watched.locator(".record .title").all_text_contents()
         assert shown == titles[20 * number : 20 * number + 20]
-        names = [each.get_attribute("aria-label") for each in watched.locator(".task .edit").all()]
+        names = [each.get_attribute("aria-label") for each in watched.locator(".record .edit").all()]
         assert names == [f"Edit {title}" for title in shown]
     ids = [row["id"] for row in server.sql("SELECT id FROM tasks ORDER BY id")]
     for id, title, notes in zip(ids, titles, payloads, strict=True):
@@ -175,11 +175,11 @@ def test_a_fragment_put_in_place_is_text_too(
         watched.locator(".edit").click()
         expect(watched.locator(".editing [name=title]")).to_have_value(title)
         watched.locator(".editing .primary").click()
-        expect(watched.locator(".task .title")).to_have_text(title)
+        expect(watched.locator(".record .title")).to_have_text(title)
         watched.locator("#search").fill(payload)
         expect(watched.locator(".found")).to_be_visible()
         watched.locator("#search").fill("")
-        watched.locator(".task .delete").click()
+        watched.locator(".record .delete").click()
         expect(watched.locator(".toast-name")).to_have_text(f"“{title}”")
         assert watched.evaluate(FOREIGN) == []
         shows(watched, "/tasks?deleted=1")

@@ -80,7 +80,7 @@ def task_row(task: Task, today: date) -> FT:
             enctype=None,
         ),
         id=f"task-{task.id}",
-        cls="task done" if task.done else "task",
+        cls="record done" if task.done else "record",
     )
 
 

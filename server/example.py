@@ -1,0 +1,117 @@
+"""The example: a feature to look at, which `python server.py rename "My App" --without-example` takes out again.
+
+`example/example.toml` says what belongs to it; beside that lie the texts that take the place of its own. The directory
+goes with the example, so where it is missing there is none.
+"""
+
+import re
+import shutil
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from server import lock
+from server.changes import EditError, Kept, TakeOut, put
+from server.features import MIGRATIONS, without, without_migration
+
+ROOM = "example"
+DECLARATION = Path(ROOM, "example.toml")
+
+
+class Example(NamedTuple):
+    """What belongs to the example: rooms that go whole, what it keeps in the data, and every file as it is without it.
+
+    A file that is None goes.
+    """
+
+    root: Path
+    rooms: tuple[str, ...]
+    kept: Kept
+    files: Mapping[Path, str | None]
+
+    def remove(self, files: Mapping[Path, str | None], take_out: TakeOut) -> str:
+        """Put these files, which are its own, perhaps edited further, and take out its data; what was done, in words.
+
+        Raises EditError with all as it was.
+        """
+        with take_out(self.kept) as words:
+            put({path: text for path, text in files.items() if text is not None})
+        # After the commit, as where a feature is dropped.
+        put({path: None for path, text in files.items() if text is None})
+        for room in self.rooms:
+            _clear(self.root / room)
+        return f"The example is out of the code. {words}"
+
+
+def read(root: Path) -> Example | None:
+    """What belongs to the example of the project; None where it is gone. Raises EditError."""
+    if not (root / DECLARATION).exists():
+        return None
+    declared = tomllib.loads((root / DECLARATION).read_text())
+    rooms = (ROOM, *declared["rooms"])
+    going = [root / name for name in declared["files"] if (root / name).exists()]
+    going += [path for room in rooms for path in _files(root / room)]
+    return Example(root, rooms, Kept(**declared["data"]), {**_left(root, declared), **dict.fromkeys(going)})
+
+
+def _left(root: Path, declared: Mapping[str, Any]) -> dict[Path, str]:
+    """The files that stay, without the example."""
+    feature, migrations = declared["feature"], declared["data"]["migrations"]
+    left = without(root, feature)
+    for name in migrations:
+        if name != f"create_{feature}":
+            left[root / MIGRATIONS] = without_migration(left[root / MIGRATIONS], name)
+    for name, text in declared["instead"].items():
+        sections = [_section((root / name).read_text(), heading) for heading in text["sections"]]
+        left[root / name] = "\n".join([(root / text["text"]).read_text(), *sections])
+    for group in declared["groups"]:
+        left.update(_without_group(root, group))
+    for edit in declared["edits"]:
+        path = root / edit["file"]
+        left[path] = _edited(left.get(path) or path.read_text(), edit)
+    return left
+
+
+def _section(text: str, heading: str) -> str:
+    """A section of a text in Markdown, with its heading."""
+    found = re.search(rf"^## {re.escape(heading)}\n.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    if not found:
+        raise _not_found("README.md", f"## {heading}")
+    return found[0].rstrip("\n") + "\n"
+
+
+def _without_group(root: Path, group: str) -> dict[Path, str]:
+    """What names the packages of the project, without a group of them."""
+    project = (root / "pyproject.toml").read_text()
+    name = tomllib.loads(project)["project"]["name"]
+    return {
+        root / "pyproject.toml": re.sub(rf"^{group} = \[\n.*?^\]\n", "", project, flags=re.MULTILINE | re.DOTALL),
+        root / "uv.lock": lock.without_group((root / "uv.lock").read_text(), name, group),
+    }
+
+
+def _edited(text: str, edit: Mapping[str, str]) -> str:
+    """A text with other words, or without its end."""
+    old = edit.get("old") or edit["from"]
+    if text.count(old) != 1:
+        raise _not_found(edit["file"], old)
+    return text.replace(old, edit["new"]) if "old" in edit else text[: text.index(old)].rstrip("\n") + "\n"
+
+
+def _not_found(file: str, words: str) -> EditError:
+    return EditError(
+        f"{file} does not have “{words.strip()}” once. Nothing was changed. Put it back, or edit {DECLARATION}, which "
+        "says what of the example stands there."
+    )
+
+
+def _files(directory: Path) -> list[Path]:
+    """Every file in a directory, but what Python has compiled."""
+    return [path for path in sorted(directory.rglob("*")) if path.is_file() and path.parent.name != "__pycache__"]
+
+
+def _clear(directory: Path) -> None:
+    """Take away a directory in which no file is left."""
+    if directory.exists() and not _files(directory):
+        shutil.rmtree(directory)
