@@ -17,7 +17,10 @@ import httpx
 import pytest
 from hypothesis import settings
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.subject import DELETIONS, PROJECT, ROOT
+
+__all__ = ["PROJECT", "ROOT", "Server"]
+
 # How long anything may take before it counts as never, in seconds: the machine may have much else to do.
 PATIENCE = 60
 # How long an example takes is a matter of the machine, and of what else it does. With `--hypothesis-profile thorough`
@@ -56,12 +59,12 @@ class Server:
         self.log = data.parent / f"{data.name}.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, ROOT / "server.py", *SERVED, "--data", data, *options],
+                [sys.executable, PROJECT / "server.py", *SERVED, "--data", data, *options],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
                 env={**os.environ, **(environment or {})},
-                cwd=ROOT,
+                cwd=PROJECT,
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -104,7 +107,7 @@ class Server:
 
     def empty(self) -> None:
         """Take every row out again, as another program would."""
-        for table in ("tasks", "deletions", "imports", "imported_rows"):
+        for table in ("tasks", DELETIONS, "imports", "imported_rows"):
             self.sql(f"DELETE FROM {table}")
         shutil.rmtree(self.data / "uploads", ignore_errors=True)
 

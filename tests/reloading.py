@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import psutil
 
-from tests.conftest import PLAIN, ROOT
+from tests.conftest import PLAIN, PROJECT
 
 PARTS = ("app", "server", "templates", "static", "server.py", "pyproject.toml", "uv.lock", "README.md", "LICENSE")
 PATIENCE = 20
@@ -74,10 +74,10 @@ def until(happened: Callable[[], Any], what: str, seconds: float = PATIENCE) -> 
 def _copy(root: Path) -> Path:
     root.mkdir(parents=True)
     for name in PARTS:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        if (PROJECT / name).is_dir():
+            shutil.copytree(PROJECT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
-            shutil.copy(ROOT / name, root / name)
+            shutil.copy(PROJECT / name, root / name)
     with (root / "app" / "main.py").open("a") as main:
         main.write(PROBE)
     return root

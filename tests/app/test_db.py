@@ -23,7 +23,7 @@ from sqlite_utils.utils import sqlite3
 import app.db
 from app.db import JOINED_WRITES, Connection, Database, UnusableDatabase, UnusableDirectory, prepare
 from app.migrations import migrations
-from tests.conftest import ROOT, Server
+from tests.conftest import PROJECT, Server
 from tests.server.test_run import Running, Start, start
 
 __all__ = ["start"]  # a fixture
@@ -423,7 +423,7 @@ from app.main import app
 def limited(start: Start, tmp_path: Path) -> Running:
     """A server whose disk is soon full, and that soon loses patience."""
     (tmp_path / "limited.py").write_text(LIMITED)
-    return start("-m", "uvicorn", "limited:app", "--port", "0", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+    return start("-m", "uvicorn", "limited:app", "--port", "0", PYTHONPATH=f"{tmp_path}{os.pathsep}{PROJECT}")
 
 
 def test_a_locked_file_and_a_full_disk_are_answered_clearly_and_lose_nothing(limited: Running) -> None:
@@ -505,7 +505,7 @@ print(len(acknowledged))
 
 def kill_writers(directory: Path, rounds: int, seed: int) -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", KILLED, directory, str(rounds), str(seed)], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-c", KILLED, directory, str(rounds), str(seed)], cwd=PROJECT, capture_output=True, text=True
     )
     assert ended.returncode == 0, ended.stderr
     assert int(ended.stdout) > rounds
@@ -670,7 +670,7 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 def test_an_unusable_file_ends_the_start_with_one_line_and_exit_code_1(directory: Path) -> None:
     (directory / "app.db").write_bytes(b"garbage" * 1000)
     ended = subprocess.run(
-        [sys.executable, ROOT / "server.py", "--no-open", "--port", "0", "--data", directory],
+        [sys.executable, PROJECT / "server.py", "--no-open", "--port", "0", "--data", directory],
         capture_output=True,
         text=True,
     )
@@ -719,7 +719,7 @@ def test_processes_that_start_at_once_make_one_database(tmp_path: Path, rounds: 
     subprocess.run(
         [sys.executable, "-c", TOGETHER, tmp_path, str(rounds)],
         env={"KINDLING_DATA": str(tmp_path / "data")},
-        cwd=ROOT,
+        cwd=PROJECT,
         check=True,
     )
     for round in range(rounds):

@@ -23,7 +23,7 @@ from websockets.sync.client import connect
 from server.bodies import FORM_LIMIT, MESSAGE_LIMIT
 from server.name import NAME, SLUG
 from server.token import read
-from tests.conftest import PATIENCE, ROOT
+from tests.conftest import PATIENCE, PROJECT, ROOT
 from tests.server.test_run import Running, until
 from tests.watching import Follower, version_of
 
@@ -201,7 +201,7 @@ def pasted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running = Running(
         *("-m", "uvicorn", "pasted:app", "--port", "0", "--log-level", "info"),
         data=directory / "data",
-        PYTHONPATH=f"{directory}{os.pathsep}{ROOT}",
+        PYTHONPATH=f"{directory}{os.pathsep}{PROJECT}",
     )
     yield running
     running.end_anyhow()
@@ -450,7 +450,7 @@ def in_python(code: str, data: Path, **environment: str) -> subprocess.Completed
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
         env={**os.environ, "KINDLING_DATA": str(data), **environment},
-        cwd=ROOT,
+        cwd=PROJECT,
         capture_output=True,
         text=True,
     )
@@ -631,7 +631,7 @@ def mounted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     running = Running(
         *("-m", "uvicorn", "mounted:app", "--port", "0"),
         data=directory / "data",
-        PYTHONPATH=f"{directory}{os.pathsep}{ROOT}",
+        PYTHONPATH=f"{directory}{os.pathsep}{PROJECT}",
     )
     with running.client() as client:
         yield client

@@ -24,7 +24,7 @@ from websockets.sync.client import connect
 from app.sign_in import SLOWEST, WAITING, WrongTokens, delay, path_of_this_app
 from server.name import SLUG
 from server.token import read
-from tests.conftest import ROOT
+from tests.conftest import PROJECT
 from tests.server.test_run import Running, until
 from tests.watching import Follower
 
@@ -222,7 +222,7 @@ def test_a_new_token_signs_everybody_out_while_the_server_runs(running: Running,
     assert client.get("/tasks").status_code == 200
     renewed = subprocess.run(
         [sys.executable, "server.py", "token", "--new", "--data", running.data],
-        cwd=ROOT,
+        cwd=PROJECT,
         capture_output=True,
         text=True,
         check=True,
@@ -294,7 +294,7 @@ def test_a_connection_from_another_machine_needs_a_session_however_the_app_was_s
     asked = subprocess.run(
         [sys.executable, "-W", "error", "-c", PLAIN],
         env={**os.environ, "KINDLING_DATA": str(tmp_path / "data")},
-        cwd=ROOT,
+        cwd=PROJECT,
         capture_output=True,
         text=True,
     )

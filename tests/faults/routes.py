@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.conftest import ROOT
+from tests.conftest import PROJECT
 
 CODE = """
 import json
@@ -28,7 +28,7 @@ def routes(data: Path) -> list[Route]:
     found = subprocess.run(
         [sys.executable, "-c", CODE],
         env={"KINDLING_DATA": str(data)},
-        cwd=ROOT,
+        cwd=PROJECT,
         capture_output=True,
         text=True,
         check=True,

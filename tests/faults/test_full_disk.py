@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import PROJECT
 from tests.server.test_run import Running
 
 DISK = 4 * 2**20
@@ -32,7 +32,9 @@ class SmallDisk(Running):
         data.mkdir()
         self.mountpoint = data
         code = "import os, sys; os.execvp(sys.argv[1], sys.argv[1:])"
-        super().__init__("-c", code, *UNSHARE, "sh", "-c", MOUNTED, data, sys.executable, ROOT / "server.py", data=data)
+        super().__init__(
+            "-c", code, *UNSHARE, "sh", "-c", MOUNTED, data, sys.executable, PROJECT / "server.py", data=data
+        )
 
     @property
     def disk(self) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import PROJECT
 from tests.faults.wire import ask
 from tests.server.test_assets import SPELLINGS
 from tests.server.test_run import PARTS, Running
@@ -35,7 +35,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     copy = tmp_path_factory.mktemp("planted") / "project"
     copy.mkdir()
     for part in PARTS:
-        shutil.copytree(ROOT / part, copy / part) if (ROOT / part).is_dir() else shutil.copy(ROOT / part, copy)
+        shutil.copytree(PROJECT / part, copy / part) if (PROJECT / part).is_dir() else shutil.copy(PROJECT / part, copy)
     (copy / "static-private").mkdir()
     (copy / "data").mkdir()
     for place in ("", "static-private", "data"):

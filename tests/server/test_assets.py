@@ -24,7 +24,7 @@ from starlette.types import ASGIApp
 
 from server import assets as module
 from server.assets import FOR_EVER, Assets
-from tests.conftest import ROOT
+from tests.conftest import PROJECT, ROOT
 from tests.server.test_fragments import Answer, asked
 
 SECRET = "planted outside, never to be seen"
@@ -521,7 +521,7 @@ def test_a_real_server_gives_no_planted_secret_whatever_comes_over_the_wire(
 
 def test_the_real_server_gives_nothing_outside_whatever_comes_over_the_wire(client: httpx.Client) -> None:
     """Sent as it stands, no client tidies the path up first. The file outside is the project's own."""
-    outside = ROOT / "pyproject.toml"
+    outside = PROJECT / "pyproject.toml"
     for spelling in [*SPELLINGS, *("../" * depth + "{absolute}" for depth in (1, 3, 9))]:
         path = "/static/" + spelling.format(outside.name, absolute=str(outside))
         answer = client.get("/", extensions={"target": path.encode("ascii")})

@@ -27,7 +27,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from server.bodies import FORM_LIMIT
 from server.guard import SECURITY_HEADERS, Guard, Refused
-from tests.conftest import ROOT, Server
+from tests.conftest import PROJECT, Server
 from tests.server.test_fragments import Headers, scope_of
 
 NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -565,7 +565,7 @@ def test_no_question_changes_the_data(client: httpx.Client, server: Server, tmp_
     found = subprocess.run(
         [sys.executable, "-c", ROUTES],
         env={"KINDLING_DATA": str(tmp_path / "data")},
-        cwd=ROOT,
+        cwd=PROJECT,
         capture_output=True,
         text=True,
         check=True,

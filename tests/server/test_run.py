@@ -20,7 +20,7 @@ from app.db import SAFE_FOR_SEVERAL
 from server.fragments import CHECK_EVERY
 from server.name import NAME
 from server.run import OPEN_FILES
-from tests.conftest import PATIENCE, PLAIN, ROOT, Server
+from tests.conftest import PATIENCE, PLAIN, PROJECT, Server
 
 PARTS = ("app", "server", "static", "templates", "server.py", "pyproject.toml")
 # Starts what follows as macOS and many a Linux start a program.
@@ -34,7 +34,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 class Running:
     """A process that serves; its address is the first one that it prints."""
 
-    def __init__(self, *command: object, data: Path, cwd: Path = ROOT, **environment: str) -> None:
+    def __init__(self, *command: object, data: Path, cwd: Path = PROJECT, **environment: str) -> None:
         self.data = data
         self.process = subprocess.Popen(
             [sys.executable, *map(str, command)],
@@ -231,10 +231,10 @@ def test_an_edit_is_served_without_a_new_start_and_a_broken_promise_is_reported(
     tree = tmp_path / "tree"
     tree.mkdir()
     for part in PARTS:
-        if (ROOT / part).is_dir():
-            shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
+        if (PROJECT / part).is_dir():
+            shutil.copytree(PROJECT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
         else:
-            shutil.copy(ROOT / part, tree / part)
+            shutil.copy(PROJECT / part, tree / part)
     with (tree / "app" / "main.py").open("a") as main:
         main.write(IMPURE)
     running = start(tree / "server.py", "--reload", cwd=tmp_path)
@@ -323,7 +323,7 @@ def old_sqlite(tmp_path: Path) -> dict[str, str]:
 def test_several_workers_need_an_sqlite_that_bears_them(tmp_path: Path, old_sqlite: dict[str, str]) -> None:
     command = [sys.executable, "server.py", "--no-open", "--port", "0", "--workers", "2", "--data", tmp_path / "data"]
     environment = {**os.environ, **old_sqlite}
-    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    ended = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
     for words in (sqlite3.sqlite_version, "3.51.3", "one worker", "pysqlite3"):
@@ -336,7 +336,7 @@ def test_so_does_a_second_server_of_the_same_data(start: Start, tmp_path: Path, 
         assert client.get("/healthz").status_code == 200
     second = subprocess.run(
         [sys.executable, "server.py", "--no-open", "--no-reload", "--port", "0", "--data", first.data],
-        cwd=ROOT,
+        cwd=PROJECT,
         env={**os.environ, **old_sqlite},
         capture_output=True,
         text=True,

@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import PROJECT
 
 APP = """
 import asyncio, os, sys, time
@@ -72,7 +72,7 @@ class Supervised:
             self.process = subprocess.Popen(
                 [sys.executable, "start.py", str(workers)],
                 cwd=directory,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                env={**os.environ, "PYTHONPATH": str(PROJECT)},
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -278,7 +278,7 @@ def test_an_app_that_cannot_start_at_all_says_so_once(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "start.py", "4"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
         capture_output=True,
         text=True,
         timeout=60,
@@ -293,7 +293,7 @@ def test_the_place_of_a_second_server_is_not_shared_by_mistake(two: Supervised) 
     port = two.url.rpartition(":")[2]
     for workers in ("1", "2"):
         ended = subprocess.run(
-            [sys.executable, ROOT / "server.py", "--no-open", "--port", port, "--workers", workers],
+            [sys.executable, PROJECT / "server.py", "--no-open", "--port", port, "--workers", workers],
             env={**os.environ, "KINDLING_DATA": str(two.directory / "data")},
             capture_output=True,
             text=True,
