@@ -17,7 +17,7 @@ from app import import_job
 from app.db import db, prepare
 from app.kinds import kinds
 from app.migrations import migrations
-from app.tasks import KIND
+from tests.app.reading.kind import KIND
 from tests.app.test_imports import JSON, settled, until, upload
 from tests.conftest import Server
 
@@ -146,7 +146,7 @@ def test_a_million_rows_cost_little_memory_and_leave_the_list_usable(
         f"{(peak - before) / 1e6:.0f} MB; {len(times)} fragments: median {statistics.median(times) * 1000:.1f} ms, "
         f"p99 {times[int(len(times) * 0.99)] * 1000:.1f} ms, slowest {times[-1] * 1000:.1f} ms"
     )
-    assert server.sql("SELECT sum(tasks) AS tasks FROM task_counts")[0]["tasks"] == 1_000_000
+    assert server.sql("SELECT count(*) AS tasks FROM tasks")[0]["tasks"] == 1_000_000
     assert peak - before < 100_000_000
 
 
@@ -154,7 +154,7 @@ def test_a_million_rows_cost_little_memory_and_leave_the_list_usable(
 def file(tmp_path: Path) -> Iterator[Path]:
     """The file of the data, with an import that a process of this one's number is reading, or was."""
     db.open(prepare(tmp_path, migrations))
-    insert = "INSERT INTO imports (filename, state, process) VALUES ('a.csv', 'checking', ?)"
+    insert = "INSERT INTO imports (kind, filename, state, process) VALUES ('tasks', 'a.csv', 'checking', ?)"
     asyncio.run(db.write(lambda connection: connection.execute(insert, [os.getpid()])))
     yield tmp_path
     db.close()

@@ -9,10 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import ROOT, Server
+from tests.conftest import Server
 
-EXPORTS = ROOT / "tests/exports"
-NAMES = sorted(path.name for path in EXPORTS.iterdir())
 JSON = {"accept": "application/json"}
 
 
@@ -49,34 +47,8 @@ def bring(client: httpx.Client, name: str, content: bytes, kind: str = "") -> di
     return until(client, address, settled)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_exports_of_other_programs_come_in_whole(client: httpx.Client, server: Server, name: str) -> None:
-    content = (EXPORTS / name).read_bytes()
-    done = bring(client, name, content)
-    assert done["state"] == "done"
-    assert done["rows_done"] == done["rows_total"] > 0
-    assert len(server.sql("SELECT id FROM tasks")) == done["rows_total"]
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name in ("todoist.csv", "trello-board.json") else pytest.mark.slow)
-        for name in NAMES
-    ],
-)
-def test_they_come_in_alike_when_they_are_packed(client: httpx.Client, server: Server, name: str) -> None:
-    def found(name: str, content: bytes) -> list[tuple[Any, ...]]:
-        server.sql("DELETE FROM tasks")
-        assert bring(client, name, content)["state"] == "done"
-        return [tuple(row)[1:5] for row in server.sql("SELECT * FROM tasks ORDER BY id")]
-
-    content = (EXPORTS / name).read_bytes()
-    assert found(f"{name}.gz", gzip.compress(content)) == found(name, content)
-
-
 def test_the_file_is_looked_at_before_anything_is_written(client: httpx.Client, server: Server) -> None:
-    address = upload(client, "x.csv", b"Task,Due\nOne,2030-01-01\n,\nTwo,\n")
+    address = upload(client, "x.csv", b"Title,Due\nOne,2030-01-01\n,\nTwo,\n")
     each = until(client, address, settled)
     assert (each["state"], each["rows_total"], each["rows_done"]) == ("ready", 2, 0)
     assert server.sql("SELECT * FROM tasks") == []

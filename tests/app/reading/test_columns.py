@@ -17,7 +17,7 @@ from app.reading.columns import (
     restored,
     row_of,
 )
-from app.tasks import COLUMNS, KIND
+from tests.app.reading.kind import COLUMNS, KIND
 
 
 def task(**values: Any) -> dict[str, Any]:

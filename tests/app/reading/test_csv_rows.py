@@ -17,7 +17,7 @@ from app.reading.columns import harmless
 from app.reading.csv_rows import MOST_COLUMNS, CsvFile
 from app.reading.lines import LONGEST_RECORD
 from app.reading.text import TextFile, UnreadableFile
-from app.tasks import KIND
+from tests.app.reading.kind import KIND
 
 # Python's own writer does not quote a lone carriage return.
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=20) | st.just("one\r\ntwo")

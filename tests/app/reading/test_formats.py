@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from app.reading.formats import Export, UnreadableFile, opened
 from app.reading.json_lists import DEEPEST
 from app.reading.lines import LONGEST_RECORD
-from app.tasks import KIND
-from tests.conftest import ROOT
+from tests.app.reading.kind import KIND
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 ROWS = st.lists(
@@ -30,31 +29,6 @@ def export(directory: Path, content: str | bytes, name: str = "upload") -> Expor
     path = directory / "upload"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return opened(path, name, KIND)
-
-
-@pytest.mark.parametrize(
-    ("name", "format", "count"),
-    [
-        ("asana.csv", "CSV", 3),
-        ("github-api.json", "JSON", 2),
-        ("github-issues.json", "JSON", 2),
-        ("github-projects.tsv", "TSV", 3),
-        ("google-tasks.json", "JSON", 3),
-        ("own.csv", "CSV", 3),
-        ("own.json", "JSON", 3),
-        ("notion.csv", "CSV", 2),
-        ("outlook.csv", "CSV", 2),
-        ("ticktick.csv", "CSV", 2),
-        ("todo.ndjson", "newline JSON", 2),
-        ("todoist.csv", "CSV", 7),
-        ("trello-board.json", "JSON", 3),
-    ],
-)
-def test_every_program_is_read(name: str, format: str, count: int) -> None:
-    file = opened(ROOT / "tests/exports" / name, name, KIND)
-    assert (file.format, len(list(file.records()))) == (format, count)
-    assert file.is_own == name.startswith("own")
-    assert list(file.records()) == list(file.records())
 
 
 @given(ROWS, ENCODINGS, st.sampled_from([None, 1]), st.booleans(), st.sampled_from([bytes, gzip.compress]))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from app.reading.json_lists import DEEPEST, MOST_COLUMNS, MOST_LISTS, PIECE, lists_in, objects_of
 from app.reading.lines import LONGEST_RECORD
 from app.reading.text import UnreadableFile
-from app.tasks import KIND
+from tests.app.reading.kind import KIND
 
 TASK = {"title": "Milk", "done": False, "due": None}
 TEXT = st.text(st.characters(codec="utf-8"), max_size=10)
