@@ -101,10 +101,10 @@ def day(text: str, label: str) -> str:
 
 
 def yes_or_no(text: str, label: str) -> int:
-    """1 or 0."""
-    if text not in ("0", "1"):
+    """1 or 0; no as well where nothing was sent, as of a box that is not ticked."""
+    if text not in ("", "0", "1"):
         raise InputError(f"“{label}” is 1 or 0.")
-    return int(text)
+    return int(text or 0)
 
 
 def optional(read: Reader) -> Reader:

@@ -5,6 +5,7 @@ Errors are answered here too, each as a page, a fragment or JSON, whichever was 
 
 import errno
 import logging
+import re
 import traceback
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from app.kinds import kinds
 from app.settings import settings
 from server.assets import Assets
 from server.failure import as_html, as_page, failure
@@ -103,7 +105,11 @@ async def failed(request: Request, error: Exception) -> Response:
 
 
 async def database_failed(request: Request, error: Exception) -> Response:
-    """The answer where SQLite could not do it: the disk is full, or another program holds the file."""
+    """The answer where SQLite could not do it: no room, another program at work, a table that is gone."""
+    missing = re.search(r"no such table: (\w+)", str(error))
+    if missing and missing[1].removesuffix("_fts") in {name for kind in kinds.values() for name in kind[:2]}:
+        # A feature that is just being dropped: its table goes before the process that knew it.
+        return error_answer(request, 404, f"What was here is gone: the data has no table “{missing[1]}”.")
     logger.error("%s %s: SQLite says: %s", request.method, request.url.path, error)
     if "full" in str(error):
         return error_answer(request, 507, NO_ROOM)

@@ -34,31 +34,13 @@ def put(files: Mapping[Path, str | None]) -> None:
 
     Raises EditError, with all as it was, where one cannot be written.
     """
-    before = {path: path.read_bytes() if path.exists() else None for path in files}
-    waiting: dict[Path, Path] = {}
-    done: list[Path] = []
     try:
-        for path, text in files.items():
-            if text is not None:
-                waiting[path] = _beside(path, text.encode())
-        for path in files:
-            if path in waiting:
-                waiting[path].replace(path)
-            else:
-                path.unlink()
-            done.append(path)
-    except BaseException as error:
-        for path in reversed(done):
-            _put_back(path, before[path])
-        if isinstance(error, OSError):
-            raise EditError(
-                f"{error.filename or 'A file'} cannot be written: {error.strerror}. Nothing was changed. Mend that, "
-                "then try again."
-            ) from error
-        raise
-    finally:
-        for path in waiting.values():
-            path.unlink(missing_ok=True)
+        _put(files)
+    except OSError as error:
+        raise EditError(
+            f"{error.filename or 'A file'} cannot be written: {error.strerror}. Nothing was changed. Mend that, then "
+            "try again."
+        ) from error
 
 
 def check_committed(root: Path, rooms: Sequence[str] = ()) -> str:
@@ -77,6 +59,29 @@ def check_committed(root: Path, rooms: Sequence[str] = ()) -> str:
             "Commit them first, with `git commit -a`, so that they can be told from what this command writes."
         )
     return ""
+
+
+def _put(files: Mapping[Path, str | None]) -> None:
+    before = {path: path.read_bytes() if path.exists() else None for path in files}
+    waiting: dict[Path, Path] = {}
+    done: list[Path] = []
+    try:
+        for path, text in files.items():
+            if text is not None:
+                waiting[path] = _beside(path, text.encode())
+        for path in files:
+            if path in waiting:
+                waiting[path].replace(path)
+            else:
+                path.unlink()
+            done.append(path)
+    except BaseException:
+        for path in reversed(done):
+            _put_back(path, before[path])
+        raise
+    finally:
+        for path in waiting.values():
+            path.unlink(missing_ok=True)
 
 
 def _status(root: Path, *options: str) -> list[str]:

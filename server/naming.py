@@ -94,13 +94,14 @@ def _renamed(root: Path, files: Mapping[Path, str | None], old: Name, new: Name)
 
 def _places(root: Path) -> dict[Path, Callable[[str, Name, Name], str]]:
     """The files that say the name, and how each is edited."""
+    pages = [*(root / "docs").glob("*.md"), *(root / "example").glob("*.md")]
     special: dict[Path, Callable[[str, Name, Name], str]] = {
         root / "server/name.py": _constants,
         root / "server.py": _constants,
         root / "templates/layout.py": _constants,
         root / "pyproject.toml": _package,
         root / "uv.lock": lambda text, old, new: lock.renamed(text, old.slug, new.slug),
-        **dict.fromkeys((root / "README.md", root / "flake.nix", *(root / "docs").glob("*.md")), _prose),
+        **dict.fromkeys((root / "README.md", root / "flake.nix", *pages), _prose),
         root / "static/icon.svg": _icon,
     }
     others = [path for room in ROOMS for path in sorted((root / room).rglob("*.py"))]
