@@ -19,7 +19,7 @@ from hypothesis import settings
 
 from tests.subject import DELETIONS, PROJECT, ROOT
 
-__all__ = ["PROJECT", "ROOT", "Server"]
+__all__ = ["DELETIONS", "PROJECT", "ROOT"]
 
 # How long anything may take before it counts as never, in seconds: the machine may have much else to do.
 PATIENCE = 60

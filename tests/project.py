@@ -1,5 +1,6 @@
 """A copy of the project under git, for the commands that edit it."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.subject import ROOT, SHARED
 
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "data", "__pycache__", "*.pyc", ".*_cache", ".hypothesis", "result")
 
@@ -45,6 +46,12 @@ class Project:
         self.git("reset", "-q", "--hard")
         self.git("clean", "-qfd")
 
+    def test(self, *arguments: str) -> None:
+        """Run its tests, which have to pass."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", SHARED))}
+        ran = self.run("test", *arguments, env=environment)
+        assert ran.returncode == 0, ran.stdout
+
     def run(self, *arguments: Any, **options: Any) -> subprocess.CompletedProcess[str]:
         """`python server.py …` there, to its end."""
         return subprocess.run(
@@ -52,6 +59,6 @@ class Project:
             cwd=self.root,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=1800,
             **options,
         )

@@ -11,7 +11,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 from server.example import DECLARATION
 
@@ -21,18 +23,26 @@ HAS_EXAMPLE = (ROOT / DECLARATION).exists()
 # Where deleted tasks are kept.
 DELETIONS = "deletions" if HAS_EXAMPLE else "deleted_tasks"
 # The processes of a run share the copy that the first of them has made.
-_SHARED = "SUBJECT_OF_TESTS"
+SHARED = "SUBJECT_OF_TESTS"
 _LEFT_OUT = shutil.ignore_patterns(".*", "data", "result", "__pycache__")
+
+
+def new_title(page: Any) -> Any:
+    """The field for the title of a new task on the page of tasks, which may be folded away."""
+    field = page.locator("#new-title, #add [name=title]")
+    if not field.is_visible():
+        page.locator("#add > summary").click()
+    return field
 
 
 def _project() -> Path:
     if HAS_EXAMPLE:
         return ROOT
-    if _SHARED not in os.environ:
+    if SHARED not in os.environ:
         directory = tempfile.mkdtemp(prefix="subject-")
         atexit.register(shutil.rmtree, directory, ignore_errors=True)
-        os.environ[_SHARED] = str(_with_tasks(Path(directory).resolve() / "project"))
-    return Path(os.environ[_SHARED])
+        os.environ[SHARED] = str(_with_tasks(Path(directory).resolve() / "project"))
+    return Path(os.environ[SHARED])
 
 
 def _with_tasks(copy: Path) -> Path:
@@ -48,4 +58,15 @@ def _with_tasks(copy: Path) -> Path:
     return copy
 
 
+def _take_its_schema() -> None:
+    """Have `app.migrations` of this process be that of the project with tasks, as the rest of its app is the same."""
+    spec = spec_from_file_location("app.migrations", PROJECT / "app" / "migrations.py")
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules["app.migrations"] = module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+
 PROJECT = _project()
+if not HAS_EXAMPLE:
+    _take_its_schema()

@@ -46,6 +46,7 @@ USED_BY_OTHERS = {
     "mypy": "a command",
     "types-python-dateutil": "types, for mypy",
     "types-psutil": "types, for mypy",
+    "fastapi": "an app of it is mounted in a process of its own",
 }
 
 # Written in pieces, so that this file does not contain what it looks for.

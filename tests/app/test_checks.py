@@ -62,7 +62,7 @@ def test_a_locked_file_is_not_called_damaged(path: Path, monkeypatch: pytest.Mon
 
 def test_an_older_file_is_well(path: Path, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "old.db", isolation_level=None)) as connection:
-        migrations.apply(SqliteUtils(connection), stop_before="create_completions")
+        migrations.apply(SqliteUtils(connection), stop_before="create_presence")
     assert str(file(tmp_path / "old.db")).endswith("whole, brought up to date at the next start")
 
 

@@ -496,7 +496,8 @@ for number in range(rounds):
     connection = sqlite3.connect(directory / "app.db")
     present = {id for id, in connection.execute("SELECT id FROM tasks")}
     assert acknowledged <= present, f"round {number}, seed {seed}: lost {acknowledged - present}"
-    assert connection.execute("SELECT tasks FROM task_counts WHERE done = 0").fetchone() == (len(present),)
+    # Raises where index and tasks differ: https://www.sqlite.org/fts5.html, section 6.5.
+    connection.execute("INSERT INTO tasks_fts(tasks_fts, rank) VALUES ('integrity-check', 1)")
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
 print(len(acknowledged))
@@ -613,7 +614,7 @@ def test_a_file_that_is_no_database_is_refused(directory: Path, header: bytes) -
     is_refused(directory, "damaged", "backups", ".recover")
 
 
-@pytest.mark.parametrize("table", ["tasks", "tasks_by_due", "tasks_fts_data", "task_counts", "sqlite_schema", "middle"])
+@pytest.mark.parametrize("table", ["tasks", "tasks_fts_data", "tasks_fts_idx", "imports", "sqlite_schema", "middle"])
 def test_a_damaged_page_is_found_before_anything_is_written(directory: Path, table: str) -> None:
     whole = bytearray(fill(directory))
     pages = len(whole) // 4096

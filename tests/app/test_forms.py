@@ -30,6 +30,7 @@ READERS: dict[str, tuple[str, Reader]] = {
         (forms.number, "1e3", 1000.0),
         (forms.day, " 2030-01-02 ", "2030-01-02"),
         (forms.yes_or_no, "1", 1),
+        (forms.yes_or_no, "", 0),
         (forms.optional(forms.day), " ", None),
         (forms.optional(forms.yes_or_no), "0", 0),
     ],
@@ -51,7 +52,7 @@ def test_a_field_is_read(read: Reader, text: str, value: Any) -> None:
         (forms.number, "inf", "not a number"),
         (forms.number, "1_0", "not a number"),
         (forms.day, "2030-02-30", "“2030-02-30” is not a date. Write it as 2026-12-31."),
-        (forms.yes_or_no, "", "“Field” is 1 or 0."),
+        (forms.yes_or_no, "maybe", "“Field” is 1 or 0."),
         (forms.optional(forms.whole_number), "x", "not a whole number"),
     ],
 )

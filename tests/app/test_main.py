@@ -697,8 +697,8 @@ def test_its_pages_are_live_on_plain_uvicorn(pasted: Running) -> None:
     """Its WebSockets take no finished frames: what is live then goes through ASGI."""
     with Follower(pasted.url) as follower, Follower(pasted.url) as other:
         for each in (follower, other):
-            each.watch(("tasks", "/tasks", version_of(pasted.url, "/tasks")), ("summary", "/summary", None))
-            assert each.next()[0] == "summary"
+            each.watch(("tasks", "/tasks", version_of(pasted.url, "/tasks")), ("connection", "/connection", None))
+            assert each.next()[0] == "connection"
         for number in range(20):
             httpx.post(f"{pasted.url}/tasks", data={"title": f"Task {number}"})
         for each in (follower, other):

@@ -1,5 +1,6 @@
 """How a route answers: page or fragment, and every error as whichever was asked for."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -9,10 +10,12 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlite_utils.utils import sqlite3
 from starlette.requests import Request
-from starlette.responses import RedirectResponse
+from starlette.responses import RedirectResponse, Response
 
-from app.pages import back, wants_fragment
+from app.kinds import Kind, kinds
+from app.pages import back, database_failed, wants_fragment
 from server.bodies import FORM_LIMIT
 from templates import errors
 from tests.conftest import Server
@@ -23,7 +26,7 @@ Ask = Callable[..., httpx.Response]
 # Each leads to an error: a request, its status, and words that say what was wrong or what to do.
 ERRORS: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("GET", "/tasks?page=x", {}, 400, "“page” is a number"),
-    ("GET", "/tasks?status=<script>alert(1)</script>", {}, 400, "<script>alert(1)</script>"),
+    ("GET", "/tasks?sort=<script>alert(1)</script>", {}, 400, "<script>alert(1)</script>"),
     ("POST", "/tasks", {"content": b"{", "headers": {"Content-Type": "application/json"}}, 400, "JSON"),
     ("POST", "/tasks", {"data": {"title": "x"}, "headers": {"Origin": "http://evil.example"}}, 403, "own pages"),
     ("GET", "/tasks", {"headers": {"Host": "evil.example"}}, 403, "http://localhost"),
@@ -48,7 +51,7 @@ EACH_ERROR = pytest.mark.parametrize(
 @pytest.fixture
 def ask(client: httpx.Client, server: Server) -> Ask:
     """Sends one of these requests, with more headers."""
-    server.sql("INSERT INTO imports (id, filename, state, process) VALUES (1, 'a.csv', 'discarded', 0)")
+    server.sql("INSERT INTO imports (id, kind, filename, state, process) VALUES (1, 'tasks', 'a.csv', 'discarded', 0)")
 
     def ask(method: str, path: str, request: dict[str, Any], **more: str) -> httpx.Response:
         headers = request.get("headers", {}) | {name.replace("_", "-"): value for name, value in more.items()}
@@ -111,12 +114,12 @@ def test_an_error_is_json_where_json_was_asked_for(
 
 
 def test_what_may_be_done_here_is_said_where_something_may_not(ask: Ask) -> None:
-    assert {method.strip() for method in ask("PUT", "/summary", {}).headers["allow"].split(",")} == {"GET", "HEAD"}
+    assert {method.strip() for method in ask("PUT", "/connection", {}).headers["allow"].split(",")} == {"GET", "HEAD"}
 
 
 def test_what_was_typed_stands_in_an_error_as_text(ask: Ask) -> None:
     for headers in ({}, {"HX_Request": "true"}):
-        assert "<script>alert" not in ask("GET", "/tasks?status=<script>alert(1)</script>", {}, **headers).text
+        assert "<script>alert" not in ask("GET", "/tasks?sort=<script>alert(1)</script>", {}, **headers).text
 
 
 @pytest.mark.parametrize(
@@ -167,3 +170,19 @@ def test_the_way_back_never_leaves_the_app(path: str) -> None:
 def test_after_a_plain_form_a_person_is_back_on_the_list_they_saw(client: httpx.Client, server: Server) -> None:
     answer = client.post("/tasks", data={"title": "x"}, headers={"Referer": f"{server.url}/tasks?status=open"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/tasks?status=open")
+
+
+def answer_where_sqlite_says(words: str) -> Response:
+    request = Request({"type": "http", "method": "GET", "path": "/books", "headers": [], "query_string": b""})
+    return asyncio.run(database_failed(request, sqlite3.OperationalError(words)))
+
+
+def test_a_feature_whose_table_is_gone_says_so_and_any_other_missing_table_is_a_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(kinds, "books", Kind("books", "deleted_books", "book", "books", ()))
+    for table in ("books", "books_fts", "deleted_books"):
+        answer = answer_where_sqlite_says(f"no such table: {table}")
+        assert (answer.status_code, f"no table “{table}”" in bytes(answer.body).decode()) == (404, True)
+    with pytest.raises(sqlite3.OperationalError):
+        answer_where_sqlite_says("no such table: boks")

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from app.db import Connection, UnusableDatabase, connect, prepare
+from app.db import Connection, connect, prepare
 from app.migrations import migrations
 from app.removals import taken_out
+from server.changes import EditError, Kept
+
+BOOKS = Kept("books", ("books_fts", "books", "deleted_books"), ("create_books",))
 
 
 @pytest.fixture
@@ -48,7 +51,7 @@ def schema(connection: Connection) -> list[tuple[str, ...]]:
 def test_all_that_belonged_to_it_is_gone_and_the_rest_is_as_before(
     data: Path, connection: Connection, tmp_path: Path
 ) -> None:
-    with taken_out(data, "books") as words:
+    with taken_out(data, BOOKS) as words:
         assert "books" in [name for name, *_ in schema(connection)], "nothing goes before the end"
     prepare(tmp_path / "fresh", migrations)
     with closing(connect(tmp_path / "fresh" / "app.db")) as fresh:
@@ -65,7 +68,7 @@ def test_all_that_belonged_to_it_is_gone_and_the_rest_is_as_before(
 
 
 def test_where_the_code_cannot_be_edited_the_data_stays(data: Path, connection: Connection) -> None:
-    with pytest.raises(RuntimeError), taken_out(data, "books"):
+    with pytest.raises(RuntimeError), taken_out(data, BOOKS):
         raise RuntimeError
     assert connection.execute("SELECT title FROM books").fetchone()[0] == "Dune"
     assert (data / "uploads" / "1").exists()
@@ -76,16 +79,35 @@ def test_a_file_that_another_program_holds_is_left_as_it_is(
 ) -> None:
     monkeypatch.setattr("app.db.BUSY_SECONDS", 0.1)
     connection.execute("BEGIN IMMEDIATE")
-    with pytest.raises(UnusableDatabase, match=r"locked\. Nothing was changed"), taken_out(data, "books"):
+    with pytest.raises(EditError, match=r"locked\. Nothing was changed"), taken_out(data, BOOKS):
         pytest.fail("the code is not edited then")
     connection.execute("ROLLBACK")
     assert connection.execute("SELECT title FROM books").fetchone()[0] == "Dune"
 
 
 def test_data_that_never_had_it_is_not_copied(tmp_path: Path) -> None:
-    with taken_out(tmp_path / "none", "books") as words:
+    with taken_out(tmp_path / "none", BOOKS) as words:
         assert "There is no data" in words
     prepare(tmp_path / "data", migrations)
-    with taken_out(tmp_path / "data", "books") as words:
+    with taken_out(tmp_path / "data", BOOKS) as words:
         assert "had no table books" in words
     assert not (tmp_path / "data" / "backups").exists()
+
+
+def test_data_of_before_the_last_migrations_is_brought_up_to_date_first(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    with closing(connect(tmp_path / "data" / "app.db")) as connection:
+        migrations.apply(Database(connection), stop_before="create_presence")
+        connection.execute("CREATE TABLE books (id INTEGER PRIMARY KEY, title TEXT)")
+    with taken_out(tmp_path / "data", BOOKS):
+        pass
+    prepare(tmp_path / "fresh", migrations)
+    with closing(connect(tmp_path / "data" / "app.db")) as old, closing(connect(tmp_path / "fresh" / "app.db")) as new:
+        assert schema(old) == schema(new)
+
+
+def test_what_it_shares_with_others_is_changed_as_told(data: Path, connection: Connection) -> None:
+    shared = BOOKS._replace(changes=("ALTER TABLE presence ADD COLUMN readers INTEGER",))
+    with taken_out(data, shared):
+        pass
+    assert "readers" in connection.execute("SELECT sql FROM sqlite_schema WHERE name = 'presence'").fetchone()[0]

@@ -43,7 +43,7 @@ class Searched:
         return id
 
     def finds(self, text: str) -> list[int]:
-        """The tasks that a search finds, asked for as app/tasks.py does."""
+        """The tasks that a search finds, asked for as app/lists.py does."""
         wanted = search.parse(text)
         conditions: list[str] = []
         parameters: list[Any] = []

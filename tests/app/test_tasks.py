@@ -10,7 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.tasks import COLUMNS, KIND
 from tests.conftest import Server
+from tests.watching import Follower, version_of
 
 
 def titles(answer: httpx.Response) -> list[str]:
@@ -258,3 +260,18 @@ def test_foreign_writes_cannot_break_the_page(server: Server) -> None:
     for values in ("('', NULL, 0)", "('x', 'soon', 0)", "('x', '2030-02-31', 0)", "('x', NULL, 2)"):
         with pytest.raises(sqlite3.IntegrityError):
             server.sql(f"INSERT INTO tasks (title, due, done) VALUES {values}")
+
+
+def test_persons_are_told_what_they_see_themselves(server: Server) -> None:
+    """Where it is tomorrow already, what is due today elsewhere is late."""
+    server.sql("INSERT INTO tasks (title, due) VALUES ('Due', date('now'))")
+    east, west = "timezone=Pacific%2FKiritimati", "timezone=Pacific%2FPago_Pago"
+    for cookie in (east, west):
+        with Follower(server.url, cookie) as follower:
+            follower.watch(("tasks", "/tasks", None))
+            assert follower.next() == ("tasks", version_of(server.url, "/tasks", cookie))
+    assert version_of(server.url, "/tasks", east) != version_of(server.url, "/tasks", west)
+
+
+def test_imports_and_exports_know_every_column() -> None:
+    assert KIND.columns == COLUMNS

@@ -1,5 +1,6 @@
 """A new feature in an open page: one command, nothing loaded anew, and gone again with another."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from server.name import NAME
 from tests.project import Project
 from tests.reloading import Checkout
+from tests.subject import HAS_EXAMPLE
 
 pytestmark = pytest.mark.slow
 
@@ -28,10 +31,15 @@ class Clone(Checkout):
         self.url = ""
 
 
-@pytest.fixture
-def clone(tmp_path: Path) -> Iterator[Clone]:
-    clone = Clone(tmp_path).start()
-    yield clone
+@pytest.fixture(params=["with the example", "without a feature"])
+def clone(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Clone]:
+    clone = Clone(tmp_path)
+    if request.param == "without a feature":
+        assert clone.project.run("rename", NAME, "--without-example", "--data", clone.data).returncode == 0
+        clone.project.commit()
+    elif not HAS_EXAMPLE:
+        pytest.skip("the example is gone from this project")
+    yield clone.start()
     clone.end_anyhow()
 
 
@@ -56,13 +64,16 @@ def run(clone: Clone, *arguments: str) -> None:
 
 
 def test_one_command_brings_a_feature_into_the_open_page_and_one_takes_it_out(page: Page, clone: Clone) -> None:
-    page.goto("/tasks")
+    page.goto("/")
+    start = page.locator("h1").text_content()
     expect(page.locator(".connection .now")).to_be_visible()
     page.evaluate("window.same = true")
     run(clone, "new", "recipe", "title:str", "minutes:int", "cooked:date?", "tags:text", "vegan:bool")
     link = page.get_by_role("link", name="Recipes")
     expect(link).to_be_visible(timeout=20_000)
     assert page.evaluate("window.same"), "the page is the same, its navigation is new"
+    if "first feature" in start:
+        expect(page).to_have_url(re.compile("/recipes$"))
     link.click()
     expect(page.get_by_text("No recipes yet.")).to_be_visible()
 
@@ -91,11 +102,16 @@ def test_one_command_brings_a_feature_into_the_open_page_and_one_takes_it_out(pa
     expect(other.get_by_text("Nothing matches.")).to_be_visible()
     other.close()
 
-    page.goto("/tasks")
-    run(clone, "drop", "recipe", "--data", str(clone.data))
+    other = page.context.new_page()
+    other.goto("/")
+    expect(other.locator(".connection .now")).to_be_visible()
+    run(clone, "drop", "recipe")
+    expect(page.get_by_role("heading", name="There is nothing here")).to_be_visible()
     expect(page.get_by_role("link", name="Recipes")).to_have_count(0)
-    expect(page.get_by_placeholder("What needs doing?")).to_be_visible()
+    page.get_by_role("link", name="Go to the start").click()
+    expect(page.locator("h1")).to_have_text(start)
     assert clone.project.status() == ""
     assert clone.get("/recipes").status_code == 404
     assert clone.end() == 0
-    assert "newer version" not in clone.printed()
+    for words in ("newer version", "Traceback", " 500 "):
+        assert words not in clone.printed()

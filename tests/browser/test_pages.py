@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.chromium import PATIENCE
-from tests.conftest import ROOT, Server
+from tests.conftest import DELETIONS, ROOT, Server
 
 AXE = (ROOT / "tests/vendor/axe.min.js").read_text()
 PAGES = {
@@ -30,7 +30,10 @@ def filled(server: Server) -> Server:
         " (1003, 'Done', '', NULL, 1)",
         ["A very long title " * 12 + "x" * 120],
     )
-    server.sql("INSERT INTO deletions SELECT 1002, 'Gone', '', NULL, 0, '', '', NULL, '2999-01-01'")
+    server.sql(
+        f"INSERT INTO {DELETIONS} (id, title, notes, done, created_at, updated_at, deleted_at)"
+        " VALUES (1002, 'Gone', '', 0, '', '', '2999-01-01')"
+    )
     return server
 
 

@@ -8,8 +8,9 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.reloading import Checkout, until
+from tests.subject import new_title
 
-PLACEHOLDER = "What needs doing?"
+HEADING = 'H1("Tasks"'
 WATCH = """() => {
     window.mutations = [];
     new MutationObserver((found) => window.mutations.push(...found.map((each) => `${each.type} ${each.attributeName} `
@@ -82,9 +83,9 @@ def seen(page: Page) -> str:
 
 
 def rename(running: Checkout, words: str = "") -> str:
-    """Save other words in the field for a new task."""
-    words = words or f"What needs doing, {next(_numbers)}?"
-    running.edit("templates/tasks.py", PLACEHOLDER, words)
+    """Save other words in the heading."""
+    words = words or f"Tasks, {next(_numbers)}"
+    running.edit("templates/tasks.py", HEADING, f'H1("{words}"')
     return words
 
 
@@ -92,15 +93,16 @@ def test_what_a_person_was_doing_survives_an_edit(page: Page, running: Checkout)
     page.locator("a.edit").nth(10).click()
     title = page.locator(".editing [name=title]")
     title.fill("half a title")
-    page.locator("#new-title").fill("Half a task")
+    new = new_title(page)
+    new.fill("Half a task")
     title.focus()
     title.evaluate("field => field.setSelectionRange(2, 5)")
     page.evaluate("window.scrollTo(0, 300)")
     top = page.evaluate("window.scrollY")
     words = rename(running)
-    expect(page.locator("#new-title")).to_have_attribute("placeholder", words)
+    expect(page.locator("h1")).to_have_text(words)
     expect(title).to_have_value("half a title")
-    expect(page.locator("#new-title")).to_have_value("Half a task")
+    expect(new).to_have_value("Half a task")
     expect(title).to_be_focused()
     assert title.evaluate("field => [field.selectionStart, field.selectionEnd]") == [2, 5]
     assert page.evaluate("window.scrollY") == top
@@ -140,7 +142,7 @@ def test_every_open_page_follows(page: Page, context: BrowserContext, running: C
 def test_an_edit_that_shows_nothing_moves_nothing(page: Page, running: Checkout) -> None:
     page.evaluate(WATCH)
     with page.expect_response("**/tasks"):
-        running.edit("templates/tasks.py", "# Looked up", "# Looked, up")
+        running.edit("templates/tasks.py", "How tasks look", "How the tasks look")
     # The one after it is seen when all of it is done.
     running.edit("static/app.css", ":root {", ":root { --seen: 1;")
     until(lambda: seen(page) == "1", "it shows")
@@ -199,7 +201,8 @@ def test_a_script_loads_the_page_again_and_keeps_the_scroll(page: Page, running:
 def test_a_broken_edit_lies_over_every_page_until_it_is_mended(
     page: Page, context: BrowserContext, running: Checkout
 ) -> None:
-    page.locator("#new-title").fill("Half a task")
+    new = new_title(page)
+    new.fill("Half a task")
     source = running.path("templates/tasks.py").read_text()
     running.edit("templates/tasks.py", "def add_form(", "def add_form(:")
     later = context.new_page()
@@ -223,12 +226,13 @@ def test_a_broken_edit_lies_over_every_page_until_it_is_mended(
     running.path("templates/tasks.py").write_text(source)
     for each in (page, later):
         expect(each.locator(".failure")).to_have_count(0)
-    expect(page.locator("#new-title")).to_have_value("Half a task")
+    expect(new).to_have_value("Half a task")
     assert is_the_same(page)
 
 
 def test_a_page_that_fails_when_it_is_shown_says_so_until_it_is_mended(page: Page, running: Checkout) -> None:
-    page.locator("#new-title").fill("Half a task")
+    new = new_title(page)
+    new.fill("Half a task")
     source = running.path("templates/layout.py").read_text()
     running.edit("templates/layout.py", '    return (\n        A("Skip', '    1 / 0\n    return (\n        A("Skip')
     expect(page.locator(".failure h1")).to_have_text("ZeroDivisionError: division by zero")
@@ -238,7 +242,7 @@ def test_a_page_that_fails_when_it_is_shown_says_so_until_it_is_mended(page: Pag
     expect(page.locator(".failure h1")).to_have_text("ZeroDivisionError: division by zero")
     running.path("templates/layout.py").write_text(source)
     expect(page.locator(".failure")).to_have_count(0)
-    expect(page.locator("#new-title")).to_have_value("Half a task")
+    expect(new).to_have_value("Half a task")
     assert is_the_same(page)
 
 
@@ -259,7 +263,7 @@ def test_a_form_that_fails_without_script_is_a_page_that_stays_and_mends_itself(
 def test_a_request_that_fails_is_laid_over_the_page(page: Page, running: Checkout) -> None:
     page.evaluate("htmx.ajax('GET', '/fail', {target: '#main'})")
     expect(page.locator(".failure h1")).to_have_text("ValueError: asked for it")
-    expect(page.locator("#new-title")).to_be_attached()
+    expect(page.locator("#tasks")).to_be_attached()
     running.edit("app/main.py", 'raise ValueError("asked for it")', 'return PlainTextResponse("mended")')
     expect(page.locator(".failure")).to_have_count(0)
 
@@ -281,7 +285,7 @@ def test_broken_at_the_first_start_the_page_mends_itself(
         checkout.path("app/tasks.py").write_text(source + "\nnothing_like_it\n")
         expect(page.locator(".failure h1")).to_have_text("NameError: name 'nothing_like_it' is not defined")
         checkout.path("app/tasks.py").write_text(source)
-        expect(page.locator("#new-title")).to_be_visible()
+        expect(page.locator("#tasks")).to_be_visible()
     finally:
         context.close()
         checkout.end_anyhow()

@@ -9,6 +9,7 @@ from server.token import read
 from tests.browser.test_pages import AXE, _violations
 from tests.chromium import PATIENCE
 from tests.server.test_run import Running
+from tests.subject import new_title
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def test_the_link_takes_one_click_and_the_way_out_is_one_more(visitor: Page, run
     visitor.keyboard.press("Enter")
     visitor.wait_for_url("**/tasks")
     is_in_order(visitor)
-    visitor.get_by_label("New task").fill("From afar")
+    new_title(visitor).fill("From afar")
     visitor.get_by_role("button", name="Add").click()
     expect(visitor.locator(".record .title")).to_contain_text(["From afar"])
     visitor.get_by_role("button", name="Sign out").click()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from tests.browser.test_imports import upload
 from tests.chromium import ZONE
 from tests.conftest import Server
 
@@ -338,3 +339,42 @@ def test_an_open_page_turns_overdue_at_the_persons_midnight(chromium: Any, late_
     expect(page.locator(".due")).to_have_text("Overdue: Yesterday")
     expect(page.locator(".figures .overdue")).to_have_text(re.compile("Overdue.*1"))
     context.close()
+
+
+def test_without_a_socket_pages_work_and_figures_follow_ones_own_edits(context: BrowserContext, server: Server) -> None:
+    server.add(2)
+    page = context.new_page()
+    page.route_web_socket("**/live", lambda route: route.close(code=1011))
+    page.goto("/tasks")
+    page.get_by_role("checkbox", name="Done: Task 2").click()
+    expect(page.locator(".figures")).to_have_text(re.compile(r"Open\s*1\s*Overdue\s*0\s*Done\s*1"))
+    page.get_by_label("New task").fill("Third")
+    page.keyboard.press("Enter")
+    expect(page.locator(".record .title")).to_have_text(["Third", "Task 2", "Task 1"])
+    expect(page.locator(".figures")).to_have_text(re.compile(r"Open\s*2"))
+
+
+def test_the_figures_follow_every_program(page: Page, server: Server) -> None:
+    server.add(3)
+    page.goto("/tasks")
+    expect(page.locator(".figures")).to_have_text(re.compile(r"Open\s*3"))
+    server.sql("UPDATE tasks SET done = 1 WHERE title = 'Task 1'")
+    expect(page.locator(".figures")).to_have_text(re.compile(r"Open\s*2\s*Overdue\s*0\s*Done\s*1"))
+
+
+def test_a_real_export_is_shown_before_anything_is_written(page: Page, server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "mine.csv"
+    file.write_text("Name;Status;Due date;Owner\nBuy milk;Done;2030-01-02;Ada\n;Open;;\nCall Bob;In review;soon;\n")
+    upload(page, file)
+    expect(page.get_by_text(re.compile("2 tasks.*found in CSV.*separated by semicolons"))).to_be_visible()
+    expect(page.locator("tbody tr").first).to_have_text(re.compile("Buy milk.*Owner: Ada.*2030-01-02.*Yes"))
+    expect(page.get_by_text("Title from “Name”")).to_be_visible()
+    expect(page.get_by_text("1 row cannot be used")).to_be_visible()
+    assert server.sql("SELECT count(*) AS tasks FROM tasks")[0]["tasks"] == 0
+    page.get_by_role("button", name="Import 2 tasks").click()
+    expect(page.get_by_text("2 tasks imported.")).to_be_visible()
+    page.get_by_role("link", name="See them").click()
+    expect(page.locator(".record .title")).to_have_text(["Call Bob", "Buy milk"])
+    rows = [tuple(row) for row in server.sql("SELECT title, done, due, notes FROM tasks ORDER BY id")]
+    assert rows[0] == ("Buy milk", 1, "2030-01-02", "Owner: Ada")
+    assert rows[1] == ("Call Bob", 0, None, "Status: In review\nDue date: soon")

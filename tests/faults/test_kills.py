@@ -89,7 +89,8 @@ def kill_while_writing(data: Path, rounds: int, seed: int) -> tuple[int, int]:
         with closing(sqlite3.connect(data / "app.db")) as file:
             assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
             rows = file.execute("SELECT notes, title FROM tasks").fetchall()
-            assert file.execute("SELECT tasks FROM task_counts WHERE done = 0").fetchone() == (len(rows),)
+            # Raises where index and tasks differ: https://www.sqlite.org/fts5.html, section 6.5.
+            file.execute("INSERT INTO tasks_fts(tasks_fts, rank) VALUES ('integrity-check', 1)")
         lost = ledger.holds(rows)
         assert lost == [], f"round {number}, seed {seed}"
         # What was uncertain is known now.

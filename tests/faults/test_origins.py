@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import Server
+from tests.conftest import DELETIONS, Server
 from tests.faults.routes import Route, routes
 
 CHANGES = ("POST", "PATCH", "DELETE")
@@ -56,9 +56,11 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> list[Route]:
 def filled(server: Server) -> Server:
     """A server that has something to change behind every address."""
     server.sql("INSERT INTO tasks (id, title, done) VALUES (1, 'Mine', 1), (3, 'Also mine', 0)")
-    server.sql("INSERT INTO deletions (id, title, notes, done, created_at, updated_at) VALUES (2, 'x', '', 0, '', '')")
-    server.sql("INSERT INTO imports (id, filename, state, process) VALUES (1, 'a.csv', 'discarded', 0)")
-    server.sql("INSERT INTO imports (id, filename, state, process) VALUES (2, 'b.csv', 'ready', 0)")
+    server.sql(
+        f"INSERT INTO {DELETIONS} (id, title, notes, done, created_at, updated_at) VALUES (2, 'x', '', 0, '', '')"
+    )
+    server.sql("INSERT INTO imports (id, kind, filename, state, process) VALUES (1, 'tasks', 'a.csv', 'discarded', 0)")
+    server.sql("INSERT INTO imports (id, kind, filename, state, process) VALUES (2, 'tasks', 'b.csv', 'ready', 0)")
     return server
 
 

@@ -204,7 +204,7 @@ def test_the_hook_of_the_shell_only_sets_variables(nix: Nix, system: str) -> Non
 
 def test_the_app_answers_in_the_shell_and_makes_no_venv(nix: Nix) -> None:
     with nix.serving("develop", "-c", "python", "server.py") as address:
-        assert httpx.get(f"{address}/tasks", timeout=PATIENCE).status_code == 200
+        assert httpx.get(address, timeout=PATIENCE, follow_redirects=True).status_code == 200
     assert (nix.project / "data" / "app.db").exists()
     assert not (nix.project / ".venv").exists()
 
@@ -221,7 +221,7 @@ def test_the_app_runs_from_the_store_with_the_data_where_the_person_keeps_it(
 ) -> None:
     given = {variable: str(nix.directory / "elsewhere")} if variable else {}
     with nix.serving("run", **given) as address:
-        page = httpx.get(f"{address}/tasks", timeout=PATIENCE)
+        page = httpx.get(address, timeout=PATIENCE, follow_redirects=True)
         assert page.status_code == 200
         for asset in re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text):
             assert httpx.get(address + asset, timeout=PATIENCE).status_code == 200, asset

@@ -28,7 +28,7 @@ def test_where_one_cannot_be_written_all_is_as_before(tmp_path: Path, missing: s
     (tmp_path / "kept").write_text("kept")
     (tmp_path / "old").write_text("old")
     files = {tmp_path / "kept": "edited", tmp_path / "new": "new", tmp_path / "old": None, tmp_path / missing: "x"}
-    with pytest.raises(OSError, match="directory"):
+    with pytest.raises(EditError, match=r"cannot be written: .* directory\. Nothing was changed"):
         put(files)
     assert tree(tmp_path) == {"kept": "kept", "old": "old"}
 

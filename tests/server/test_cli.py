@@ -19,15 +19,15 @@ import server.run
 from server.cli import commands, main
 from server.name import NAME
 from server.settings import Settings
-from tests.conftest import ROOT
+from tests.conftest import PROJECT, ROOT
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 
-def server_py(*arguments: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+def server_py(*arguments: object, cwd: Path = PROJECT, **environment: str) -> subprocess.CompletedProcess[str]:
     """`python server.py …`, to its end."""
     return subprocess.run(
-        [sys.executable, ROOT / "server.py", *map(str, arguments)],
+        [sys.executable, PROJECT / "server.py", *map(str, arguments)],
         env={**os.environ, "KINDLING_OPEN": "0", **environment},
         cwd=cwd,
         capture_output=True,

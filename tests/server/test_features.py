@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from server import features
-from server.changes import EditError
+from server.changes import EditError, Kept
 from tests.project import Project
 
 RECIPE = ("title:str", "minutes:int", "cooked:date?", "tags:text")
@@ -22,19 +22,8 @@ EVERY_TYPE = (
 )
 
 
-@pytest.fixture(scope="module")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return Project(tmp_path_factory.mktemp("features") / "project")
-
-
-@pytest.fixture
-def project(copy: Project) -> Project:
-    copy.begin_anew()
-    return copy
-
-
 @contextmanager
-def no_data(table: str) -> Iterator[str]:
+def no_data(kept: Kept) -> Iterator[str]:
     yield "There is no data."
 
 
@@ -50,7 +39,7 @@ def test_a_feature_is_written_and_taken_out_byte_for_byte(project: Project) -> N
     assert '    "/categories": "Categories",\n' in (project.root / "templates/layout.py").read_text()
     main = (project.root / "app/main.py").read_text()
     assert "from app import (\n    categories,\n    exports,\n" in main
-    assert "    tasks,\n    categories,\n]" in main
+    assert "    categories,\n]" in main
     assert "def create_categories(" in (project.root / "app/migrations.py").read_text()
     assert drop(project, "category") == "Categories are out of the code. There is no data."
     assert project.status() == ""
@@ -86,17 +75,15 @@ def test_features_stand_beside_each_other_and_go_in_any_order(project: Project) 
 @pytest.mark.parametrize(
     ("name", "fields", "plural", "message"),
     [
-        ("task", ["title:str"], "", "something called “tasks”"),
         ("form", ["title:str"], "", "something called “forms”"),
         ("import", ["title:str"], "", "means something in Python"),
         ("list", ["title:str"], "", "means something in Python"),
         ("order", ["title:str"], "", "means something in SQL"),
         ("table", ["title:str"], "", "means something in SQL"),
-        ("deletion", ["title:str"], "", "“deletions” is a table"),
-        ("task_count", ["title:str"], "", "“task_counts” is a table"),
+        ("imported_row", ["title:str"], "", "“imported_rows” is a table"),
         ("live", ["title:str"], "", "something called “lives” or “live”"),
         ("static", ["title:str"], "", "“static” is an address"),
-        ("thing", ["title:str"], "summary", "“summary” is an address"),
+        ("thing", ["title:str"], "development", "“development” is an address"),
         ("thing", ["title:str"], "healthz", "“healthz” is an address"),
         ("toast", ["title:str"], "", "“toasts” is an element"),
         ("answer", ["title:str"], "", "“answer” is used by the code"),
@@ -196,14 +183,14 @@ def test_what_was_edited_since_is_not_lost(project: Project) -> None:
 
 def test_other_code_that_needs_the_feature_is_named(project: Project) -> None:
     features.new(project.root, "recipe", RECIPE)
-    path = project.root / "app/tasks.py"
-    path.write_text(path.read_text().replace("from app import forms, ", "from app import forms, recipes, "))
-    with pytest.raises(EditError, match=r"Other code speaks of recipes: app/tasks.py"):
+    path = project.root / "app/rows.py"
+    path.write_text(path.read_text().replace("from app.db import", "from app import recipes\nfrom app.db import"))
+    with pytest.raises(EditError, match=r"Other code speaks of recipes: app/rows.py"):
         drop(project, "recipe")
 
 
 def test_what_was_not_made_by_new_is_not_dropped(project: Project) -> None:
-    for name in ("task", "nonsense"):
+    for name in ("form", "nonsense"):
         with pytest.raises(EditError, match=f"No feature “{name}” was made"):
             drop(project, name)
     assert project.status() == ""
@@ -224,13 +211,8 @@ def test_the_command_line_answers_in_one_line_with_exit_code_2(project: Project,
 def test_the_tests_of_a_new_feature_pass_at_once_and_its_data_goes_with_it(tmp_path: Path) -> None:
     project = Project(tmp_path / "project")
     assert project.run("new", "person", *EVERY_TYPE).returncode == 0
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    for tests in (
-        ["tests/app/test_people.py", "tests/templates/test_people.py"],
-        ["tests/test_project.py", "tests/app/test_migrations.py", "tests/app/test_imports.py"],
-    ):
-        ran = project.run("test", "-n0", *tests, env=environment)
-        assert ran.returncode == 0, ran.stdout
+    project.test("-n0", "tests/app/test_people.py", "tests/templates/test_people.py")
+    project.test("-n0", "tests/test_project.py", "tests/app/test_migrations.py", "tests/app/test_imports.py")
     assert project.run("drop", "person").returncode == 0
     assert project.status() == ""
 

@@ -27,7 +27,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from server.bodies import FORM_LIMIT
 from server.guard import SECURITY_HEADERS, Guard, Refused
-from tests.conftest import PROJECT, Server
+from tests.conftest import DELETIONS, PROJECT, Server
 from tests.server.test_fragments import Headers, scope_of
 
 NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -575,8 +575,10 @@ def test_no_question_changes_the_data(client: httpx.Client, server: Server, tmp_
     assert {"/", "/tasks", "/tasks/1", "/tasks/1/edit", "/imports/1", "/export.db", "/healthz", "/sign-in"} <= addresses
 
     server.sql("INSERT INTO tasks (id, title, done) VALUES (1, 'x', 1)")
-    server.sql("INSERT INTO deletions (id, title, notes, done, created_at, updated_at) VALUES (2, 'x', '', 0, '', '')")
-    server.sql("INSERT INTO imports (id, filename, state, process) VALUES (1, 'a.csv', 'discarded', 0)")
+    server.sql(
+        f"INSERT INTO {DELETIONS} (id, title, notes, done, created_at, updated_at) VALUES (2, 'x', '', 0, '', '')"
+    )
+    server.sql("INSERT INTO imports (id, kind, filename, state, process) VALUES (1, 'tasks', 'a.csv', 'discarded', 0)")
     with closing(sqlite3.connect(server.data / "app.db")) as watching:
         before = watching.execute("PRAGMA data_version").fetchone()
         for address in sorted(addresses):

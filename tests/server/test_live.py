@@ -486,17 +486,6 @@ def test_all_workers_show_every_commit(workers: Server) -> None:
     assert len({each.frames[-1] for each in followers}) == 1
 
 
-def test_persons_are_told_what_they_see_themselves(server: Server) -> None:
-    """Where it is tomorrow already, what is due today elsewhere is late."""
-    server.sql("INSERT INTO tasks (title, due) VALUES ('Due', date('now'))")
-    east, west = "timezone=Pacific%2FKiritimati", "timezone=Pacific%2FPago_Pago"
-    for cookie in (east, west):
-        with Follower(server.url, cookie) as follower:
-            follower.watch(("tasks", "/tasks", None))
-            assert follower.next() == ("tasks", version_of(server.url, "/tasks", cookie))
-    assert version_of(server.url, "/tasks", east) != version_of(server.url, "/tasks", west)
-
-
 def test_the_socket_is_for_pages_of_this_app_alone(server: Server) -> None:
     for header in ({"Origin": "http://elsewhere.test"}, {"Sec-Fetch-Site": "cross-site"}):
         with pytest.raises(InvalidStatus) as refused:

@@ -66,9 +66,9 @@ def following(running: Checkout) -> int:
 
 
 def test_an_edit_of_a_template_is_served(running: Checkout) -> None:
-    words = f"What needs doing, {next(_numbers)}?"
+    words = f"Tasks, {next(_numbers)}"
     running.path("templates/tasks.py").write_text(
-        re.sub(r"What needs doing[^\"]*\?", words, running.path("templates/tasks.py").read_text())
+        re.sub(r'H1\("Tasks[^"]*"', f'H1("{words}"', running.path("templates/tasks.py").read_text())
     )
     until(lambda: words in running.get("/tasks").text, "the template is served")
 
@@ -172,12 +172,12 @@ def test_two_saves_of_one_length_within_a_second_are_both_seen(running: Checkout
 
 def test_saves_of_one_length_while_a_worker_starts_are_seen_too(running: Checkout) -> None:
     tasks = running.path("templates/tasks.py")
-    source = re.sub(r"What needs doing[^\"]*\?", "What needs doing, 00?", tasks.read_text())
+    source = re.sub(r'H1\("Tasks[^"]*"', 'H1("Tasks, 00"', tasks.read_text())
     for _ in range(2):
         for letter in "ABCDEFGH":
-            tasks.write_text(source.replace("doing, 00?", f"doing, {letter * 2}?"))
+            tasks.write_text(source.replace("Tasks, 00", f"Tasks, {letter * 2}"))
             time.sleep(0.03)
-        until(lambda: "What needs doing, HH?" in running.get("/tasks").text, "the last one is served")
+        until(lambda: "Tasks, HH" in running.get("/tasks").text, "the last one is served")
 
 
 def test_what_needs_a_new_start_is_said_each_time(running: Checkout) -> None:
@@ -257,15 +257,15 @@ def test_a_migration_that_fails_changes_nothing_and_the_last_version_serves(runn
 
 def test_broken_at_the_first_start_a_page_says_so_and_what_is_broken_next(tmp_path: Path) -> None:
     checkout = Checkout(tmp_path)
-    chart, main = checkout.path("templates/chart.py"), checkout.path("app/main.py")
-    sources = {path: path.read_text() for path in (chart, main)}
-    chart.write_text(sources[chart] + "\ndef (\n")
+    lists, main = checkout.path("templates/lists.py"), checkout.path("app/main.py")
+    sources = {path: path.read_text() for path in (lists, main)}
+    lists.write_text(sources[lists] + "\ndef (\n")
     try:
         checkout.start(wait=False)
         page = checkout.get("/tasks")
         assert page.status_code == 500
         assert "SyntaxError" in page.text
-        assert "templates/chart.py:" in page.text
+        assert "templates/lists.py:" in page.text
         assert "goes on serving" not in checkout.printed(), "there is no last version"
         for name in ("reload.js", "reload.css"):
             assert checkout.get(f"/development/{name}").status_code == 200
@@ -273,7 +273,7 @@ def test_broken_at_the_first_start_a_page_says_so_and_what_is_broken_next(tmp_pa
         with checkout.client() as client:
             client.get("/tasks")
             main.write_text(sources[main] + "\nnothing_like_it\n")
-            chart.write_text(sources[chart])
+            lists.write_text(sources[lists])
             until(lambda: "nothing_like_it" in client.get("/tasks").text, "the page says what is broken now")
             main.write_text(sources[main])
             until(lambda: client.get("/tasks").status_code == 200, "it is mended")

@@ -17,11 +17,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
 
 
 def test_what_imports_an_edited_template_is_read_anew_with_it(running: Checkout) -> None:
-    # Drawn by templates/tasks.py, which has the function by its name.
-    running.edit("templates/chart.py", '"Done per day"', '"Finished per day"')
-    until(lambda: "Finished per day" in running.get("/tasks").text, "the chart has another title")
-    running.edit("templates/chart.py", '"Finished per day"', '"Done per day"')
-    until(lambda: "Done per day" in running.get("/tasks").text, "and the first one again")
+    # Drawn by templates/layout.py, which has the function by its name.
+    running.edit("templates/live.py", 'hx_swap="none", ', 'hx_swap="none", title="Another", ')
+    until(lambda: "Another" in running.get("/tasks").text, "the link has a title")
+    running.edit("templates/live.py", 'title="Another", ', "")
+    until(lambda: "Another" not in running.get("/tasks").text, "and none again")
 
 
 def test_an_edit_of_the_engine_is_served(running: Checkout) -> None:
@@ -35,16 +35,16 @@ def test_an_edit_of_what_the_workers_begin_with_is_served(running: Checkout) -> 
 
 
 def test_a_module_that_is_new_and_one_that_is_gone_count_at_once(running: Checkout) -> None:
-    chart, source = running.path("templates/chart.py"), running.path("templates/chart.py").read_text()
-    running.path("templates/bars.py").write_text(source.replace("Done per day", "Bars"))
-    running.edit("templates/tasks.py", "from templates.chart import", "from templates.bars import")
-    until(lambda: "Bars" in running.get("/tasks").text, "the new module draws")
-    chart.unlink()
-    running.edit("templates/tasks.py", "from templates.bars import", "from templates.chart import")
-    until(lambda: "No module named 'templates.chart'" in running.printed(), "the old one is gone")
-    assert "Bars" in running.get("/tasks").text
-    chart.write_text(source)
-    until(lambda: "Bars" not in running.get("/tasks").text, "it is back")
+    live, source = running.path("templates/live.py"), running.path("templates/live.py").read_text()
+    running.path("templates/links.py").write_text(source.replace('hx_swap="none", ', 'hx_swap="none", title="Links", '))
+    running.edit("templates/layout.py", "from templates.live import", "from templates.links import")
+    until(lambda: 'title="Links"' in running.get("/tasks").text, "the new module draws")
+    live.unlink()
+    running.edit("templates/layout.py", "from templates.links import", "from templates.live import")
+    until(lambda: "No module named 'templates.live'" in running.printed(), "the old one is gone")
+    assert 'title="Links"' in running.get("/tasks").text
+    live.write_text(source)
+    until(lambda: 'title="Links"' not in running.get("/tasks").text, "it is back")
 
 
 def test_what_one_worker_had_to_import_the_next_one_has(running: Checkout) -> None:

@@ -1,19 +1,22 @@
 """The shell: whole, on its own origin, without inline script or style."""
 
 import html5lib
+import pytest
 
+from templates import layout
 from templates.layout import NAME, head, page
 from templates.tags import P
 
 
-def test_a_page_is_a_whole_document_in_the_shell() -> None:
-    text = page("Title <b>", P("content"), head=head(lambda name: f"/static/{name}"), area="/tasks")
+def test_a_page_is_a_whole_document_in_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "AREAS", {"/books": "Books", "/imports": "Import & export"})
+    text = page("Title <b>", P("content"), head=head(lambda name: f"/static/{name}"), area="/books")
     document = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(text)
     assert document.get("lang") == "en"
     assert document.findtext("head/title") == f"Title <b> · {NAME}"
     assert document.findtext("body/main/p") == "content"
     current = [link.get("href") for link in document.iterfind("body/header/nav/a[@aria-current]")]
-    assert current == ["/tasks"]
+    assert current == ["/books"]
 
 
 def test_a_page_needs_nothing_from_elsewhere_and_nothing_inline() -> None:
@@ -36,3 +39,9 @@ def test_who_is_signed_in_can_sign_out() -> None:
 
     assert forms() == []
     assert forms(signed_in=True) == [("post", "/sign-out")]
+
+
+def test_where_nothing_leads_anywhere_there_is_no_navigation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "AREAS", {})
+    assert "<nav" not in page("Title", P("content"), head=())
+    assert "Sign out" in page("Title", P("content"), head=(), signed_in=True)
