@@ -1,6 +1,6 @@
 """Tasks: their queries and their routes, together.
 
-A fork replaces this file, `templates/tasks.py` and the migrations of the tasks.
+The example: `python server.py rename "My App" --without-example` takes it out; `example/` says what belongs to it.
 """
 
 from collections.abc import Mapping

@@ -85,7 +85,7 @@ def test_edits_that_are_not_committed_are_not_mixed_with_it(project: Project) ->
 @pytest.mark.slow
 def test_the_tests_pass_under_another_name(tmp_path: Path) -> None:
     project = Project(tmp_path / "project")
-    assert project.run("rename", NOWHERE).returncode == 0
+    assert project.run("rename", "Larder" if NAME == "My App" else "My App").returncode == 0
     project.commit()
     project.test()
     locked = subprocess.run(["uv", "lock", "--check", "--offline"], cwd=project.root, capture_output=True, text=True)
