@@ -1,8 +1,8 @@
 """What a person may choose when the server starts: one frozen record, checked once, read everywhere.
 
-The same choices come as options of `python server.py run` and as KINDLING_… in the environment. The command line
-writes its options into the environment, so that `uvicorn app.main:app`, a worker and a reloaded process all read
-the same record here.
+The same choices come as options of `python server.py run` and as KINDLING_… in the environment.
+The command line writes its options there, so that `uvicorn app.main:app`, a worker and a reloaded process all read the
+same record here.
 """
 
 import ipaddress
@@ -96,7 +96,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Read KINDLING_HOST, KINDLING_PORT and so on; what is absent or empty keeps its default."""
+        """Read KINDLING_HOST and so on; what is absent or empty keeps its default."""
         given: dict[str, Any] = {}
         for field in fields(cls):
             text = environment.get(PREFIX + field.name.upper())

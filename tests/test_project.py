@@ -17,6 +17,7 @@ import click
 import pytest
 
 from server import cli
+from server.name import PREFIX
 from server.specimen import TYPES
 
 ROOT = Path(__file__).parent.parent
@@ -203,7 +204,8 @@ def listed(lines: list[str]) -> str:
 
 
 def test_the_readme_names_every_option_as_it_is() -> None:
-    rows = re.findall(r"^\| (`--.+?) \| `(KINDLING_\w+)` \| (.+?) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    row = rf"^\| (`--.+?) \| `({PREFIX}\w+)` \| (.+?) \|"
+    rows = re.findall(row, (ROOT / "README.md").read_text(), re.MULTILINE)
     told = {names: (variable, default.strip("`")) for names, variable, default in rows}
     asked = [parameter for parameter in cli.run.params if isinstance(parameter, click.Option)]
     assert told == {

@@ -23,6 +23,7 @@ from sqlite_utils.utils import sqlite3
 import app.db
 from app.db import JOINED_WRITES, Connection, Database, UnusableDatabase, UnusableDirectory, prepare
 from app.migrations import migrations
+from server.name import PREFIX
 from tests.conftest import PROJECT, Server
 from tests.server.test_run import Running, Start, start
 
@@ -719,7 +720,7 @@ for round in range(int(sys.argv[2])):
 def test_processes_that_start_at_once_make_one_database(tmp_path: Path, rounds: int) -> None:
     subprocess.run(
         [sys.executable, "-c", TOGETHER, tmp_path, str(rounds)],
-        env={"KINDLING_DATA": str(tmp_path / "data")},
+        env={f"{PREFIX}DATA": str(tmp_path / "data")},
         cwd=PROJECT,
         check=True,
     )

@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
 from server.bodies import FORM_LIMIT, MESSAGE_LIMIT
-from server.name import NAME, SLUG
+from server.name import NAME, PREFIX, SLUG
 from server.token import read
 from tests.conftest import PATIENCE, PROJECT, ROOT
 from tests.server.test_run import Running, until
@@ -449,7 +449,7 @@ def in_python(code: str, data: Path, **environment: str) -> subprocess.Completed
     """Run code that imports the app in a process of its own."""
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
-        env={**os.environ, "KINDLING_DATA": str(data), **environment},
+        env={**os.environ, f"{PREFIX}DATA": str(data), **environment},
         cwd=PROJECT,
         capture_output=True,
         text=True,
@@ -495,10 +495,10 @@ def test_the_session_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) ->
 
 
 def test_settings_that_cannot_be_used_are_one_line_under_uvicorn_too(tmp_path: Path) -> None:
-    ended = in_python("import app.main", tmp_path / "data", KINDLING_PORT="http")
+    ended = in_python("import app.main", tmp_path / "data", **{f"{PREFIX}PORT": "http"})
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
-    assert "KINDLING_PORT" in line
+    assert f"{PREFIX}PORT" in line
     assert not (tmp_path / "data").exists()
 
 
@@ -525,7 +525,7 @@ WAYS = {
 def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """The app as others start it, told to listen to all machines and bound to this one."""
     data = tmp_path_factory.mktemp("started") / "data"
-    chosen = {"KINDLING_HOST": "0.0.0.0", "KINDLING_ALLOW_HOST": "tasks.test", "KINDLING_MAX_UPLOAD": "2M"}
+    chosen = {f"{PREFIX}HOST": "0.0.0.0", f"{PREFIX}ALLOW_HOST": "tasks.test", f"{PREFIX}MAX_UPLOAD": "2M"}
     running = Running("-m", *request.param, data=data, **chosen)
     running.wait_for("Application startup complete")
     # Uvicorn's reload says so before it listens.

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from server.name import PREFIX
 from tests.conftest import ROOT
 
 SHOW = "from app.settings import settings; print(settings.port, settings.reload, settings.data)"
@@ -13,7 +14,7 @@ SHOW = "from app.settings import settings; print(settings.port, settings.reload,
 
 def read(**environment: str) -> subprocess.CompletedProcess[str]:
     """Import the settings in a process of its own."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("KINDLING_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     command = [sys.executable, "-c", SHOW]
     return subprocess.run(command, cwd=ROOT, env=kept | environment, capture_output=True, text=True, timeout=20)
 
@@ -23,16 +24,16 @@ def test_what_is_not_set_has_its_default() -> None:
 
 
 def test_the_environment_sets_them_as_the_command_line_does() -> None:
-    found = read(KINDLING_PORT="8080", KINDLING_RELOAD="1", KINDLING_DATA="elsewhere")
+    found = read(**{f"{PREFIX}PORT": "8080", f"{PREFIX}RELOAD": "1", f"{PREFIX}DATA": "elsewhere"})
     assert found.stdout.split() == ["8080", "True", "elsewhere"]
 
 
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("KINDLING_PORT", "many", "KINDLING_PORT is a whole number"),
-        ("KINDLING_WORKERS", "0", "--workers is at least 1"),
-        ("KINDLING_EDITOR", "nothing-like-it", "--editor is one of vscode, "),
+        (f"{PREFIX}PORT", "many", f"{PREFIX}PORT is a whole number"),
+        (f"{PREFIX}WORKERS", "0", "--workers is at least 1"),
+        (f"{PREFIX}EDITOR", "nothing-like-it", "--editor is one of vscode, "),
     ],
 )
 def test_what_cannot_be_used_ends_the_process_with_a_line_that_says_so(name: str, value: str, words: str) -> None:

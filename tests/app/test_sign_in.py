@@ -22,7 +22,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from app.sign_in import SLOWEST, WAITING, WrongTokens, delay, path_of_this_app
-from server.name import SLUG
+from server.name import PREFIX, SLUG
 from server.token import read
 from tests.conftest import PROJECT
 from tests.server.test_run import Running, until
@@ -37,7 +37,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running = Running(
         *("-m", "uvicorn", "app.main:app", "--port", "0"),
         data=tmp_path_factory.mktemp("open") / "data",
-        KINDLING_HOST="0.0.0.0",
+        **{f"{PREFIX}HOST": "0.0.0.0"},
     )
     yield running
     running.end_anyhow()
@@ -239,7 +239,7 @@ def test_no_secret_is_in_the_log(tmp_path: Path) -> None:
     running = Running(
         *("-m", "uvicorn", "app.main:app", "--port", "0", "--log-level", "debug"),
         data=tmp_path / "data",
-        KINDLING_HOST="0.0.0.0",
+        **{f"{PREFIX}HOST": "0.0.0.0"},
     )
     try:
         with running.client() as client:
@@ -293,7 +293,7 @@ def test_a_connection_from_another_machine_needs_a_session_however_the_app_was_s
     """
     asked = subprocess.run(
         [sys.executable, "-W", "error", "-c", PLAIN],
-        env={**os.environ, "KINDLING_DATA": str(tmp_path / "data")},
+        env={**os.environ, f"{PREFIX}DATA": str(tmp_path / "data")},
         cwd=PROJECT,
         capture_output=True,
         text=True,

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from server.name import PREFIX
 from tests.bench import data, systems
 from tests.bench.systems import Running, System
 
@@ -117,4 +118,4 @@ def started(directory: Path) -> Iterator[list[Broadcast]]:
 def _command(name: str, directory: Path) -> list[str]:
     if name in (OURS, TWO):
         return [*systems.ours(directory), "--workers", "2" if name == TWO else "1"]
-    return ["env", f"KINDLING_DATA={directory}", *systems.asgi(APPS[name]), *OPTIONS[name]]
+    return ["env", f"{PREFIX}DATA={directory}", *systems.asgi(APPS[name]), *OPTIONS[name]]

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from statistics import median
 
+from server.name import PREFIX
 from tests.bench import data, report, timing
 from tests.bench.systems import PEERS, ROOT
 
@@ -23,7 +24,7 @@ APPS = {
 def measure(directory: Path, rounds: int) -> str:
     """Load each app in a new process; the table."""
     database = data.make(directory / "importing")
-    environment = {**os.environ, "KINDLING_DATA": str(database.parent), "BENCH_DATABASE": str(database)}
+    environment = {**os.environ, f"{PREFIX}DATA": str(database.parent), "BENCH_DATABASE": str(database)}
 
     def load(module: str) -> None:
         subprocess.run([sys.executable, "-c", f"import {module}"], cwd=ROOT, env=environment, check=True)

@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from server.name import PREFIX
 from tests.bench import data
 from tests.bench.systems import PEERS, ROOT, Running, System, end
 
@@ -86,7 +87,7 @@ def started(directory: Path, names: Sequence[str]) -> Iterator[list[Project]]:
             # Those that are this app write to their data.
             own = directory / f"data of {project.directory.name}"
             data.make(own)
-            open_systems.enter_context(_serving(project, environment | {"KINDLING_DATA": str(own)}))
+            open_systems.enter_context(_serving(project, environment | {f"{PREFIX}DATA": str(own)}))
         yield projects
 
 

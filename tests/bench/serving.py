@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from server.name import PREFIX
 from tests.bench import data, dom, report, systems
 from tests.bench.systems import LIMIT, Answer, Running
 
@@ -76,7 +77,7 @@ def started(directory: Path, only: Sequence[str] = ()) -> Iterator[list[tuple[Ru
     database = data.make(directory / "data")
     core, _ = systems.cores()
     body, headers = directory / "body.html", directory / "headers.json"
-    environment = {"KINDLING_DATA": str(database.parent), "BENCH_DATABASE": str(database), "BENCH_BODY": str(body)}
+    environment = {f"{PREFIX}DATA": str(database.parent), "BENCH_DATABASE": str(database), "BENCH_BODY": str(body)}
     with ExitStack() as stack:
         with systems.running(systems.cached(database.parent), environment, core) as server:
             model = server.wait()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from server.name import PREFIX
 from server.token import read
 from tests.browser.test_pages import AXE, _violations
 from tests.chromium import PATIENCE
@@ -16,7 +17,7 @@ from tests.subject import new_title
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Told to listen to all machines; for the tests it is bound to this one."""
     data = tmp_path_factory.mktemp("open") / "data"
-    running = Running("-m", "uvicorn", "app.main:app", "--port", "0", data=data, KINDLING_HOST="0.0.0.0")
+    running = Running("-m", "uvicorn", "app.main:app", "--port", "0", data=data, **{f"{PREFIX}HOST": "0.0.0.0"})
     running.wait_for("Application startup complete")
     yield running
     running.end_anyhow()

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from server.name import PREFIX
 from tests.conftest import PROJECT
 
 CODE = """
@@ -27,7 +28,7 @@ def routes(data: Path) -> list[Route]:
     """The routes of the app on a new directory of data."""
     found = subprocess.run(
         [sys.executable, "-c", CODE],
-        env={"KINDLING_DATA": str(data)},
+        env={f"{PREFIX}DATA": str(data)},
         cwd=PROJECT,
         capture_output=True,
         text=True,

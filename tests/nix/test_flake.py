@@ -20,7 +20,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from server.name import NAME, SLUG
+from server.name import NAME, PREFIX, SLUG
 from tests.conftest import PATIENCE, ROOT
 
 STUB = f"path:{Path(__file__).parent / 'stub'}"
@@ -86,7 +86,7 @@ class Nix:
     @contextmanager
     def serving(self, verb: str, *rest: str, **environment: str) -> Iterator[str]:
         """The address of the app that the command starts; it ends well."""
-        process = self.start(self.command(verb, *rest), KINDLING_OPEN="0", KINDLING_PORT="0", **environment)
+        process = self.start(self.command(verb, *rest), **{f"{PREFIX}OPEN": "0", f"{PREFIX}PORT": "0"}, **environment)
         assert process.stdout is not None
         found = re.search(r"https?://\S+", process.stdout.readline())
         if found:

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 import server.run
 from server.cli import commands, main
-from server.name import NAME
+from server.name import NAME, PREFIX
 from server.settings import Settings
 from tests.conftest import PROJECT, ROOT
 
@@ -28,7 +28,7 @@ def server_py(*arguments: object, cwd: Path = PROJECT, **environment: str) -> su
     """`python server.py …`, to its end."""
     return subprocess.run(
         [sys.executable, PROJECT / "server.py", *map(str, arguments)],
-        env={**os.environ, "KINDLING_OPEN": "0", **environment},
+        env={**os.environ, f"{PREFIX}OPEN": "0", **environment},
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -71,31 +71,31 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
 # Any file will do where only its name is passed on.
 PEM = str(ROOT / "LICENSE")
 CHOICES: list[tuple[list[str], dict[str, str], dict[str, Any]]] = [
-    (["--host", "::1"], {"KINDLING_HOST": "::1"}, {"host": "::1"}),
-    (["--port", "8000"], {"KINDLING_PORT": "8000"}, {"port": 8000}),
-    (["--data", "/tmp"], {"KINDLING_DATA": "/tmp"}, {"data": Path("/tmp").resolve()}),
-    (["--workers", "3"], {"KINDLING_WORKERS": "3"}, {"workers": 3}),
-    (["--reload"], {"KINDLING_RELOAD": "1"}, {"reload": True}),
-    (["--no-reload"], {"KINDLING_RELOAD": "0"}, {"reload": False}),
-    (["--open"], {"KINDLING_OPEN": "true"}, {"open": True}),
-    (["--no-open"], {"KINDLING_OPEN": "false"}, {"open": False}),
+    (["--host", "::1"], {f"{PREFIX}HOST": "::1"}, {"host": "::1"}),
+    (["--port", "8000"], {f"{PREFIX}PORT": "8000"}, {"port": 8000}),
+    (["--data", "/tmp"], {f"{PREFIX}DATA": "/tmp"}, {"data": Path("/tmp").resolve()}),
+    (["--workers", "3"], {f"{PREFIX}WORKERS": "3"}, {"workers": 3}),
+    (["--reload"], {f"{PREFIX}RELOAD": "1"}, {"reload": True}),
+    (["--no-reload"], {f"{PREFIX}RELOAD": "0"}, {"reload": False}),
+    (["--open"], {f"{PREFIX}OPEN": "true"}, {"open": True}),
+    (["--no-open"], {f"{PREFIX}OPEN": "false"}, {"open": False}),
     (
         ["--allow-host", "tasks.test", "--allow-host", "10.0.0.7"],
-        {"KINDLING_ALLOW_HOST": "tasks.test 10.0.0.7"},
+        {f"{PREFIX}ALLOW_HOST": "tasks.test 10.0.0.7"},
         {"allow_host": ("tasks.test", "10.0.0.7")},
     ),
-    (["--proxy-headers"], {"KINDLING_PROXY_HEADERS": "1"}, {"proxy_headers": True}),
-    (["--max-upload", "20M"], {"KINDLING_MAX_UPLOAD": "20M"}, {"max_upload": 20 * 1024 * 1024}),
-    (["--tls"], {"KINDLING_TLS": "1"}, {"tls": True}),
+    (["--proxy-headers"], {f"{PREFIX}PROXY_HEADERS": "1"}, {"proxy_headers": True}),
+    (["--max-upload", "20M"], {f"{PREFIX}MAX_UPLOAD": "20M"}, {"max_upload": 20 * 1024 * 1024}),
+    (["--tls"], {f"{PREFIX}TLS": "1"}, {"tls": True}),
     (
         ["--cert", PEM, "--key", PEM],
-        {"KINDLING_CERT": PEM, "KINDLING_KEY": PEM},
+        {f"{PREFIX}CERT": PEM, f"{PREFIX}KEY": PEM},
         {"cert": Path(PEM), "key": Path(PEM)},
     ),
-    (["--http2"], {"KINDLING_HTTP2": "1"}, {"http2": True}),
-    (["--editor", "zed"], {"KINDLING_EDITOR": "zed"}, {"editor": "zed"}),
-    (["--log-format", "json"], {"KINDLING_LOG_FORMAT": "json"}, {"log_format": "json"}),
-    (["--log-level", "debug"], {"KINDLING_LOG_LEVEL": "debug"}, {"log_level": "debug"}),
+    (["--http2"], {f"{PREFIX}HTTP2": "1"}, {"http2": True}),
+    (["--editor", "zed"], {f"{PREFIX}EDITOR": "zed"}, {"editor": "zed"}),
+    (["--log-format", "json"], {f"{PREFIX}LOG_FORMAT": "json"}, {"log_format": "json"}),
+    (["--log-level", "debug"], {f"{PREFIX}LOG_LEVEL": "debug"}, {"log_level": "debug"}),
 ]
 
 
@@ -114,18 +114,18 @@ def test_there_is_an_option_for_every_setting() -> None:
     shown = command("run", "--help").stdout
     for name in Settings().__dataclass_fields__:
         assert f"--{name.replace('_', '-')}" in shown
-        assert any(f"KINDLING_{name.upper()}" in variables for _, variables, _ in CHOICES)
+        assert any(f"{PREFIX}{name.upper()}" in variables for _, variables, _ in CHOICES)
 
 
 def test_the_command_line_has_the_last_word(served: list[Settings]) -> None:
-    CliRunner().invoke(commands, ["--port", "1234", "--no-reload"], env={"KINDLING_PORT": "80", "KINDLING_RELOAD": "1"})
+    CliRunner().invoke(commands, ["--port", "1234", "--no-reload"], env={f"{PREFIX}PORT": "80", f"{PREFIX}RELOAD": "1"})
     assert (served[0].port, served[0].reload) == (1234, False)
 
 
 def test_a_directory_is_found_from_where_the_person_stands(
     served: list[Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for options, variables in ((["--data", "mine"], {}), ([], {"KINDLING_DATA": "mine"}), ([], {})):
+    for options, variables in ((["--data", "mine"], {}), ([], {f"{PREFIX}DATA": "mine"}), ([], {})):
         monkeypatch.chdir(tmp_path)
         os.environ.clear()
         CliRunner().invoke(commands, options, env=variables)
@@ -163,13 +163,13 @@ def test_the_version_is_that_of_the_project() -> None:
         (["--reload=yes"], {}, ["--reload"]),
         (["serve"], {}, ["serve"]),
         (["run", "extra"], {}, ["extra"]),
-        ([], {"KINDLING_PORT": "http"}, ["--port", "http"]),
-        ([], {"KINDLING_WORKERS": "0"}, ["--workers", "0"]),
-        ([], {"KINDLING_RELOAD": "maybe"}, ["--reload", "maybe"]),
-        ([], {"KINDLING_OPEN": "maybe"}, ["--open", "maybe"]),
-        ([], {"KINDLING_LOG_LEVEL": "loud"}, ["--log-level", "loud"]),
+        ([], {f"{PREFIX}PORT": "http"}, ["--port", "http"]),
+        ([], {f"{PREFIX}WORKERS": "0"}, ["--workers", "0"]),
+        ([], {f"{PREFIX}RELOAD": "maybe"}, ["--reload", "maybe"]),
+        ([], {f"{PREFIX}OPEN": "maybe"}, ["--open", "maybe"]),
+        ([], {f"{PREFIX}LOG_LEVEL": "loud"}, ["--log-level", "loud"]),
         (["--data", ROOT / "pyproject.toml"], {}, ["--data", "pyproject.toml", "file"]),
-        ([], {"KINDLING_DATA": str(ROOT / "pyproject.toml")}, ["--data", "pyproject.toml"]),
+        ([], {f"{PREFIX}DATA": str(ROOT / "pyproject.toml")}, ["--data", "pyproject.toml"]),
     ],
     ids=lambda each: " ".join(map(str, each)) if isinstance(each, list | dict) else None,
 )
@@ -188,7 +188,7 @@ def is_refused(ended: subprocess.CompletedProcess[str], *words: str) -> None:
 
 
 def test_an_address_that_is_none_of_this_machine_is_one_line_that_says_so() -> None:
-    is_refused(server_py(KINDLING_HOST="example.com"), "example.com")
+    is_refused(server_py(**{f"{PREFIX}HOST": "example.com"}), "example.com")
 
 
 @pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
@@ -234,7 +234,9 @@ def test_the_token_is_shown_with_its_link_and_kept(tmp_path: Path) -> None:
     token = (tmp_path / "data" / "token").read_text()
     assert shown.returncode == 0
     assert shown.stdout.endswith(f" https://tasks.test:8000/sign-in?token={token}\n")
-    again = command("token", KINDLING_DATA=str(tmp_path / "data"), KINDLING_HOST="fd00::2", KINDLING_PORT="81")
+    again = command(
+        "token", **{f"{PREFIX}DATA": str(tmp_path / "data"), f"{PREFIX}HOST": "fd00::2", f"{PREFIX}PORT": "81"}
+    )
     assert again.stdout.endswith(f" http://[fd00::2]:81/sign-in?token={token}\n")
 
 
@@ -255,7 +257,7 @@ def test_a_token_that_cannot_be_kept_is_one_line(tmp_path: Path) -> None:
 
 def test_backup_and_restore_find_the_directory_as_run_does(tmp_path: Path) -> None:
     for arguments in (["backup"], ["restore", str(ROOT / "LICENSE")]):
-        ended = command(*arguments, KINDLING_DATA=str(tmp_path / "none"))
+        ended = command(*arguments, **{f"{PREFIX}DATA": str(tmp_path / "none")})
         assert (ended.returncode, ended.stdout) == (1, "")
         (line,) = ended.stderr.splitlines()
         assert str({"backup": tmp_path / "none", "restore": ROOT / "LICENSE"}[arguments[0]]) in line

@@ -27,6 +27,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from server.bodies import FORM_LIMIT
 from server.guard import SECURITY_HEADERS, Guard, Refused
+from server.name import PREFIX
 from tests.conftest import DELETIONS, PROJECT, Server
 from tests.server.test_fragments import Headers, scope_of
 
@@ -564,7 +565,7 @@ def test_no_question_changes_the_data(client: httpx.Client, server: Server, tmp_
     """What may come from any site, and is fetched ahead by browsers, must be harmless on every route there is."""
     found = subprocess.run(
         [sys.executable, "-c", ROUTES],
-        env={"KINDLING_DATA": str(tmp_path / "data")},
+        env={f"{PREFIX}DATA": str(tmp_path / "data")},
         cwd=PROJECT,
         capture_output=True,
         text=True,

@@ -18,7 +18,7 @@ import pytest
 
 from app.db import SAFE_FOR_SEVERAL
 from server.fragments import CHECK_EVERY
-from server.name import NAME
+from server.name import NAME, PREFIX
 from server.run import OPEN_FILES
 from tests.conftest import PATIENCE, PLAIN, PROJECT, Server
 
@@ -40,10 +40,10 @@ class Running:
             [sys.executable, *map(str, command)],
             env={
                 **os.environ,
-                "KINDLING_DATA": str(data),
-                "KINDLING_PORT": "0",
-                "KINDLING_OPEN": "0",
-                "KINDLING_RELOAD": "0",
+                f"{PREFIX}DATA": str(data),
+                f"{PREFIX}PORT": "0",
+                f"{PREFIX}OPEN": "0",
+                f"{PREFIX}RELOAD": "0",
                 **environment,
             },
             cwd=cwd,

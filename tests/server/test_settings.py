@@ -20,22 +20,22 @@ def test_without_a_choice_the_app_is_for_this_machine_alone() -> None:
 
 def test_every_setting_is_read_from_the_environment() -> None:
     given = {
-        "KINDLING_HOST": "::1",
-        "KINDLING_PORT": "8000",
-        "KINDLING_DATA": "somewhere else",
-        "KINDLING_WORKERS": "3",
-        "KINDLING_RELOAD": "0",
-        "KINDLING_OPEN": "no",
-        "KINDLING_ALLOW_HOST": "tasks.test [fe80::1]",
-        "KINDLING_PROXY_HEADERS": "1",
-        "KINDLING_MAX_UPLOAD": "20M",
-        "KINDLING_TLS": "1",
-        "KINDLING_CERT": "cert.pem",
-        "KINDLING_KEY": "key.pem",
-        "KINDLING_HTTP2": "1",
-        "KINDLING_EDITOR": "zed",
-        "KINDLING_LOG_LEVEL": "debug",
-        "KINDLING_LOG_FORMAT": "json",
+        f"{PREFIX}HOST": "::1",
+        f"{PREFIX}PORT": "8000",
+        f"{PREFIX}DATA": "somewhere else",
+        f"{PREFIX}WORKERS": "3",
+        f"{PREFIX}RELOAD": "0",
+        f"{PREFIX}OPEN": "no",
+        f"{PREFIX}ALLOW_HOST": "tasks.test [fe80::1]",
+        f"{PREFIX}PROXY_HEADERS": "1",
+        f"{PREFIX}MAX_UPLOAD": "20M",
+        f"{PREFIX}TLS": "1",
+        f"{PREFIX}CERT": "cert.pem",
+        f"{PREFIX}KEY": "key.pem",
+        f"{PREFIX}HTTP2": "1",
+        f"{PREFIX}EDITOR": "zed",
+        f"{PREFIX}LOG_LEVEL": "debug",
+        f"{PREFIX}LOG_FORMAT": "json",
     }
     assert set(given) == {PREFIX + field.name.upper() for field in fields(Settings)}
     assert Settings.from_environment(given) == Settings(
@@ -59,7 +59,7 @@ def test_every_setting_is_read_from_the_environment() -> None:
 
 
 def test_what_is_empty_counts_as_absent() -> None:
-    """An empty KINDLING_DATA would otherwise make the present directory the data directory."""
+    """An empty variable would otherwise make the present directory the data directory."""
     assert Settings.from_environment({PREFIX + field.name.upper(): "" for field in fields(Settings)}) == Settings()
 
 
@@ -135,14 +135,14 @@ def test_a_choice_that_cannot_be_used_is_refused_with_the_reason(choice: dict[st
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("KINDLING_PORT", "http", ["KINDLING_PORT", "whole number", "“http”"]),
-        ("KINDLING_PORT", "5001.5", ["KINDLING_PORT", "“5001.5”"]),
-        ("KINDLING_WORKERS", "many", ["KINDLING_WORKERS", "“many”"]),
-        ("KINDLING_RELOAD", "maybe", ["KINDLING_RELOAD", "1 or 0", "“maybe”"]),
-        ("KINDLING_OPEN", "2", ["KINDLING_OPEN", "“2”"]),
-        ("KINDLING_PORT", "70000", ["65535", "70000"]),
-        ("KINDLING_LOG_LEVEL", "INFO", ["“INFO”"]),
-        ("KINDLING_MAX_UPLOAD", "a lot", ["KINDLING_MAX_UPLOAD", "bytes", "“a lot”"]),
+        (f"{PREFIX}PORT", "http", [f"{PREFIX}PORT", "whole number", "“http”"]),
+        (f"{PREFIX}PORT", "5001.5", [f"{PREFIX}PORT", "“5001.5”"]),
+        (f"{PREFIX}WORKERS", "many", [f"{PREFIX}WORKERS", "“many”"]),
+        (f"{PREFIX}RELOAD", "maybe", [f"{PREFIX}RELOAD", "1 or 0", "“maybe”"]),
+        (f"{PREFIX}OPEN", "2", [f"{PREFIX}OPEN", "“2”"]),
+        (f"{PREFIX}PORT", "70000", ["65535", "70000"]),
+        (f"{PREFIX}LOG_LEVEL", "INFO", ["“INFO”"]),
+        (f"{PREFIX}MAX_UPLOAD", "a lot", [f"{PREFIX}MAX_UPLOAD", "bytes", "“a lot”"]),
     ],
 )
 def test_a_variable_that_cannot_be_read_is_named(name: str, text: str, words: list[str]) -> None:
@@ -162,12 +162,12 @@ def test_a_size_is_read_as_people_write_it(text: str, count: int) -> None:
 
 @pytest.mark.parametrize("text", ["1", "true", "True", "YES", "on"])
 def test_a_switch_is_turned_on_in_words_too(text: str) -> None:
-    assert Settings.from_environment({"KINDLING_RELOAD": text}).reload is True
+    assert Settings.from_environment({f"{PREFIX}RELOAD": text}).reload is True
 
 
 @pytest.mark.parametrize("text", ["0", "false", "No", "OFF"])
 def test_a_switch_is_turned_off_in_words_too(text: str) -> None:
-    assert Settings.from_environment({"KINDLING_OPEN": text}).open is False
+    assert Settings.from_environment({f"{PREFIX}OPEN": text}).open is False
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "127.255.255.254", "localhost", "::1", "0:0:0:0:0:0:0:1"])

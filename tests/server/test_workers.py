@@ -16,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from server.name import PREFIX
 from tests.conftest import PROJECT
 
 APP = """
@@ -294,7 +295,7 @@ def test_the_place_of_a_second_server_is_not_shared_by_mistake(two: Supervised) 
     for workers in ("1", "2"):
         ended = subprocess.run(
             [sys.executable, PROJECT / "server.py", "--no-open", "--port", port, "--workers", workers],
-            env={**os.environ, "KINDLING_DATA": str(two.directory / "data")},
+            env={**os.environ, f"{PREFIX}DATA": str(two.directory / "data")},
             capture_output=True,
             text=True,
             timeout=60,

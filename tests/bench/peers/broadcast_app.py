@@ -15,10 +15,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from app import rows
 from app.db import db
 from app.tasks import tasks_of
+from server.name import PREFIX
 from templates.lists import partial
 from templates.tasks import TaskQuery, task_list
 
-db.open(Path(os.environ["KINDLING_DATA"]) / "app.db")
+db.open(Path(os.environ[f"{PREFIX}DATA"]) / "app.db")
 
 
 def listed() -> str:
