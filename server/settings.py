@@ -1,8 +1,8 @@
 """What a person may choose when the server starts: one frozen record, checked once, read everywhere.
 
-The same choices come as options of `python server.py run` and as KINDLING_… in the environment.
-The command line writes its options there, so that `uvicorn app.main:app`, a worker and a reloaded process all read the
-same record here.
+The same choices come as options of `python server.py run`, and from the environment as variables
+KINDLING_…. The command line writes its options there, so that `uvicorn app.main:app`, a worker
+and a reloaded process all read the same record here.
 """
 
 import ipaddress
@@ -105,7 +105,7 @@ class Settings:
         return cls(**given)
 
     def to_environment(self) -> dict[str, str]:
-        """The same settings as KINDLING_… variables, for the processes started from here."""
+        """As variables KINDLING_…, for the processes started from here."""
         return {PREFIX + field.name.upper(): _written(getattr(self, field.name)) for field in fields(self)}
 
 

@@ -1,12 +1,14 @@
 """`rename` on a copy of the project: every place, back again, and names that cannot be."""
 
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from server.name import NAME
+from server.naming import LONGEST_NAME
 from tests.conftest import ROOT
 from tests.project import Project
 
@@ -80,6 +82,13 @@ def test_edits_that_are_not_committed_are_not_mixed_with_it(project: Project) ->
     assert refused.returncode == 2
     assert "not committed (README.md)" in refused.stderr
     assert project.status() == " M README.md\n"
+
+
+def test_the_longest_name_makes_no_line_too_long(project: Project) -> None:
+    assert project.run("rename", "A" + "x" * (LONGEST_NAME - 1)).returncode == 0
+    for command in (["check"], ["format", "--check"]):
+        ruff = [sys.executable, "-m", "ruff", *command, "--quiet", "--no-cache"]
+        assert subprocess.run(ruff, cwd=project.root, capture_output=True, text=True).stdout == ""
 
 
 @pytest.mark.slow
