@@ -32,18 +32,18 @@ def test_no_file_says_the_old_name_and_back_again_all_is_as_before(project: Proj
     # That name stands in the texts about this command.
     assert [line for line in said(project, NAME) if "My App" not in line] == []
     project.commit()
-    done = project.run("rename", "My Äpp & Co.")
+    done = project.run("rename", "Möhre & Co.")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "Its package is my-app-co, its environment variables begin with MY_APP_CO_." in done.stdout
+    assert "Its package is mohre-co, its environment variables begin with MOHRE_CO_." in done.stdout
     assert said(project, NOWHERE) == []
-    assert 'NAME = "My Äpp & Co."' in (project.root / "templates/layout.py").read_text()
-    assert (project.root / "README.md").read_text().startswith("# My Äpp & Co.\n")
-    assert tomllib.loads((project.root / "pyproject.toml").read_text())["project"]["name"] == "my-app-co"
+    assert 'NAME = "Möhre & Co."' in (project.root / "templates/layout.py").read_text()
+    assert (project.root / "README.md").read_text().startswith("# Möhre & Co.\n")
+    assert tomllib.loads((project.root / "pyproject.toml").read_text())["project"]["name"] == "mohre-co"
     assert ">M</text>" in (project.root / "static/icon.svg").read_text()
-    assert "MY_APP_CO" + "_PORT" in (project.root / "README.md").read_text()
-    assert project.run("--version").stdout.startswith("My Äpp & Co., version")
+    assert "MOHRE_CO" + "_PORT" in (project.root / "README.md").read_text()
+    assert project.run("--version").stdout.startswith("Möhre & Co., version")
     project.commit()
-    assert "already. Nothing was changed." in project.run("rename", "My Äpp & Co.").stdout
+    assert "already. Nothing was changed." in project.run("rename", "Möhre & Co.").stdout
     assert project.status() == ""
     # A word that stands in many places for itself.
     assert project.run("rename", "Tasks").returncode == 0
