@@ -122,14 +122,14 @@ def _csv(kind: Kind) -> Iterator[str]:
 
 
 def _json(kind: Kind) -> Iterator[str]:
-    yield "["
-    separator = "\n"
+    # With the first rows: from the first word on, what it says is of one moment.
+    begin = "[\n"
     for rows in _chunks(kind):
-        yield separator + ",\n".join(
+        yield begin + ",\n".join(
             json.dumps(dict(zip(kind.columns, row, strict=True)), ensure_ascii=False) for row in rows
         )
-        separator = ",\n"
-    yield "\n]\n"
+        begin = ",\n"
+    yield "[\n]\n" if begin == "[\n" else "\n]\n"
 
 
 def _chunks(kind: Kind) -> Iterator[list[Row]]:

@@ -152,6 +152,8 @@ def create_presence(db: Database) -> None:
 @migrations()
 def import_any_kind(db: Database) -> None:
     """What each import brings, and which rows it has made, of whatever table."""
+    if "kind" in db.table("imports").columns_dict:
+        return  # As in the data of a project that had taken the tasks out, and has them again.
     db.execute("ALTER TABLE imports ADD COLUMN kind TEXT NOT NULL DEFAULT 'tasks'")
     db.execute("ALTER TABLE imported_tasks RENAME TO imported_rows")
     db.execute("ALTER TABLE imported_rows RENAME COLUMN task_id TO row_id")

@@ -49,14 +49,16 @@ def check_committed(root: Path, rooms: Sequence[str] = ()) -> str:
     In these rooms, which are about to go, files that git was never told of count as well.
     """
     try:
-        changed = [*_status(root, "--untracked-files=no"), *(_status(root, "--", *rooms) if rooms else ())]
+        changed = list(
+            dict.fromkeys([*_status(root, "--untracked-files=no"), *(_status(root, "--", *rooms) if rooms else ())])
+        )
     except (FileNotFoundError, subprocess.CalledProcessError):
         return "There is no git here to go back with."
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise EditError(
             f"There are edits that are not committed ({', '.join(changed[:3])}{more}). Nothing was changed. "
-            "Commit them first, with `git commit -a`, so that they can be told from what this command writes."
+            "Commit them first, with `git add -A` and `git commit`, to tell them from what this command writes."
         )
     return ""
 

@@ -5,6 +5,7 @@ system tells of each file as it is closed (server/inotify.py); elsewhere watchfi
 """
 
 import contextlib
+import logging
 import os
 import platform
 import sys
@@ -17,6 +18,8 @@ import watchfiles
 
 from server.inotify import Inotify
 from server.warm import ROOMS
+
+logger = logging.getLogger(__name__)
 
 STATIC = "static"
 PINNED = ("pyproject.toml", "uv.lock")
@@ -56,10 +59,10 @@ class Edits:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._rooms = [root / name for name in (*ROOMS, STATIC) if (root / name).exists()]
+        self._rooms = [root / name for name in (*ROOMS, STATIC)]
         # Before they are read, so that nothing is written unseen. What is pinned is watched through its directory, as a
         # file that is replaced is another file.
-        self._inotify = Inotify(self._rooms, [root]) if IS_TOLD else None
+        self._inotify = self._told() if IS_TOLD else None
         self._contents = {path: _content(path) for path in self._files()}
         self._git = _git_directory(root)
         self._stop = threading.Event()
@@ -70,7 +73,8 @@ class Edits:
         if self._inotify is not None:
             threading.Thread(target=self._hear, args=(tell, self._inotify), name="hear", daemon=True).start()
             return
-        for each in ((self._rooms, True, STEP), ([self.root], False, STEP_OF_PINNED)):
+        rooms = [room for room in self._rooms if room.exists()]
+        for each in ((rooms, True, STEP), ([self.root], False, STEP_OF_PINNED)):
             watcher = threading.Thread(target=self._watch, args=(tell, *each), name="watch", daemon=True)
             watcher.start()
             self._watchers.append(watcher)
@@ -86,6 +90,14 @@ class Edits:
         files = {file for path in paths for file in self._in(path) if counts(file)}
         return [file for file in sorted(files) if self._is_different(file)]
 
+    def _told(self) -> Inotify | None:
+        """What the system tells; None where it tells no more than it does already."""
+        try:
+            return Inotify(self._rooms, [self.root])
+        except OSError as error:
+            logger.warning("%s. So they are looked at three times a second, which takes longer.", error)
+            return None
+
     def _in(self, path: Path) -> Iterator[Path]:
         """A file; of a directory that came or went, all that is or was in it."""
         yield path
@@ -97,6 +109,7 @@ class Edits:
         for name in (*ROOMS, STATIC):
             yield from (path for path in (self.root / name).rglob("*") if path.suffix in Filter.allowed)
         yield from (self.root / name for name in PINNED)
+        yield from self.root.glob("*.py")
 
     def _hear(self, tell: Callable[[set[Path]], None], inotify: Inotify) -> None:
         while True:
@@ -125,6 +138,7 @@ class Edits:
             raise_interrupt=False,
             # What was written before it watched is found so.
             rust_timeout=AGAIN,
+            force_polling=IS_TOLD or None,
             yield_on_timeout=True,
         ):
             while self._git_is_at_work() and not self._stop.wait(STEP / 1000):

@@ -25,6 +25,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
+from server import name
 from server.passing import pass_on, take
 from server.protocol import HttpProtocol, Said, WebSocketProtocol
 from server.warm import LEARN, TERMINAL_SIGNALS, forget, lessons
@@ -82,7 +83,13 @@ def begin(
         # It would be of a file that may differ by then; Python goes by second and length, and would take it for this.
         sys.dont_write_bytecode = True
     if __name__ in forget(edited):
-        importlib.import_module(__name__).begin(config, listening, pipe, known, (), stand_in, follows)
+        try:
+            begin_as_edited = importlib.import_module(__name__).begin
+            _keep_settings()
+        except BaseException:
+            _say(pipe, FAILED, traceback.format_exc())
+            return
+        begin_as_edited(config, listening, pipe, known, (), stand_in, follows)
         return
     _follows = follows
     remembered = _Remembered()
@@ -101,6 +108,14 @@ def begin(
         _say(pipe, ENDED, end.code)
     except BaseException:
         _say(pipe, FAILED, traceback.format_exc())
+
+
+def _keep_settings() -> None:
+    """Have the variables of this process under the name that the project has by now, as they were set under another."""
+    present = sys.modules[name.__name__].PREFIX
+    for variable, value in list(os.environ.items()):
+        if variable.startswith(name.PREFIX):
+            os.environ[present + variable.removeprefix(name.PREFIX)] = value
 
 
 def follows_another() -> bool:

@@ -6,11 +6,14 @@ came or went with whatever is in it. Elsewhere than on Linux, server/edits.py wa
 
 import contextlib
 import ctypes
+import logging
 import os
 import select
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 # From the system's sys/inotify.h: a file was written and closed, moved here or away, deleted; something was made here.
 CLOSE_WRITE, MOVED_FROM, MOVED_TO, CREATE, DELETE = 0x8, 0x40, 0x80, 0x100, 0x200
@@ -19,10 +22,14 @@ WANTED = CLOSE_WRITE | MOVED_FROM | MOVED_TO | CREATE | DELETE | ONLY_DIRECTORIE
 HEAD = struct.Struct("iIII")
 BUFFER = 64 * 1024
 LEFT_OUT = "__pycache__"
+LIMITS = "the system allows no more files to be watched (fs.inotify.max_user_watches, max_user_instances)"
 
 
 class Inotify:
-    """Whatever is written in `trees` and all below them, and in `directories` alone, from the moment this is made."""
+    """Whatever is written in `trees` and all below them, and in `directories` alone, from the moment this is made.
+
+    A tree need not be there yet, where its directory is watched. Raises OSError where the system allows no more.
+    """
 
     def __init__(self, trees: Iterable[Path], directories: Iterable[Path]) -> None:
         self._system = ctypes.CDLL(None, use_errno=True)
@@ -30,10 +37,11 @@ class Inotify:
         self._watched: dict[int, Path] = {}
         # Of these the directories that come are watched too; of the others, only what is in them itself.
         self._in_trees: set[int] = set()
-        self._roots = [*trees, *directories]
+        self._trees = set(trees)
+        self._roots = [*self._trees, *directories]
         for directory in directories:
             self._watch(directory)
-        for tree in trees:
+        for tree in self._trees:
             self._watch_tree(tree)
 
     def has_more(self, seconds: float) -> bool:
@@ -58,8 +66,11 @@ class Inotify:
         elif watch in self._watched:
             path = self._watched[watch] / name
             if what & IS_DIRECTORY:
-                if watch in self._in_trees:
-                    self._watch_tree(path)
+                if watch in self._in_trees or path in self._trees:
+                    try:
+                        self._watch_tree(path)
+                    except OSError as error:
+                        logger.warning("%s. Edits in it are not followed until the next start.", error)
                     yield path
             elif not what & CREATE or path.is_symlink():  # Of what is made, the end of its writing is told too.
                 yield path
@@ -82,5 +93,5 @@ class Inotify:
         """The result of a call. Raises OSError where it failed."""
         if result < 0:
             number = ctypes.get_errno()
-            raise OSError(number, f"{os.strerror(number)} (fs.inotify.max_user_watches may be too low)", str(what))
+            raise OSError(number, f"{os.strerror(number)}: {LIMITS}", str(what))
         return result

@@ -53,11 +53,19 @@
     return body.innerHTML.replaceAll(' data-htmx-powered="true"', "");
   }
   let shown = around(document);
+  // How often a style was swapped alone.
+  let styled = 0;
 
   async function follow() {
+    const before = styled;
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
     if (!answer) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    // Of a style that was swapped meanwhile it may know nothing.
+    if (styled !== before) {
+      follow();
+      return;
+    }
     const failure = page.querySelector(".failure");
     if (failure || isMended) show(failure?.outerHTML);
     isMended = false;
@@ -113,6 +121,9 @@
       isMended = false;
       show(failure);
     } else if (reload === "page") location.reload();
-    else swapStyles(styles);
+    else {
+      styled += 1;
+      swapStyles(styles);
+    }
   });
 })();

@@ -84,6 +84,18 @@ def test_where_the_system_tells_nothing_it_is_found_all_the_same(
     test_what_is_written_between_start_and_watch_is_told(tmp_path)
 
 
+@pytest.mark.skipif(not IS_TOLD, reason="elsewhere watchfiles is used in any case")
+def test_where_the_system_tells_no_more_it_is_found_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def exhausted(*_: object) -> None:
+        raise OSError(28, "no more")
+
+    monkeypatch.setattr("server.edits.Inotify", exhausted)
+    test_what_is_written_between_start_and_watch_is_told(tmp_path)
+    assert "no more. So they are looked at three times a second" in caplog.text
+
+
 def test_an_edit_waits_for_git_also_in_a_worktree(tmp_path: Path) -> None:
     root, own = tmp_path / "worktree", tmp_path / "main" / ".git" / "worktrees" / "worktree"
     (root / "app").mkdir(parents=True)

@@ -50,6 +50,18 @@ def test_directories_that_come_are_watched_under_the_name_they_have(tmp_path: Pa
     assert told(inotify) == {page}
 
 
+def test_a_tree_that_goes_and_comes_back_is_watched_again(tmp_path: Path) -> None:
+    room = tmp_path / "app"
+    room.mkdir()
+    inotify = Inotify([room], [tmp_path])
+    room.rmdir()
+    told(inotify)
+    room.mkdir()
+    assert told(inotify) == {room}
+    (room / "page.py").touch()
+    assert told(inotify) == {room / "page.py"}
+
+
 def test_of_a_directory_alone_only_its_own_files_count(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     inotify = Inotify([], [tmp_path])

@@ -17,6 +17,7 @@ import httpx
 import psutil
 import pytest
 
+from server.name import PREFIX
 from server.reload import SAME_EDIT_SECONDS
 from tests.conftest import PLAIN, Server
 from tests.reloading import PATIENCE, Checkout, lives, until
@@ -202,12 +203,23 @@ def test_an_edit_of_what_watches_needs_a_new_start_too(running: Checkout) -> Non
     assert "server/live.py changed" not in running.printed()
 
 
+def test_settings_stay_where_the_project_gets_another_name(running: Checkout) -> None:
+    running.edit("server/name.py", f'PREFIX = "{PREFIX}"', 'PREFIX = "ANOTHER_"')
+    following(running)
+    page = running.get("/tasks")
+    assert "/development/reload.js" in page.text
+    assert not (running.root / "data").exists(), "its data is where it was"
+    running.edit("server/name.py", 'PREFIX = "ANOTHER_"', f'PREFIX = "{PREFIX}"')
+    following(running)
+
+
 # What does not work.
 
 
 BROKEN = {
     "syntax": ("templates/tasks.py", "def add_form(", "def add_form(:", "SyntaxError: "),
     "import": ("app/tasks.py", "\nfrom app", "\nimport nothing_like_it\nfrom app", "No module named 'nothing_like_it'"),
+    "engine": ("server/wire.py", "def parse(", "def parse(:", "SyntaxError: "),
     "start": ("app/main.py", "db.open(database)", "raise RuntimeError('at start')", "RuntimeError: at start"),
 }
 
