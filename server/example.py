@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from server import lock
 from server.changes import EditError, Kept, TakeOut, put
-from server.features import MIGRATIONS, without, without_migration
+from server.features import MIGRATIONS, that_need, without, without_migration
 
 ROOM = "example"
 DECLARATION = Path(ROOM, "example.toml")
@@ -52,7 +52,18 @@ def read(root: Path) -> Example | None:
     rooms = (ROOM, *declared["rooms"])
     going = [root / name for name in declared["files"] if (root / name).exists()]
     going += [path for room in rooms for path in _files(root / room)]
-    return Example(root, rooms, Kept(**declared["data"]), {**_left(root, declared), **dict.fromkeys(going)})
+    # What says what there is to do goes last.
+    going.sort(key=lambda path: path == root / DECLARATION)
+    try:
+        left = _left(root, declared)
+    except EditError as error:
+        raise EditError(
+            f"{error} Where this command was stopped half way, `git reset --hard` goes back to before it."
+        ) from None
+    others = ", ".join(that_need(root, declared["feature"], left, going))
+    if others:
+        raise EditError(f"Other code needs {declared['feature']}: {others}. Nothing was changed. Take that out first.")
+    return Example(root, rooms, Kept(**declared["data"]), {**left, **dict.fromkeys(going)})
 
 
 def _left(root: Path, declared: Mapping[str, Any]) -> dict[Path, str]:

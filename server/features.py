@@ -11,7 +11,7 @@ import re
 import sqlite3
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -298,7 +298,7 @@ def _check_unedited(root: Path, feature: Feature, made: dict[Path, str]) -> None
     migrations = (root / MIGRATIONS).read_text()
     if specimen.migration(root, feature) not in migrations:
         edited.append(f"create_{feature.plural} in {MIGRATIONS}")
-    others = [str(path.relative_to(root)) for path in _others(root, feature, made)]
+    others = list(that_need(root, feature.plural, without(root, feature.plural), made))
     if edited:
         raise EditError(
             f"Edited since it was made: {', '.join(edited)}. Nothing was changed. Commit it if you want to keep "
@@ -311,10 +311,9 @@ def _check_unedited(root: Path, feature: Feature, made: dict[Path, str]) -> None
         )
 
 
-def _others(root: Path, feature: Feature, made: Iterable[Path]) -> Iterator[Path]:
-    """The files that need the feature although they are not of it."""
-    shared = without(root, feature.plural)
+def that_need(root: Path, plural: str, left: Mapping[Path, str | None], made: Iterable[Path]) -> Iterator[str]:
+    """The files that need a feature although they are not of it; those in `left` as they are without it."""
     for path in sorted({*(root / "app").rglob("*.py"), *(root / "templates").rglob("*.py")} - set(made)):
-        names = r"\b" if path in shared else r"(?:import .*\b|[./])"
-        if re.search(rf"{names}{feature.plural}\b", shared.get(path) or path.read_text()):
-            yield path
+        names = r"\b" if path in left else r"(?:import .*\b|[./])"
+        if re.search(rf"{names}{plural}\b", left.get(path) or path.read_text()):
+            yield str(path.relative_to(root))

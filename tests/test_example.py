@@ -3,6 +3,7 @@ what is left is a whole app, which takes a feature and gives it back.
 """
 
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 from app.db import connect, prepare
 from app.migrations import migrations
-from tests.conftest import PLAIN, SERVED
+from tests.conftest import PLAIN, ROOT, SERVED
 from tests.project import Project
 
 ROOMS = ("app", "server", "templates", "static", "specimen", "docs")
@@ -125,6 +126,15 @@ def test_its_data_is_as_if_it_had_never_had_tasks(mine: Project, data: Path, tmp
     (copy,) = (data / "backups").glob("*-before-drop-tasks.db")
     with closing(sqlite3.connect(copy)) as connection:
         assert connection.execute("SELECT title FROM tasks").fetchall() == [("Mine",)]
+
+
+def test_who_goes_back_has_a_list_without_tasks(data: Path, tmp_path: Path) -> None:
+    back = shutil.copytree(data, tmp_path / "back")
+    subprocess.run([sys.executable, "-c", PREPARE, back], cwd=ROOT, check=True)
+    with closing(sqlite3.connect(back / "app.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM tasks").fetchone() == (0,)
+        assert connection.execute("SELECT done, tasks FROM task_counts ORDER BY done").fetchall() == [(0, 0), (1, 0)]
+        assert connection.execute("SELECT kind FROM imports").fetchall() == []
 
 
 def test_without_a_feature_it_says_how_to_make_one(served: httpx.Client) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from server.changes import EditError, Kept
+from server.changes import EditError, Kept, put
+from server.example import DECLARATION as DECLARATION_FILE
 from server.example import read
 from tests.project import Project
 from tests.server.test_features import no_data
@@ -109,6 +110,21 @@ def test_words_that_are_not_there_are_named_and_nothing_is_changed(with_recipes:
     with pytest.raises(EditError, match=r"static/app\.js does not have “// Recipes are read aloud\.” once\. Nothing"):
         remove(with_recipes)
     assert with_recipes.status() == ""
+
+
+def test_what_was_stopped_half_way_says_how_to_go_back(with_recipes: Project) -> None:
+    example = read(with_recipes.root)
+    assert example is not None
+    put({path: text for path, text in example.files.items() if text is not None})
+    with pytest.raises(EditError, match=r"stopped half way, `git reset --hard` goes back"):
+        read(with_recipes.root)
+    assert list(example.files)[-1] == with_recipes.root / DECLARATION_FILE
+
+
+def test_other_code_that_needs_it_is_named(with_recipes: Project) -> None:
+    (with_recipes.root / "app/meals.py").write_text("from app.recipes import rt\n")
+    with pytest.raises(EditError, match=r"Other code needs recipes: app/meals\.py\. Nothing was changed"):
+        read(with_recipes.root)
 
 
 def test_a_file_of_mine_in_a_room_that_goes_is_not_lost(with_recipes: Project) -> None:
