@@ -47,6 +47,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 # For clients of http: to load the authorities of https takes each of them 25 ms.
 PLAIN: dict[str, Any] = {"verify": False, "timeout": PATIENCE}
+# Of Python, in which warnings are errors but for what FastHTML's own base does on 3.14 (pyproject.toml).
+STRICT = ("-W", "error", "-W", "ignore::DeprecationWarning:fastcore.xtras")
 # As people serve it; what follows the code has tests of its own.
 SERVED = ("run", "--no-open", "--no-reload", "--port", "0")
 

@@ -23,7 +23,7 @@ from websockets.sync.client import connect
 from server.bodies import FORM_LIMIT, MESSAGE_LIMIT
 from server.name import NAME, PREFIX, SLUG
 from server.token import read
-from tests.conftest import PATIENCE, PROJECT, ROOT
+from tests.conftest import PATIENCE, PROJECT, ROOT, STRICT
 from tests.server.test_run import Running, until
 from tests.watching import Follower, version_of
 
@@ -448,7 +448,7 @@ def test_health_says_that_and_since_when_the_app_can_read_its_file(client: httpx
 def in_python(code: str, data: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run code that imports the app in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
+        [sys.executable, *STRICT, "-c", textwrap.dedent(code)],
         env={**os.environ, f"{PREFIX}DATA": str(data), **environment},
         cwd=PROJECT,
         capture_output=True,

@@ -24,7 +24,7 @@ from websockets.sync.client import connect
 from app.sign_in import SLOWEST, WAITING, WrongTokens, delay, path_of_this_app
 from server.name import PREFIX, SLUG
 from server.token import read
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, STRICT
 from tests.server.test_run import Running, until
 from tests.watching import Follower
 
@@ -292,7 +292,7 @@ def test_a_connection_from_another_machine_needs_a_session_however_the_app_was_s
     Over https the cookie is for https; a start deletes the sessions that have ended.
     """
     asked = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PLAIN],
+        [sys.executable, *STRICT, "-c", PLAIN],
         env={**os.environ, f"{PREFIX}DATA": str(tmp_path / "data")},
         cwd=PROJECT,
         capture_output=True,
