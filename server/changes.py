@@ -43,15 +43,27 @@ def put(files: Mapping[Path, str | None]) -> None:
         ) from error
 
 
+def take_away(files: Mapping[Path, str | None], kept: Kept, take_out: TakeOut) -> str:
+    """Put these files, those that are None last, and take out what was kept in the data; what was done, in words.
+
+    Raises EditError with all as it was.
+    """
+    with take_out(kept) as words:
+        put({path: text for path, text in files.items() if text is not None})
+    # After the commit: so there is an edit after it, and no version of the code stays that knows other tables.
+    put({path: None for path, text in files.items() if text is None})
+    return words
+
+
 def check_committed(root: Path, rooms: Sequence[str] = ()) -> str:
     """Raises EditError where git knows of edits that are not committed; a word where there is no git to ask.
 
     In these rooms, which are about to go, files that git was never told of count as well.
     """
     try:
-        changed = list(
-            dict.fromkeys([*_status(root, "--untracked-files=no"), *(_status(root, "--", *rooms) if rooms else ())])
-        )
+        changed = _status(root, "--untracked-files=no")
+        if rooms:
+            changed += [path for path in _status(root, "--", *rooms) if path not in changed]
     except (FileNotFoundError, subprocess.CalledProcessError):
         return "There is no git here to go back with."
     if changed:

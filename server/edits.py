@@ -101,8 +101,8 @@ class Edits:
     def _in(self, path: Path) -> Iterator[Path]:
         """A file; of a directory that came or went, all that is or was in it."""
         yield path
-        yield from (known for known in self._contents if path in known.parents)
-        if path.is_dir():
+        if not path.is_file():
+            yield from (known for known in self._contents if path in known.parents)
             yield from path.rglob("*")
 
     def _files(self) -> Iterator[Path]:
@@ -138,6 +138,7 @@ class Edits:
             raise_interrupt=False,
             # What was written before it watched is found so.
             rust_timeout=AGAIN,
+            # What the system does not tell here, it does not tell watchfiles.
             force_polling=IS_TOLD or None,
             yield_on_timeout=True,
         ):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from server import lock
-from server.changes import EditError, Kept, TakeOut, put
+from server.changes import EditError, Kept, TakeOut, take_away
 from server.features import MIGRATIONS, that_need, without, without_migration
 
 ROOM = "example"
@@ -35,10 +35,7 @@ class Example(NamedTuple):
 
         Raises EditError with all as it was.
         """
-        with take_out(self.kept) as words:
-            put({path: text for path, text in files.items() if text is not None})
-        # After the commit, as where a feature is dropped.
-        put({path: None for path, text in files.items() if text is None})
+        words = take_away(files, self.kept, take_out)
         for room in self.rooms:
             _clear(self.root / room)
         return f"The example is out of the code. {words}"

@@ -18,7 +18,7 @@ from pathlib import Path
 import inflection
 
 from server import specimen
-from server.changes import EditError, Kept, TakeOut, check_committed, put
+from server.changes import EditError, Kept, TakeOut, check_committed, put, take_away
 from server.specimen import TYPES, Feature, Field, capitalized, in_words
 
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -72,11 +72,8 @@ def drop(root: Path, name: str, take_out: TakeOut, force: bool = False) -> str:
     made = specimen.files(root, feature)
     if not force:
         _check_unedited(root, feature, made)
-    left = without(root, feature.plural)
-    with take_out(_kept(feature)) as words:
-        put(left)
-    # After the commit: so there is an edit after it, and no version of the code stays that knows other tables.
-    put({path: None for path in made if path.exists()})
+    going = dict.fromkeys(path for path in made if path.exists())
+    words = take_away({**without(root, feature.plural), **going}, _kept(feature), take_out)
     return f"{_title(feature.plural)} are out of the code. {words}"
 
 

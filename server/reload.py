@@ -63,8 +63,7 @@ class Reloader:
         self._events: SimpleQueue[Any] = SimpleQueue()
         # Made before anything is imported from the files: whatever differs later was edited.
         self._edits = Edits(root)
-        self._edited: set[str] = set()
-        self._compiled_before: set[Path] = set()
+        self._edited: set[Path] = set()
         self._warm = Warm(work, config, listening)
 
     def hear_the_end(self, sig: int, frame: FrameType | None) -> None:
@@ -94,10 +93,8 @@ class Reloader:
         changed = self._edits.among(paths)
         rooms = {path.relative_to(self.root).parts[0] for path in changed}
         if rooms & set(ROOMS):
-            for path in changed:
-                if path.suffix == ".py":
-                    self._compiled_before.add(path)
-                    self._edited.add(name_of(path))
+            # The door, server.py, is no module of a room: its name would stand for the whole engine.
+            self._edited.update(path for path in changed if path.suffix == ".py" and path.parent != self.root)
             self._start()
         elif STATIC in rooms:
             self._tell(consequences.for_pages(changed, self.root / STATIC))
@@ -177,7 +174,7 @@ class Reloader:
                 self.edited_meanwhile = True
                 return
             self._dismiss(self.starting)
-        for path in self._compiled_before:
+        for path in self._edited:
             # Python takes compiled code for up to date that is of the same second and of a source of the same length.
             Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
         self.starting = self._begin()
@@ -186,7 +183,7 @@ class Reloader:
         """Let the worker that waits begin, or a new one where none does."""
         worker, self.waiting = self.waiting or Worker(self._warm, self._events), None
         worker.begun = time.monotonic()
-        worker.say(BEGIN, (self._edited, stand_in, self.has_app))
+        worker.say(BEGIN, (set(map(name_of, self._edited)), stand_in, self.has_app))
         return worker
 
     def _prepare_next(self) -> None:
