@@ -15,7 +15,7 @@ from starlette.types import Scope
 from app.db import db
 from app.pages import assets
 from server.fragments import SIGNED_IN, cookies_of
-from server.guard import Refused, local_address
+from server.guard import ADMITTED, Refused, local_address
 from server.name import SLUG
 from server.settings import is_loopback
 from server.token import Token, hashed
@@ -43,6 +43,7 @@ class Sessions:
     def admit(self, scope: Scope) -> None:
         """Raises Refused for a request that has to sign in first; marks one that is signed in."""
         if self._is_private and is_on_this_machine(local_address(scope)):
+            scope[ADMITTED] = True
             return
         if scope["path"] in OPEN or scope["path"].startswith(f"{assets.prefix}/"):
             return
@@ -53,6 +54,7 @@ class Sessions:
         if not known:
             raise Refused(401, SIGN_IN_FIRST)
         scope[SIGNED_IN] = "yes"
+        scope[ADMITTED] = True
 
     async def begin(self) -> str:
         """Make a session; the value of its cookie."""

@@ -17,6 +17,8 @@ from server.fragments import headers_by_name
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 # A host that is let in comes with any port, and each spelling of it is remembered once for each address of ours.
 KNOWN_HOSTS = 64
+# Where `admit` says in a scope that who asks may come in, and not only to what is open to everybody.
+ADMITTED = "server.admitted"
 Name = str | IPv4Address | IPv6Address
 HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{0,5}))?")
 
@@ -48,9 +50,10 @@ class Guard:
 
     `hosts` are the names that the Host header may carry, without port; the address that a connection came in on will do
     as well. `uploads` are the paths that take files, which may be as large as `max_upload`, in bytes, where all other
-    bodies end at FORM_LIMIT. `admit` raises Refused for who has to sign in first. `cache` may put a layer between the
-    checks and the app: what it keeps is a whole answer, security headers and all, and is not put together again.
-    `refusal` makes the answer of a status and a sentence, to a request that is not let through.
+    bodies end at FORM_LIMIT. `admit` raises Refused for who has to sign in first, and sets ADMITTED in the scope of who
+    may come in. `cache` may put a layer between the checks and the app: what it keeps is a whole answer, security
+    headers and all, and is not put together again. `refusal` makes the answer of a status and a sentence, to a request
+    that is not let through.
     """
 
     def __init__(

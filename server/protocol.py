@@ -16,6 +16,7 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPe
 from websockets.http11 import Request
 
 from server.guard import SECURITY_HEADERS
+from server.peer import CONNECTION, TRANSPORT
 from server.wire import DEFLATE
 
 HEAD_SECONDS = 10
@@ -33,6 +34,7 @@ class HttpProtocol(HttpToolsProtocol):
     15.5.9, and RFC 6585, section 5.
     """
 
+    _connection: dict[str, Any]
     _give: Callable[[socket.socket], None] | None = None
     _head_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
@@ -42,6 +44,8 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the first head."""
         super().connection_made(transport)
+        # What is found out about the connection, such as whose it is, holds for all of its requests.
+        self._connection = {TRANSPORT: transport}
         self._head_timer = self.loop.call_later(HEAD_SECONDS, self._refuse_slow_head)
 
     def data_received(self, data: bytes) -> None:
@@ -61,6 +65,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Take note that a request has begun."""
         super().on_message_begin()
+        self.scope[CONNECTION] = self._connection  # type: ignore[literal-required]
         self._reads_message = True
 
     def on_message_complete(self) -> None:
@@ -224,6 +229,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if not self.handshake_complete:
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions["server.frames"] = self
+            self.scope[CONNECTION] = {TRANSPORT: self.transport}  # type: ignore[literal-required]
 
     def shutdown(self) -> None:
         """Close with 1012, once: an encrypted connection is still there for a moment when it has been closed."""
