@@ -173,7 +173,8 @@ async def _read(id: int, *options: str) -> AsyncIterator[dict[str, Any]]:
     try:
         async for line in _lines(reader.stdout):
             last = json.loads(line)
-            yield last
+            if "reading" not in last:
+                yield last
         if "end" not in last and "error" not in last:
             yield {"error": f"The reader of the file stopped (exit code {await reader.wait()}). See the log."}
     finally:

@@ -10,14 +10,16 @@ the last of columns with the same name, and reads a line of any length.
 
 import csv
 import io
-from collections.abc import Collection, Iterator, Sequence
-from itertools import chain, count, islice
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from typing import NamedTuple
 
 from app.kinds import Kind
 from app.reading.columns import matched, restored
 from app.reading.lines import LONGEST_RECORD, Lines
+from app.reading.names import MOST_COLUMNS, shown, unused
 from app.reading.text import TextFile, UnreadableFile
+from app.reading.values import storable
 
 DELIMITERS = ",;\t|"
 # A file with a single column has no delimiter: a sign that no text holds.
@@ -27,8 +29,6 @@ SAMPLE_LETTERS = 64 * 1024
 SAMPLE_ROWS = 100
 # TickTick writes three rows before the header, Excel one, Asana's sheets four.
 ROWS_BEFORE_HEADER = 20
-# A table of more columns is no list of records, and each would be shown to the person.
-MOST_COLUMNS = 1000
 
 
 class CsvFile:
@@ -52,14 +52,17 @@ class CsvFile:
         """The sign between the columns; None where there is only one column."""
         return None if self._delimiter == NO_DELIMITER else self._delimiter
 
-    def records(self) -> Iterator[tuple[int, dict[str, str]]]:
-        """Each row by the names of the columns, with the line on which it begins."""
+    def records(self) -> Iterator[tuple[int, dict[str, str] | str]]:
+        """Each row by the names of the columns, with the line on which it begins; or why it is none."""
         for line, cells in islice(self._rows(), self._header + 1, None):
             if self.is_own:
                 cells = [restored(cell) for cell in cells]
+            if len(cells) > MOST_COLUMNS:
+                yield line, f"It has {len(cells):,} values, more than the {MOST_COLUMNS:,} that a row may have."
+                continue
             record = dict(zip(self.columns, cells, strict=False))
             for number in range(len(self.columns), len(cells)):
-                record[_unused(f"Column {number + 1}", record)] = cells[number]
+                record[unused(f"Column {number + 1}", record)] = cells[number]
             yield line, record
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
@@ -131,9 +134,5 @@ def _names(header: list[str], kind: Kind) -> tuple[str, ...]:
         )
     names: dict[str, None] = {}
     for number, cell in enumerate(header, 1):
-        names[_unused(" ".join(cell.split()) or f"Column {number}", names)] = None
-    return tuple(names)
-
-
-def _unused(name: str, names: Collection[str]) -> str:
-    return next(each for each in chain([name], (f"{name} ({n})" for n in count(2))) if each not in names)
+        names[unused(storable(" ".join(cell.split())) or f"Column {number}", names)] = None
+    return tuple(shown(tuple(names)).values())

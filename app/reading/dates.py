@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from dateutil import parser, tz
 
-# Longer texts are sentences, and dateutil would look for a date in them for a long time.
+# Longer texts are sentences: dateutil would look for a date in them for a long time, and each would be remembered.
 LONGEST_DATE = 50
 # One file has few different dates; each is worked out once.
 REMEMBERED_DATES = 4096
@@ -31,12 +31,16 @@ def day(text: str, day_first: bool) -> tuple[str | None, bool]:
     """The day that a text names, as an ISO date or None, and whether that is all it says: a time of day is more."""
     text = text.strip()
     iso_day = _real_day(text) if ISO_DAY.fullmatch(text) else None
-    return (iso_day, True) if iso_day else _other_day(text, day_first)
+    if iso_day:
+        return iso_day, True
+    return _other_day(text, day_first) if len(text) <= LONGEST_DATE else (None, False)
 
 
 def moment(text: str) -> str | None:
     """The moment that a text names, in UTC; a moment without a time zone is taken as UTC."""
     text = text.strip()
+    if len(text) > LONGEST_DATE:
+        return None
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
@@ -62,8 +66,6 @@ def _real_day(text: str) -> str | None:
 
 @lru_cache(REMEMBERED_DATES)
 def _other_day(text: str, day_first: bool) -> tuple[str | None, bool]:
-    if len(text) > LONGEST_DATE:
-        return None, False
     try:
         # Some programs write `2026-05-01 at 11:00`.
         found = datetime.fromisoformat(text.replace(" at ", " "))
@@ -104,11 +106,12 @@ def _worded_moment(text: str) -> str | None:
 
 def _parsed(text: str, default: datetime) -> datetime | None:
     """What dateutil makes of a date with the name of its month and a year of four digits."""
-    if len(text) > LONGEST_DATE or not re.search(r"\b\d{4}\b", text) or not re.search(r"[^\W\d_]{3}", text):
+    if not re.search(r"\b\d{4}\b", text) or not re.search(r"[^\W\d_]{3}", text):
         return None
     try:
         return parser.parse(text, default=default, tzinfos=_zone)
-    except (ValueError, OverflowError):
+    # The rest is what dateutil raises at texts that it was not made for.
+    except (ValueError, ArithmeticError, IndexError, TypeError, AttributeError):
         return None
 
 

@@ -8,42 +8,55 @@ of ours is for `app/reading/columns.py`.
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NoReturn
 
 from app.kinds import Kind
 from app.reading import json_lists
 from app.reading.columns import is_own
-from app.reading.csv_rows import MOST_COLUMNS, CsvFile
-from app.reading.json_lists import DEEPEST
+from app.reading.csv_rows import CsvFile
+from app.reading.json_lists import DEEPEST, LONGEST_EXPONENT, LONGEST_NUMBER
 from app.reading.lines import LONGEST_RECORD, Lines
+from app.reading.names import Names, shown
 from app.reading.text import TextFile, UnreadableFile
+from app.reading.values import shortened
 
 __all__ = ["Export", "UnreadableFile", "opened"]
 
 # As far into the file as its first letter may be.
 SAMPLE_LETTERS = 64 * 1024
+# A file of other lists may have a thousand of them; the person is told of the longest.
+TOLD_LISTS = 20
+LONGEST_LIST_NAME = 100
 
 Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Export:
-    """A file that was understood. `records` begins at the first record each time that it is called."""
+    """A file that was understood. `records` begins at the first record each time that it is called.
+
+    In the place of a record there may be a sentence that says why it is none.
+    """
 
     text: TextFile
     format: str
     columns: tuple[str, ...]
-    records: Callable[[], Iterator[tuple[int, Record]]]
+    records: Callable[[], Iterator[tuple[int, Record | str]]]
     is_own: bool
     delimiter: str | None = None
     list_name: str | None = None
     other_lists: Mapping[str, int] = field(default_factory=dict)
+    more_lists: int = 0
 
 
-def opened(path: Path, name: str, kind: Kind) -> Export:
-    """The export of a kind in a file that the person calls `name`. Raises UnreadableFile."""
-    text = TextFile(path)
+def opened(path: Path, name: str, kind: Kind, on_read: Callable[[], None] = lambda: None) -> Export:
+    """The export of a kind in a file that the person calls `name`. Raises UnreadableFile.
+
+    `on_read` is called after each piece that was read.
+    """
+    text = TextFile(path, on_read)
     with text.open() as stream:
         beginning = stream.read(SAMPLE_LETTERS).lstrip()
     if not beginning.startswith(("{", "[")) and not name.lower().removesuffix(".gz").endswith(".json"):
@@ -59,14 +72,27 @@ def _csv(text: TextFile, kind: Kind) -> Export:
 
 def _json(text: TextFile, kind: Kind) -> Export:
     best, *others = json_lists.lists_in(text.open, kind)
+    columns = shown(tuple(best.names))
+    renamed = _renamed(columns)
 
     def records() -> Iterator[tuple[int, Record]]:
         for number, value in enumerate(json_lists.objects_of(text.open, best.path), 1):
-            yield number, _record(value)
+            yield number, _record(value, renamed)
 
-    other_lists = {each.name: each.rows for each in others if each.name}
+    other_lists = {
+        shortened(each.name, LONGEST_LIST_NAME): each.rows
+        for each in sorted(others, key=lambda each: -each.rows)[:TOLD_LISTS]
+        if each.name
+    }
     return Export(
-        text, "JSON", tuple(best.names), records, is_own(kind, best.names), list_name=best.name, other_lists=other_lists
+        text,
+        "JSON",
+        tuple(columns.values()),
+        records,
+        is_own(kind, best.names),
+        list_name=shortened(best.name, LONGEST_LIST_NAME) if best.name else None,
+        other_lists=other_lists,
+        more_lists=max(0, len(others) - TOLD_LISTS),
     )
 
 
@@ -82,29 +108,34 @@ def _is_json_lines(text: TextFile) -> bool:
 
 
 def _json_lines(text: TextFile, kind: Kind) -> Export:
+    renamed: dict[str, str] = {}
+
     def records() -> Iterator[tuple[int, Record]]:
         with text.open() as stream:
             lines = Lines(stream)
             for line in lines:
                 if not line.isspace():
-                    yield lines.first, _record(_parsed(line, lines.first))
+                    yield lines.first, _record(_parsed(line, lines.first), renamed)
                 lines.next_record()
 
     # Every line is read once before any is used: a name that comes late is a column too, and a late mistake is known.
-    columns: dict[str, None] = {}
+    names = Names(kind.plural)
     for line, record in records():
-        columns.update(dict.fromkeys(record))
-        if len(columns) > MOST_COLUMNS:
-            raise UnreadableFile(
-                f"Up to line {line:,} the file has more than {MOST_COLUMNS:,} different names. Expected "
-                f"{kind.plural}, each with a few named values."
-            )
-    return Export(text, "newline JSON", tuple(columns), records, is_own(kind, columns))
+        names.add(record, line)
+    columns = shown(tuple(names.found))
+    renamed |= _renamed(columns)
+    return Export(text, "newline JSON", tuple(columns.values()), records, is_own(kind, names.found))
 
 
-def _record(value: Any) -> Record:
-    """An object as it is; a bare value between objects has no name, and will be reported as having no title."""
-    return value if isinstance(value, dict) else {"": value}
+def _renamed(columns: Mapping[str, str]) -> dict[str, str]:
+    return {name: shown for name, shown in columns.items() if shown != name}
+
+
+def _record(value: Any, renamed: Mapping[str, str]) -> Record:
+    """An object by its names as they are shown; a bare value has none, and will be reported as having no title."""
+    if not isinstance(value, dict):
+        return {"": value}
+    return {renamed.get(name, name): each for name, each in value.items()} if renamed else value
 
 
 def _parsed(line: str, number: int) -> Any:
@@ -113,8 +144,8 @@ def _parsed(line: str, number: int) -> Any:
     except RecursionError:
         raise _too_deep(number) from None
     except ValueError as error:
-        # The other mistakes are numbers: NaN, Infinity, and those of thousands of digits.
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else "a number in it is none"
+        # The other mistakes are numbers: NaN, Infinity, and those that are too long.
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         raise UnreadableFile(
             f"Line {number:,} is not valid JSON: {reason}. Expected one object on each line; export the file again, or "
             "mend that line in a text editor."
@@ -145,7 +176,20 @@ def _inner(value: Any) -> Iterable[Any]:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(constant)
+    raise ValueError(f"{constant} is no number")
 
 
-_JSON = json.JSONDecoder(parse_constant=_refuse)
+def _decimal(written: str) -> Decimal:
+    """A number with a point or an exponent, as it is written."""
+    if len(written) > LONGEST_NUMBER or len(written.lower().partition("e")[2].lstrip("+-")) > LONGEST_EXPONENT:
+        raise ValueError("a number in it is too long")
+    return Decimal(written)
+
+
+def _whole(written: str) -> int:
+    if len(written) > LONGEST_NUMBER:
+        raise ValueError("a number in it is too long")
+    return int(written)
+
+
+_JSON = json.JSONDecoder(parse_constant=_refuse, parse_float=_decimal, parse_int=_whole)

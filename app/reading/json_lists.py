@@ -17,19 +17,31 @@ import ijson
 from app.kinds import Kind
 from app.reading.columns import matched
 from app.reading.lines import LONGEST_RECORD
+from app.reading.names import MOST_COLUMNS, READ_LETTERS
 from app.reading.text import UnreadableFile
 
 # Exports nest five or six deep; deeper is a mistake or an attack, and each level costs memory.
 DEEPEST = 100
 # A board has a dozen lists. An object that is used as a dictionary may have a list for each of a million keys.
 MOST_LISTS = 1000
-# Each is a column that is shown to the person.
-MOST_COLUMNS = 1000
-LONGEST_NAME = 1000
+# Of the names in all lists together, as far as they are remembered.
+MOST_NAMES = 50_000
+MOST_NAME_LETTERS = 2 * 1024**2
+# Where a list lies, as the names around it say.
+LONGEST_PATH = 2000
 PIECE = 64 * 1024
+# No program counts with more digits. The parser ends its process at whole numbers of more than 4,300, and Decimal takes
+# no exponent of more than 18: such a number must not reach them.
+LONGEST_NUMBER = 300
+LONGEST_EXPONENT = 4
 
 # A quotation mark with an even number of backslashes before it: where a text begins or ends.
 QUOTATION_MARK = re.compile(rb'(?<!\\)(?:\\\\)*"')
+# What such a number holds, wherever it stands; and what a piece of the text that ends within a number ends with.
+OVERLONG_NUMBER = re.compile(rb"[-+.0-9eE]{%d,}|[0-9.][eE][-+]?[0-9]{%d,}" % (LONGEST_NUMBER + 1, LONGEST_EXPONENT + 1))
+SIGNS_OF_NUMBERS = frozenset("-+.0123456789eE")
+# The parser's own, of texts that are no UTF-8 and of numbers that are none.
+PARSER_ERRORS = (ijson.JSONError, ValueError, ArithmeticError)
 BEGINNINGS = frozenset(("start_map", "start_array"))
 ENDS = frozenset(("end_map", "end_array"))
 
@@ -44,6 +56,7 @@ class ObjectList:
     depth: int
     rows: int = 0
     names: dict[str, None] = field(default_factory=dict)
+    letters: int = 0
     largest: int = 0
     began: int = 0
 
@@ -52,10 +65,18 @@ class ObjectList:
         """The path as people write it: `cards`, or `items.items`; None for what is not named at all."""
         return re.sub(r"(^|\.)item(?=\.|$)", "", self.path).strip(".") or None
 
-    def add(self, name: str) -> None:
-        """One more name of a value in the objects of this list, until it is clear that there are too many."""
-        if len(self.names) <= MOST_COLUMNS:
-            self.names[name[:LONGEST_NAME]] = None
+    @property
+    def has_too_many_names(self) -> bool:
+        """Whether these are the names of no list of records."""
+        return len(self.names) > MOST_COLUMNS or self.letters > READ_LETTERS
+
+    def add(self, name: str) -> bool:
+        """One more name of a value in the objects of this list; False where it is clear that there are too many."""
+        if self.has_too_many_names:
+            return False
+        self.names[name] = None
+        self.letters += len(name)
+        return True
 
 
 def lists_in(opened: Opener, kind: Kind) -> list[ObjectList]:
@@ -64,7 +85,7 @@ def lists_in(opened: Opener, kind: Kind) -> list[ObjectList]:
         stream = _JsonBytes(text)
         try:
             found = _lists(stream)
-        except (ijson.JSONError, ValueError) as error:
+        except PARSER_ERRORS as error:
             raise _invalid(opened, stream) from error
     if not any(each.names for each in found):
         raise UnreadableFile(
@@ -72,7 +93,7 @@ def lists_in(opened: Opener, kind: Kind) -> list[ObjectList]:
             f'{kind.plural} such as [{{"{kind.fields[0].name}": "…"}}].'
         )
     best = max(found, key=lambda each: _likelihood(each, kind))
-    if best.largest > LONGEST_RECORD + PIECE or len(best.names) > MOST_COLUMNS:
+    if best.largest > LONGEST_RECORD + 2 * PIECE or best.has_too_many_names:
         raise UnreadableFile(
             f"The objects in the file are too large for {kind.plural}: one has more than 1 MB, or all together have "
             f"more than {MOST_COLUMNS:,} different names. Expected a list of {kind.plural}, each with a few named "
@@ -96,6 +117,7 @@ class _JsonBytes:
         self._letters_from = letters_from
         self._quiet = 0
         self._escaped = False
+        self._in_text = False
         # What was read last, how much in all, and the place where that ends.
         self.last = ""
         self.given = 0
@@ -106,11 +128,22 @@ class _JsonBytes:
         if size == 0:
             return b""
         self.last = self._text.read(self._size())
+        if self._letters_from is None:
+            self._read_number_to_its_end()
         self.given += len(self.last)
-        self._count_lines()
         piece = self.last.encode()
+        self._refuse_overlong_numbers(piece)
+        self._count_lines()
         self._listen(piece)
         return piece
+
+    def _read_number_to_its_end(self) -> None:
+        """Have no number go from one piece into the next, but one that is too long."""
+        while self.last and self.last[-1] in SIGNS_OF_NUMBERS and len(self.last) < 2 * PIECE:
+            more = self._text.read(LONGEST_NUMBER)
+            self.last += more
+            if not more:
+                return
 
     def _size(self) -> int:
         if self._letters_from is None:
@@ -123,9 +156,24 @@ class _JsonBytes:
             self.column = 0
         self.column += len(self.last) - self.last.rfind("\n") - 1
 
+    def _refuse_overlong_numbers(self, piece: bytes) -> None:
+        """Within a text, digits are as good as anything else."""
+        in_text, seen = self._in_text, int(self._escaped)
+        for found in OVERLONG_NUMBER.finditer(piece, seen):
+            in_text ^= _ends_within_text(piece[seen : found.start()])
+            seen = found.start()
+            if not in_text:
+                line = self.line + piece[:seen].count(b"\n")
+                raise UnreadableFile(
+                    f"On line {line:,} there is a number that is too long: at most {LONGEST_NUMBER} digits fit, and "
+                    f"{LONGEST_EXPONENT} behind an e. Put it in quotation marks to have it kept as a text, or take it "
+                    "out, and import the file again."
+                )
+
     def _listen(self, piece: bytes) -> None:
         """Count how much has come since a text last began or ended."""
         rest = piece[self._escaped :]
+        self._in_text ^= _ends_within_text(rest)
         self._escaped = (len(rest) - len(rest.rstrip(b"\\"))) % 2 == 1
         self._quiet = 0 if QUOTATION_MARK.search(rest) else self._quiet + len(piece)
         if self._quiet > LONGEST_RECORD:
@@ -135,18 +183,30 @@ class _JsonBytes:
             )
 
 
+def _ends_within_text(piece: bytes) -> bool:
+    """Whether an odd number of quotation marks begins or ends a text."""
+    return piece.replace(b"\\\\", b"").replace(b'\\"', b"").count(b'"') % 2 == 1
+
+
 def _lists(stream: _JsonBytes) -> list[ObjectList]:
     """Every list of objects in the text, by its path as ijson writes it, and the object at the top."""
     found: dict[str, ObjectList] = {}
+    names = letters = 0
     # The containers around the present place: path, whether it is a list, and which list it is an object of.
-    around: list[tuple[str, bool, ObjectList | None]] = []
+    around: list[tuple[str | None, bool, ObjectList | None]] = []
     name = ""
     present: ObjectList | None = None
     for event, value in ijson.basic_parse(stream, multiple_values=True):
         if event == "map_key":
             name = value
-            if present is not None and name not in present.names:
-                present.add(name)
+            if present is not None and name not in present.names and present.add(name):
+                names += 1
+                letters += len(name)
+                if names > MOST_NAMES or letters > MOST_NAME_LETTERS:
+                    raise UnreadableFile(
+                        f"The lists in the file have more than {MOST_NAMES:,} different names, or very long ones. "
+                        "Expected a list of objects, each with a few named values."
+                    )
         elif event in BEGINNINGS:
             path, in_list = _inner_path(around, name)
             present = None
@@ -166,17 +226,21 @@ def _lists(stream: _JsonBytes) -> list[ObjectList]:
     return list(found.values())
 
 
-def _inner_path(around: list[tuple[str, bool, ObjectList | None]], name: str) -> tuple[str, bool]:
-    """The path of the container that begins here, and whether it stands in a list."""
+def _inner_path(around: list[tuple[str | None, bool, ObjectList | None]], name: str) -> tuple[str | None, bool]:
+    """The path of the container that begins here, None where it is too long, and whether it stands in a list."""
     if not around:
         return "", False
     path, in_list, _ = around[-1]
     step = "item" if in_list else name
+    if path is None or len(path) + len(step) > LONGEST_PATH:
+        return None, in_list
     return f"{path}.{step}" if path else step, in_list
 
 
-def _another(found: dict[str, ObjectList], path: str, depth: int, given: int) -> ObjectList | None:
-    """The list in which one more object begins."""
+def _another(found: dict[str, ObjectList], path: str | None, depth: int, given: int) -> ObjectList | None:
+    """The list in which one more object begins, as far as lists are remembered."""
+    if path is None:
+        return None
     if path not in found:
         if len(found) == MOST_LISTS:
             return None
@@ -204,9 +268,9 @@ def _invalid(opened: Opener, failed: _JsonBytes) -> UnreadableFile:
         )
     with opened() as text:
         stream = _JsonBytes(text, letters_from=failed.given - len(failed.last))
-        with suppress(ijson.JSONError, ValueError):
+        with suppress(*PARSER_ERRORS):
             deque(ijson.basic_parse(stream, multiple_values=True), maxlen=0)
-        found = (stream.last + text.read(20)).splitlines()[0]
+        found = next(iter((stream.last + text.read(20)).splitlines()), "")
     return UnreadableFile(
         f"The file is not valid JSON: at line {stream.line:,}, column {stream.column:,} there is “{found}”, which JSON "
         "does not allow there. Export the file again, or mend that place in a text editor."

@@ -3,20 +3,28 @@
 It is a process of its own so that reading a large file neither blocks the server nor grows it, and can be ended at any
 moment. It writes JSON to its standard output, one message on each line, and nothing to the database:
 
+    {"reading": pieces}        at most once a second: it is at work, and has read so many pieces of the file
     {"understood": {...}}      what the file is, its columns with examples, the first rows
     {"rows": [[...]], "problems": [{"line", "reason"}], "bytes", "size"}     again and again
     {"end": {"rows", "problems"}}     how many of each there were
-    {"error": "..."}           in the place of everything after it, with exit code 1: the file cannot be read
+    {"error": "..."}           in the place of everything after it, with exit code 1: the file cannot be read; with a
+                               "trace" where it is not the file's fault
 
 A row has a value for each column of the kind. With --check the rows are only counted, --columns says which column is
 which field.
+
+What it tells to be written is bounded by what it has read: a row has at most LONGEST_ROW bytes, and all together have
+at most GROWTH times the bytes of the text. Otherwise names of columns, which are kept with the value of each row, would
+make gigabytes of a few packed kilobytes.
 """
 
 import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,11 +33,25 @@ from app.kinds import Kind, from_json
 from app.reading import dates, todoist
 from app.reading.columns import Places, Row, Unusable, matched, row_of
 from app.reading.formats import Export, UnreadableFile, opened
+from app.reading.limits import limit_this_process
+from app.reading.names import LONGEST_NAME, MOST_COLUMNS
 from app.reading.values import is_empty, shortened, text_of
 
 BATCH_ROWS = 1000
 # A thousand rows may be long ones, and the server holds a whole message.
 BATCH_LETTERS = 1024**2
+# As much as a form takes, in which a row is edited.
+LONGEST_ROW = 1_000_000
+# What a row takes beside its text: times, a key, its place in each index.
+ROW_BYTES = 100
+# The least that all rows of a file may take, in bytes, and how many bytes more for each byte of its text. A survey with
+# long questions and short answers takes twelve times its text, a list of single words ten times.
+SMALL_BYTES = 2_000_000
+GROWTH = 16
+# A packed list counts as at most so many times its size on the disk: what packs better holds the same again and again.
+PACKED_GROWTH = 50
+PULSE_SECONDS = 1
+LONGEST_TRACE = 4000
 # Nobody reads more; the rest is counted.
 LISTED_PROBLEMS = 1000
 # As many rows as are looked at for examples, and for which number of 01/05/2026 is the day.
@@ -51,24 +73,53 @@ class Problem(NamedTuple):
 
 def main() -> int:
     options = _options()
+    limit_this_process()
     try:
-        for message in messages(options.path, options.name, options.kind, options.columns, options.check):
-            _write(message)
-    except UnreadableFile as error:
-        _write({"error": str(error)})
-        return 1
-    except FileNotFoundError:
-        _write({"error": "The uploaded file is gone: its import was cancelled."})
-        return 1
+        return _tell(options)
     except BrokenPipeError:
         # The server listens no more. Python would complain when it closes its output at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+        return 0
 
 
-def messages(path: Path, name: str, kind: Kind, chosen: Mapping[str, str | None], check: bool) -> Iterator[Message]:
+def _tell(options: argparse.Namespace) -> int:
+    """Write every message, and at the end of a file that cannot be read why; the exit code."""
+    try:
+        for message in messages(options.path, options.name, options.kind, options.columns, options.check, _pulse()):
+            _write(message)
+    except BrokenPipeError:
+        raise
+    except UnreadableFile as error:
+        _write({"error": str(error)})
+    except FileNotFoundError:
+        _write({"error": "The uploaded file is gone: its import was cancelled."})
+    except MemoryError:
+        _write({"error": "Reading the file takes more memory than any list does. Split it, and import the parts."})
+    except OSError as error:
+        _write(
+            {"error": f"The uploaded file cannot be read from the disk: {error.strerror or error}. Upload it again."}
+        )
+    except Exception:
+        words = (
+            "There is something in the file that this app fails to read; where it failed is in the log. Export the "
+            "list in another format (CSV or JSON), and import that file."
+        )
+        _write({"error": words, "trace": traceback.format_exc()[-LONGEST_TRACE:]})
+    else:
+        return 0
+    return 1
+
+
+def messages(
+    path: Path,
+    name: str,
+    kind: Kind,
+    chosen: Mapping[str, str | None],
+    check: bool,
+    on_read: Callable[[], None] = lambda: None,
+) -> Iterator[Message]:
     """What there is to say about a file, in turn. Raises UnreadableFile."""
-    export = opened(path, name, kind)
+    export = opened(path, name, kind, on_read)
     places = _places(export, kind, chosen)
     yield {"understood": _understood(export, kind, places)}
     rows = problems = 0
@@ -95,7 +146,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("path", type=Path, help="the file on the disk")
     parser.add_argument("--name", required=True, help="what the person calls the file")
     parser.add_argument("--kind", type=from_json, required=True, help="what the rows should become: a kind as JSON")
-    parser.add_argument("--columns", type=json.loads, default={}, help="the column of a field, or null: a JSON object")
+    parser.add_argument(
+        "--columns",
+        type=lambda text: json.loads(sys.stdin.readline() if text == "-" else text),
+        default={},
+        help="the column of a field, or null: a JSON object; - for one on the first line of standard input",
+    )
     parser.add_argument("--check", action="store_true", help="count the rows, do not write them")
     return parser.parse_args()
 
@@ -106,10 +162,27 @@ def _write(message: Message) -> None:
     sys.stdout.buffer.flush()
 
 
+def _pulse() -> Callable[[], None]:
+    """What says now and then that the process is at work."""
+    last = time.monotonic()
+    pieces = 0
+
+    def beat() -> None:
+        nonlocal last, pieces
+        pieces += 1
+        if time.monotonic() - last >= PULSE_SECONDS:
+            last = time.monotonic()
+            _write({"reading": pieces})
+
+    return beat
+
+
 def _places(export: Export, kind: Kind, chosen: Mapping[str, str | None]) -> Places:
     for column in chosen.values():
         if column is not None and column not in export.columns:
-            raise UnreadableFile(f"The file has no column “{column}”. Choose one of its columns.")
+            raise UnreadableFile(
+                f"The file has no column “{shortened(column, LONGEST_NAME)}”. Choose one of its columns."
+            )
     known = todoist.COLUMNS if todoist.is_todoist(kind, export.columns) else {}
     fields = matched(kind, export.columns, {**known, **chosen})
     if export.is_own:
@@ -128,6 +201,7 @@ def _understood(export: Export, kind: Kind, places: Places) -> Message:
         "compressed": export.text.compressed,
         "list": export.list_name,
         "other_lists": export.other_lists,
+        "more_lists": export.more_lists,
         "columns": [
             {"name": name, "field": places.fields.get(name), "examples": examples}
             for name, examples in _examples(export).items()
@@ -145,7 +219,12 @@ def _examples(export: Export) -> dict[str, list[str]]:
     examples: dict[str, list[str]] = {name: [] for name in export.columns}
     for _, row in _sample(export):
         for name, value in row.items():
-            found = examples.setdefault(name, [])
+            found = examples.get(name)
+            if found is None:
+                # Of a row that is longer than the header.
+                if len(examples) >= MOST_COLUMNS or len(name) > LONGEST_NAME:
+                    continue
+                found = examples[name] = []
             if len(found) < EXAMPLES and not is_empty(value):
                 example = shortened(" ".join(text_of(value).split()), EXAMPLE_LETTERS)
                 if example not in found:
@@ -154,21 +233,59 @@ def _examples(export: Export) -> dict[str, list[str]]:
 
 
 def _sample(export: Export) -> Iterator[tuple[int, dict[str, Any]]]:
-    return islice(export.records(), SAMPLE_ROWS)
+    for line, record in islice(export.records(), SAMPLE_ROWS):
+        if isinstance(record, dict):
+            yield line, record
 
 
 def _results(export: Export, kind: Kind, places: Places) -> Iterator[Row | Problem]:
-    """Each record of the file as a row, or why it is none."""
-    records: Iterable[tuple[int, dict[str, Any] | str]] = export.records()
+    """Each record of the file as a row, or why it is none. Raises UnreadableFile where all of them take too much."""
+    records = export.records()
     if todoist.is_todoist(kind, export.columns):
         records = todoist.tasks_in(export.records())
+    room = SMALL_BYTES + GROWTH * _text_bytes(export)
     for line, record in records:
         try:
             if isinstance(record, str):
                 raise Unusable(record)
-            yield row_of(kind, record, places)
+            row = row_of(kind, record, places)
+            size = _size(row)
+            if size > LONGEST_ROW:
+                raise Unusable(
+                    f"It has {size / 1e6:.1f} MB of text, and a {kind.noun} has at most {LONGEST_ROW / 1e6:g} MB: "
+                    "shorten it, or split it."
+                )
         except Unusable as reason:
             yield Problem(line, str(reason))
+            continue
+        room -= ROW_BYTES + size
+        if room < 0:
+            raise _too_much(export, kind)
+        yield row
+
+
+def _text_bytes(export: Export) -> int:
+    return min(export.text.length, PACKED_GROWTH * export.text.size)
+
+
+def _too_much(export: Export, kind: Kind) -> UnreadableFile:
+    text = _text_bytes(export)
+    most = SMALL_BYTES + GROWTH * text
+    return UnreadableFile(
+        f"What would be kept of the file takes more than {most / 1e6:,.0f} MB, too much for the {text / 1e6:,.1f} MB "
+        f"of text that it holds: a column without a field is kept with its name in each of the {kind.plural}. Leave "
+        "out the columns that you do not need or give them shorter names, and take out rows that say the same again "
+        "and again; then import it again."
+    )
+
+
+def _size(row: Row) -> int:
+    """How many bytes the texts of a row take."""
+    return sum(
+        len(value) if value.isascii() else len(value.encode(errors="replace"))
+        for value in row.values()
+        if isinstance(value, str)
+    )
 
 
 def _batch(results: Iterator[Row | Problem]) -> list[Row | Problem]:

@@ -12,6 +12,7 @@ import gzip
 import io
 import re
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,6 +26,8 @@ PIECE_BYTES = 128 * 1024
 GUESS_BYTES = 64 * 1024
 # This is about ten million rows; a list of anything is far smaller.
 UNPACKED_LIMIT = 4 * 1024**3
+# A text has none; what has few was a text before something damaged it.
+ZEROS_OF_A_TEXT = 20
 # Text packs to a tenth, the same row again and again to a hundredth. What packs still better was made to fill a disk;
 # that is looked at only after a size that does no harm.
 PACKING_LIMIT = 200
@@ -68,16 +71,17 @@ class UnreadableFile(Exception):
 
 
 class TextFile:
-    """A text on the disk."""
+    """A text on the disk: `size` bytes there, `length` of them unpacked. `on_read` is called after each piece."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, on_read: Callable[[], None] = lambda: None) -> None:
         self._path = path
-        self._bytes = _Bytes(path.open("rb"))
+        self._on_read = on_read
+        self._bytes = self._unpacked()
         self.compressed = self._bytes.compressed
         with io.BufferedReader(self._bytes) as data:
             sample = data.read(SAMPLE_BYTES)
         _refuse_other_kinds(sample)
-        self._codec = _encoding(path, sample)
+        self._codec, self.length = _encoding(self._unpacked, sample)
         self.size = path.stat().st_size
 
     @property
@@ -92,15 +96,19 @@ class TextFile:
 
     def open(self) -> io.TextIOWrapper:
         """The text from its beginning, its line ends as they are in the file."""
-        self._bytes = _Bytes(self._path.open("rb"))
+        self._bytes = self._unpacked()
         return io.TextIOWrapper(io.BufferedReader(self._bytes, PIECE_BYTES), encoding=self._codec, newline="")
+
+    def _unpacked(self) -> _Bytes:
+        return _Bytes(self._path.open("rb"), self._on_read)
 
 
 class _Bytes(io.RawIOBase):
     """The bytes of an open file, unpacked, but never more than the limit; it is closed with this."""
 
-    def __init__(self, disk: io.BufferedReader) -> None:
+    def __init__(self, disk: io.BufferedReader, on_read: Callable[[], None]) -> None:
         self._disk = disk
+        self._on_read = on_read
         self.compressed = self._disk.read(2) == MAGIC_OF_GZIP
         self._disk.seek(0)
         self._source = gzip.GzipFile(fileobj=self._disk) if self.compressed else self._disk
@@ -131,6 +139,7 @@ class _Bytes(io.RawIOBase):
                 f"The file unpacks to more than {PACKING_LIMIT} times its size, which no list does. "
                 "Unpack it yourself, look at it, and import what comes out."
             )
+        self._on_read()
         return count
 
     def close(self) -> None:
@@ -156,20 +165,21 @@ def _refuse_other_kinds(sample: bytes) -> None:
         raise UnreadableFile("The file is empty. Export the list again, and import that file.")
 
 
-def _encoding(path: Path, sample: bytes) -> str:
+def _encoding(unpacked: Callable[[], _Bytes], sample: bytes) -> tuple[str, int]:
+    """The encoding of the whole file, and how many bytes it has."""
     codec = _marked(sample) or _unmarked_utf16(sample) or "utf-8"
     if codec == "utf-8" and b"\0" in sample:
-        raise _no_text()
-    failure = _failure(path, codec)
-    if failure and codec == "utf-8" and failure.ascii_before:
-        codec = _guess(failure.near)
-        failure = _failure(path, codec)
-    if failure:
+        raise _zero_byte(sample) if _is_damaged_text(sample) else _no_text()
+    read = _read(unpacked, codec)
+    if isinstance(read, _Failure) and codec == "utf-8" and read.ascii_before:
+        codec = _guess(read.near)
+        read = _read(unpacked, codec)
+    if isinstance(read, _Failure):
         raise UnreadableFile(
-            f"Line {failure.line:,} is not written in the encoding of the lines before it, {_named(codec)}. "
+            f"Line {read.line:,} is not written in the encoding of the lines before it, {_named(codec)}. "
             "Open the file in a text editor, save it as UTF-8, and import it again."
         )
-    return codec
+    return codec, read
 
 
 def _named(codec: str) -> str:
@@ -183,22 +193,27 @@ def _marked(sample: bytes) -> str | None:
 
 
 def _unmarked_utf16(sample: bytes) -> str | None:
-    """The encoding of texts in which every second byte is mostly zero, on one side only."""
+    """The encoding of texts in which every second byte is mostly zero, on one side only, at the ends of lines too."""
     pairs = len(sample) // 2
     first, second = sample[0::2].count(0), sample[1::2].count(0)
     if second > pairs / 20 and first < second / 10:
-        return "utf-16-le"
+        return "utf-16-le" if _has_lines(sample, "utf-16-le") else None
     if first > pairs / 20 and second < first / 10:
-        return "utf-16-be"
+        return "utf-16-be" if _has_lines(sample, "utf-16-be") else None
     return None
 
 
-def _failure(path: Path, codec: str) -> _Failure | None:
-    """The first place in the whole file that the codec cannot read."""
+def _has_lines(sample: bytes, codec: str) -> bool:
+    """Whether what is a line in the bytes is one in the text too: a few zero bytes in UTF-8 make no UTF-16."""
+    return b"\n" not in sample or "\n" in sample.decode(codec, errors="replace")
+
+
+def _read(unpacked: Callable[[], _Bytes], codec: str) -> _Failure | int:
+    """How many bytes the whole file has, or the first place that the codec cannot read."""
     decoder = codecs.getincrementaldecoder(codec)()
     line = 1
     ascii_only = True
-    with _Bytes(path.open("rb")) as data:
+    with unpacked() as data:
         while True:
             piece = data.read(PIECE_BYTES)
             try:
@@ -210,7 +225,7 @@ def _failure(path: Path, codec: str) -> _Failure | None:
                 near = near[: near.rfind(b"\n") + 1] or near
                 return _Failure(line + good.count(b"\n"), near, ascii_only and good.isascii())
             if not piece:
-                return None
+                return data.given
             line += text.count("\n")
             ascii_only = ascii_only and text.isascii()
 
@@ -237,6 +252,24 @@ def _reads_as_western(near: bytes) -> bool:
     ascii_letters = sum(letter.isascii() for letter in letters)
     others = sum(not letter.isascii() for letter in text)
     return ascii_letters * 2 > len(letters) and len(UNLIKELY_IN_A_WORD.findall(text)) * 10 < others
+
+
+def _is_damaged_text(sample: bytes) -> bool:
+    """Whether a few zero bytes are all that is wrong."""
+    rest = sample.replace(b"\0", b"")
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(rest)
+    except UnicodeDecodeError:
+        return False
+    return (len(sample) - len(rest)) * ZEROS_OF_A_TEXT <= len(sample)
+
+
+def _zero_byte(sample: bytes) -> UnreadableFile:
+    line = sample[: sample.index(b"\0")].count(b"\n") + 1
+    return UnreadableFile(
+        f"There is a zero byte on line {line:,}, which no text has. Export the list again, or open the file in a text "
+        "editor, delete that sign, and import it again."
+    )
 
 
 def _no_text() -> UnreadableFile:

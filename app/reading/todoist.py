@@ -8,12 +8,15 @@ from typing import Any
 
 from app.kinds import Kind
 from app.reading.lines import LONGEST_RECORD
+from app.reading.values import shortened, text_of
 
 # Which column is which of our fields.
 COLUMNS = {"title": "CONTENT", "notes": "DESCRIPTION", "due": "DATE"}
 
 # Enough to know a row by.
 SHOWN_LETTERS = 60
+# Its name is kept with every task in it.
+LONGEST_SECTION = 200
 
 Record = dict[str, Any]
 
@@ -23,41 +26,76 @@ def is_todoist(kind: Kind, columns: Collection[str]) -> bool:
     return kind.table == "tasks" and {"TYPE", "CONTENT", "INDENT"} <= set(columns)
 
 
-def tasks_in(rows: Iterable[tuple[int, Record]]) -> Iterator[tuple[int, Record | str]]:
+class _Task:
+    """A task, and the comments on it so far."""
+
+    def __init__(self, line: int, record: Record) -> None:
+        self.line = line
+        self.record = record
+        self._notes = [_text(record, "DESCRIPTION")]
+        self._letters = len(self._notes[0])
+
+    def add(self, comment: str) -> bool:
+        """One more comment; False where it would be too much."""
+        self._letters += len(comment)
+        if self._letters > LONGEST_RECORD:
+            return False
+        self._notes.append(comment)
+        return True
+
+    def whole(self) -> tuple[int, Record]:
+        """The task with its comments."""
+        return self.line, self.record | {"DESCRIPTION": "\n\n".join(filter(None, self._notes))}
+
+
+def tasks_in(rows: Iterable[tuple[int, Record | str]]) -> Iterator[tuple[int, Record | str]]:
     """The rows that are tasks, with what belongs to them; in the place of any other row, why it is left out."""
-    task: tuple[int, Record] | None = None
+    task: _Task | None = None
     section = ""
     for line, row in rows:
-        kind = row.pop("TYPE").strip().lower()
-        content = row.get("CONTENT", "").strip()
+        if isinstance(row, str):
+            yield line, row
+            continue
+        kind = _text(row, "TYPE").lower()
+        content = _text(row, "CONTENT")
         shown = content[:SHOWN_LETTERS]
-        if kind == "note" and task and len(task[1].get("DESCRIPTION", "")) < LONGEST_RECORD:
-            _add_comment(task[1], content, row)
+        if kind == "note" and task:
+            if not task.add(_comment(content, row)):
+                yield line, f"“{shown}” is a comment, and the task above it has more than 1 MB of them already."
             continue
         if task:
-            yield task
+            yield task.whole()
             task = None
-        if kind == "task":
-            task = line, _task(row, section)
+        if kind == "task" or (content and not kind):
+            # A line may end before it says what it is.
+            task = _Task(line, _task(row, section))
         elif kind == "section":
-            section = content
+            section = shortened(content, LONGEST_SECTION)
             yield line, f"“{shown}” is a section, not a task; its name is in the notes of the tasks below it."
+        elif not kind:
+            continue
         elif kind == "note":
             yield line, f"“{shown}” is a comment, but no task stands above it."
         else:
             yield line, f"“{shown}” is a setting of Todoist, not a task."
     if task:
-        yield task
+        yield task.whole()
 
 
 def _task(row: Record, section: str) -> Record:
+    rest = {name: value for name, value in row.items() if name != "TYPE"}
     # DATE is when to do it, as a date or in words; a task without one is due on its DEADLINE.
-    if not row.get("DATE", "").strip():
-        row["DATE"] = row.pop("DEADLINE", "")
-    return row | {"Section": section}
+    if not _text(row, "DATE"):
+        rest["DATE"] = rest.pop("DEADLINE", "")
+    return rest | {"Section": section}
 
 
-def _add_comment(task: Record, content: str, row: Record) -> None:
-    signature = ", ".join(filter(None, (row.get("AUTHOR", ""), row.get("DATE", ""))))
-    comment = f"{content}\n— {signature}" if signature else content
-    task["DESCRIPTION"] = "\n\n".join(filter(None, (task.get("DESCRIPTION", ""), comment)))
+def _comment(content: str, row: Record) -> str:
+    signature = ", ".join(filter(None, (_text(row, "AUTHOR"), _text(row, "DATE"))))
+    return f"{content}\n— {signature}" if signature else content
+
+
+def _text(row: Record, name: str) -> str:
+    """A value as text: a line may end before it, and JSON may have anything there."""
+    value = row.get(name)
+    return "" if value is None else text_of(value).strip()

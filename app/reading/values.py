@@ -16,6 +16,8 @@ from app.reading import dates
 
 # Longer titles are cut, and kept whole with the rest.
 LONGEST_TITLE = 1000
+# Of what may be a number, a date or one of the words below. Longer texts are neither looked at nor remembered.
+LONGEST_WORD = 400
 NOT_OF_A_TITLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 # Half of a character: JSON can write it, but no database holds it.
 HALF_CHARACTER = re.compile("[\ud800-\udfff]")
@@ -54,12 +56,13 @@ def text(value: Any, day_first: bool) -> tuple[str, bool]:
 
 def done(value: Any, day_first: bool) -> tuple[int, bool]:
     """1 or 0."""
-    return _done(text_of(value))
+    text = text_of(value)
+    return _done(text) if len(text) <= LONGEST_WORD else (0, False)
 
 
 def yes_or_no(value: Any, day_first: bool) -> tuple[int | None, bool]:
     """1 or 0, where the value says no more than that."""
-    found, says_all = _done(text_of(value))
+    found, says_all = done(value, day_first)
     return (found, True) if says_all else (None, False)
 
 
@@ -72,7 +75,9 @@ def whole_number(value: Any, day_first: bool) -> tuple[int | None, bool]:
 def number(value: Any, day_first: bool) -> tuple[float | None, bool]:
     """A number with a decimal point."""
     written = text_of(value).strip()
-    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", written, re.ASCII | re.IGNORECASE):
+    if len(written) > LONGEST_WORD or not re.fullmatch(
+        r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", written, re.ASCII | re.IGNORECASE
+    ):
         return None, False
     return (float(written), True) if isfinite(float(written)) else (None, False)
 
@@ -140,5 +145,10 @@ def _done(text: str) -> tuple[int, bool]:
     return int(word in CANCELLED or dates.day(text, False)[0] is not None), False
 
 
-# The default is asked for numbers with a point only, which ijson reads as Decimal.
-_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=float)
+def _number(value: Decimal) -> float | str:
+    """A number within a nested value; as a text where no number of JSON's readers is as large."""
+    return float(value) if isfinite(float(value)) else str(value)
+
+
+# The default is asked for numbers with a point only, which are read as Decimal.
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_number)

@@ -87,7 +87,7 @@ def test_an_export_of_ours_is_known_by_its_names(tmp_path: Path) -> None:
     ("second", "reason"),
     [
         ('{"title": ', "Line 2 is not valid JSON: Expecting value"),
-        ('{"title": NaN}', "Line 2 is not valid JSON: a number in it is none"),
+        ('{"title": NaN}', "Line 2 is not valid JSON: NaN is no number"),
         ('{"title": ' + "9" * 5000 + "}", "Line 2 is not valid JSON: a number"),
         ('{"title": ' + "[" * DEEPEST + "]" * DEEPEST + "}", f"line 2 is nested more than {DEEPEST} deep"),
         ('{"title": ' + "[" * 5000 + "]" * 5000 + "}", f"line 2 is nested more than {DEEPEST} deep"),

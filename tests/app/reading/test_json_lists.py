@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.reading.json_lists import DEEPEST, MOST_COLUMNS, MOST_LISTS, PIECE, lists_in, objects_of
+from app.reading.json_lists import DEEPEST, MOST_LISTS, PIECE, lists_in, objects_of
 from app.reading.lines import LONGEST_RECORD
+from app.reading.names import MOST_COLUMNS
 from app.reading.text import UnreadableFile
 from tests.app.reading.kind import KIND
 
@@ -117,13 +118,13 @@ def test_what_is_no_list_of_objects_is_refused_with_its_place(content: str, reas
         ('[{"title": "' + "x" * 2 * LONGEST_RECORD + '"}]', "single value of more than 1 MB"),
         ('[{"title": "' + r"\"" * 2 * LONGEST_RECORD + '"}]', "single value of more than 1 MB"),
         ('[{"' + "x" * 2 * LONGEST_RECORD + '": 1}]', "single value of more than 1 MB"),
-        ('[{"title": ' + "1" * 2 * LONGEST_RECORD + "}]", "single value of more than 1 MB"),
+        ('[{"title": ' + "1" * 2 * LONGEST_RECORD + "}]", "line 1 there is a number that is too long"),
         ('[{"title": 1},' + " " * 2 * LONGEST_RECORD + "]", "single value of more than 1 MB"),
         ('[{"title": "x", "all": [' + '"text",' * 200_000 + '""]}]', "too large"),
         ("[{" + ",".join(f'"c{number}": 1' for number in range(MOST_COLUMNS + 1)) + "}]", "too large.*1,000"),
         ("[" * 100_000, f"more than {DEEPEST} deep"),
         ('{"a":' * 100_000, f"more than {DEEPEST} deep"),
-        ('[{"title": ' + "9" * 5000 + "}]", "not valid JSON"),
+        ('[\n{"title": ' + "9" * 5000 + "}]", "line 2 there is a number that is too long"),
     ],
     ids=range(10),
 )

@@ -1,5 +1,6 @@
 """The process that reads a file: its messages, its exit, and that no file makes it large or slow."""
 
+import contextlib
 import csv
 import gzip
 import io
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 
 from app.kinds import Kind, to_json
-from app.reading import rows
+from app.reading import rows as rows_module
 from app.reading.columns import harmless
 from app.reading.rows import BATCH_ROWS, LISTED_PROBLEMS, messages
 from tests.app.reading.kind import COLUMNS, KIND
@@ -84,6 +85,7 @@ def test_the_process_says_what_the_file_is_then_its_rows_then_how_many(path: Pat
         "compressed": False,
         "list": None,
         "other_lists": {},
+        "more_lists": 0,
         "columns": [],
         "sample": [],
         "own_export": False,
@@ -144,7 +146,7 @@ def test_a_person_may_choose_the_columns(path: Path) -> None:
     assert list(map(list, tasks(found))) == [
         [None, "b", "Name: a\nWhen: 2026-05-01\nDue: 2026-06-01", None, 0, None, None]
     ]
-    with pytest.raises(rows.UnreadableFile, match="no column “Gone”"):
+    with pytest.raises(rows_module.UnreadableFile, match="no column “Gone”"):
         told(path, content, title="Gone")
 
 
@@ -208,6 +210,171 @@ def test_letters_that_no_database_holds_are_replaced(path: Path) -> None:
     assert tasks(found)[0][1:3] == ("a�", "�: b�c")
 
 
+def kept_bytes(found: list[dict[str, Any]]) -> int:
+    """How many bytes of text would be written."""
+    return sum(len(str(cell).encode()) for task in tasks(found) for cell in task if cell is not None)
+
+
+def wide(columns: int, name: int, rows: int) -> bytes:
+    """A table whose long names come again in each row that is kept."""
+    names = ",".join(f"{number:04}{'x' * name}" for number in range(columns))
+    return f"title,{names}\n".encode() + (b"a" + b",1" * columns + b"\n") * rows
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize(("columns", "name", "rows"), [(999, 1000, 300), (999, 20, 400), (300, 3000, 1000)])
+def test_names_of_columns_do_not_make_much_of_little(path: Path, pack: Any, columns: int, name: int, rows: int) -> None:
+    text = wide(columns, name, rows)
+    content = pack(text)
+    most = 2_000_000 + 16 * min(len(text), 50 * len(content))
+    expected: Any = (
+        contextlib.nullcontext() if pack is bytes else pytest.raises(rows_module.UnreadableFile, match="names")
+    )
+    with expected:
+        assert kept_bytes(told(path, content)) <= most
+
+
+def test_rows_of_a_letter_do_not_make_much_of_little(path: Path) -> None:
+    with pytest.raises(rows_module.UnreadableFile, match="rows that say the same"):
+        told(path, gzip.compress(b"title\n" + b"a\n" * 1_000_000), check=True)
+
+
+def test_a_survey_with_long_questions_is_kept(path: Path) -> None:
+    questions = ",".join(f"How much do you agree with the statement of number {number}?" for number in range(30))
+    found = told(path, f"title,{questions}\n" + ("Someone" + ",Yes" * 30 + "\n") * 3000, check=True)
+    assert found[-1] == {"end": {"rows": 3000, "problems": 0}}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "title,notes\na," + "é" * 600_000 + "\nb,short\n",
+        json.dumps([{"title": "a", "notes": "é" * 600_000}, {"title": "b", "notes": "short"}], ensure_ascii=False),
+    ],
+    ids=["csv", "json"],
+)
+def test_a_row_that_is_too_long_is_a_problem_and_the_others_come_in(path: Path, content: str) -> None:
+    found = told(path, content)
+    assert [task.title for task in tasks(found)] == ["b"]
+    (problem,) = problems(found)
+    assert problem["reason"] == "It has 1.2 MB of text, and a task has at most 1 MB: shorten it, or split it."
+
+
+def test_a_row_of_far_too_many_values_is_a_problem(path: Path) -> None:
+    found = told(path, "title,notes\na" + ",b" * 200_000 + "\nc,d\n")
+    assert [task.title for task in tasks(found)] == ["c"]
+    assert problems(found) == [{"line": 2, "reason": "It has 200,001 values, more than the 1,000 that a row may have."}]
+
+
+def test_what_is_said_of_a_file_is_bounded(path: Path) -> None:
+    lists = {f"list {number} {'x' * 900}": [{"y": 1}] * (number + 2) for number in range(500)}
+    wide_list = [{f"{number:04}{'z' * 600}": "v" * 100 for number in range(900)} | {"title": "a"}]
+    for content in (json.dumps(lists | {"tasks": wide_list}), wide(999, 900, 2), json.dumps(wide_list[0])):
+        (message,) = told(path, content)[:1]
+        assert len(json.dumps(message)) < 350_000
+        names = [column["name"] for column in message["understood"]["columns"]]
+        assert len(set(names)) == len(names) >= 900
+        assert sum(map(len, names)) < 25_000
+
+
+def test_columns_with_shortened_names_can_be_chosen(path: Path) -> None:
+    names = [f"{'question ' * 20}{number}" for number in range(3)]
+    (first, second, third) = (
+        column["name"] for column in told(path, json.dumps([dict.fromkeys(names, "x")]))[0]["understood"]["columns"]
+    )
+    assert len({first, second, third}) == 3
+    values = dict(zip(names, ("one", "two", "three"), strict=True))
+    for content in (json.dumps([values]), json.dumps(values) + "\n" + json.dumps(values)):
+        found = told(path, content, title=second)
+        assert tasks(found)[0].title == "two"
+        assert tasks(found)[0].notes == f"{first}: one\n{third}: three"
+
+
+ODD: dict[str, str | bytes] = {
+    "digits.json": '[{"title": "a", "n": ' + "9" * 5000 + "}]",
+    "digits.ndjson": '{"title": "a"}\n{"title": "a", "n": ' + "9" * 5000 + "}\n",
+    "digits-fit.json": '[{"title": "a", "n": ' + "9" * 300 + "}]",
+    "exponent.json": '[{"title": "a", "n": 1e999999999, "done": 1e999999999, "due": -1e-999999999}]',
+    "exponents.json": '[{"title": "a", "n": 1E+99999999999999999999}]',
+    "exponent.ndjson": '{"title": "a"}\n{"title": 1e999999999}\n',
+    "exponent-fits.json": '[{"title": "a", "n": [1e9999, -1e999], "done": 1e400}]',
+    "exponent-fits.ndjson": '{"title": "a", "n": [1e9999]}\n{"title": "b"}\n',
+    "digits in a text.json": '[{"title": "a", "n": "' + "9" * 5000 + ' 1e999999999 \\" 1e99999"}]',
+    "digits.csv": "title,due,done,created_at\n" + ",".join(["9" * 100_000] * 4) + "\n",
+    "surrogate.json": '[{"title": "\\ud800", "\\udfff": "\\udc00\\ud800"}]',
+    "surrogate.ndjson": '{"\\ud800": 1}\n{"title": "\\ud800"}\n',
+    "zeros.json": '[{"title": "a\\u0000b", "\\u0000": "c"}]',
+    "twice.json": '[{"title": "a", "title": "b", "": 1, "": 2}]',
+    "names.json": '[{"' + "x" * 900_000 + '": 1, "title": "a"}]',
+    "paths.json": json.dumps({"y" * 900_000: {f"l{number}": [{"a": 1}] for number in range(900)}}),
+    "infinity.json": '[{"title": "a", "n": Infinity}]',
+    "infinity.csv": "title,due,done\ninf,nan,-Infinity\n",
+    "dates.csv": "title,due,created_at\na,9999-12-31,99999-01-01\nb,0000-00-00,0001-01-01T00:00:00+14:00\n",
+    "xml.csv": '<?xml version="1.0"?><a/>',
+    "zip.csv": b"PK\x03\x04" + bytes(100),
+    "png.csv": b"\x89PNG\r\n\x1a\n",
+    "newlines.csv": "\n" * 1_000_000,
+    "header and newlines.csv": "title\n" + "\n" * 1_000_000,
+    "carriage returns.csv": "title,notes\ra\rb\r\r\n\rc",
+    "bad.csv": b"title\n\xff\xfe\x00\xc3\x28\n",
+    "bad utf-8.csv": b"title\n\xc3\x28\n\xed\xa0\x80\n",
+    "odd utf-16.csv": "title\na\n".encode("utf-16") + b"\x00",
+    "half utf-16.csv": b"\xff\xfe\x00\xd8\n\x00a\x00",
+    "backslashes.json": '[{"title": "' + "\\\\" * 500_000 + '"}]',
+    "cut.json": '[{"title": tru',
+    "closed.json": "]" * 1000,
+    "word.json": "nul",
+    "null.json": '[{"TYPE": null, "CONTENT": null, "INDENT": {}}, {"TYPE": [], "CONTENT": 7, "INDENT": 1e99}]',
+    "todoist.csv": "CONTENT,INDENT,TYPE\nA line that ends early\n,,\n,,task\n",
+    "empty lists.json": '[{"title": [], "notes": {}, "due": [[]]}, [], {}, null, 1, "x"]',
+    "members.gz": gzip.compress(b"title\n") + gzip.compress(b"") * 1000 + gzip.compress(b"a\n"),
+    "nested.gz": gzip.compress(gzip.compress(gzip.compress(b"title\na\n"))),
+    "trailing.gz": gzip.compress(b"title\na\n") + b"no gzip",
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_no_odd_file_ends_the_process(tmp_path: Path, name: str) -> None:
+    content = ODD[name]
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    code, lines, size = measured(path)
+    *_, last = map(json.loads, lines)
+    assert "trace" not in last
+    if "error" in last:
+        assert code == 1
+        assert 20 < len(last["error"]) < 600
+        assert last["error"].endswith(".")
+    else:
+        assert (code, list(last)) == (0, ["end"])
+    assert size < 2 * LARGEST
+
+
+def test_what_nobody_thought_of_is_a_sentence_and_a_trace(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.write_text("title\na\n")
+    for error, words, has_trace in (
+        (KeyError("odd"), "fails to read", True),
+        (MemoryError(), "more memory", False),
+        (OSError(5, "Input/output error"), "cannot be read from the disk: Input/output error", False),
+    ):
+        monkeypatch.setattr(rows_module, "opened", raising(error))
+        written: list[dict[str, Any]] = []
+        monkeypatch.setattr(rows_module, "_write", written.append)
+        monkeypatch.setattr(sys, "argv", ["rows", str(path), "--name", "a.csv", "--kind", to_json(KIND)])
+        monkeypatch.setattr(rows_module, "limit_this_process", lambda: None)
+        assert rows_module.main() == 1
+        (message,) = written
+        assert words in message["error"]
+        assert ("trace" in message) == has_trace
+
+
+def raising(error: Exception) -> Any:
+    def opened(*arguments: Any) -> Any:
+        raise error
+
+    return opened
+
+
 BAD = {
     "zeros.csv.gz": lambda: gzip.compress(bytes(100 * 1024**2), 1) * 100,
     "one_letter.csv.gz": lambda: gzip.compress(b"title\n") + gzip.compress(b"a" * 100 * 1024**2, 1) * 100,
@@ -250,7 +417,7 @@ def measured(path: Path) -> tuple[int, list[bytes], int]:
     command: list[str | Path] = [sys.executable, "-c", MEASURED, path, "--name", path.name, *AS_TASKS, "--check"]
     process = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)})
     *lines, size = process.stdout.splitlines()
-    return process.returncode, lines, int(size)
+    return process.returncode, [line for line in lines if not line.startswith(b'{"reading"')], int(size)
 
 
 def write_million(file: Any, name: str) -> None:

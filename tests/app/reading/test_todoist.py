@@ -57,6 +57,27 @@ def test_a_task_without_a_date_is_due_on_its_deadline() -> None:
 
 def test_comments_without_end_are_left_out() -> None:
     long = "x" * (LONGEST_RECORD // 2)
-    rows = told("task,Milk,,1", *[f"note,{long},,"] * 4)
-    assert len(rows[0][1]["DESCRIPTION"]) < 2 * LONGEST_RECORD
-    assert len(rows) > 1
+    *problems, (_, task) = told("task,Milk,,1", *[f"note,{long},,"] * 4)
+    assert LONGEST_RECORD // 2 <= len(task["DESCRIPTION"]) < 2 * LONGEST_RECORD
+    assert len(problems) > 1
+
+
+def test_many_comments_take_no_longer_than_few() -> None:
+    rows = told("task,Milk,,1", *["note,abcdefgh,,"] * 100_000)
+    assert len(rows[-1][1]["DESCRIPTION"]) == 100_000 * 10 - 2
+
+
+def test_what_a_row_does_not_say_is_empty() -> None:
+    rows: list[dict[str, Any] | str] = [
+        {"CONTENT": "Milk", "TYPE": "task", "DESCRIPTION": None, "DATE": None},
+        {"CONTENT": "Oat", "TYPE": "note", "AUTHOR": None, "DATE": None},
+        {"CONTENT": "Two lines", "INDENT": 1},
+        dict.fromkeys(COLUMNS),
+        {"CONTENT": ["a"], "TYPE": 7},
+    ]
+    found = list(tasks_in(enumerate(rows, 1)))
+    assert [each if isinstance(each, str) else (each["CONTENT"], each["DESCRIPTION"]) for _, each in found] == [
+        ("Milk", "Oat"),
+        ("Two lines", ""),
+        '“["a"]” is a setting of Todoist, not a task.',
+    ]
