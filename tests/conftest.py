@@ -56,17 +56,19 @@ SERVED = ("run", "--no-open", "--no-reload", "--port", "0")
 class Server:
     """`python server.py run` on a free port of loopback."""
 
-    def __init__(self, data: Path, *options: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, data: Path, *options: str, environment: dict[str, str] | None = None, project: Path = PROJECT
+    ) -> None:
         self.data = data
         self.log = data.parent / f"{data.name}.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, PROJECT / "server.py", *SERVED, "--data", data, *options],
+                [sys.executable, project / "server.py", *SERVED, "--data", data, *options],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
                 env={**os.environ, **(environment or {})},
-                cwd=PROJECT,
+                cwd=project,
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
