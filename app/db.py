@@ -1,4 +1,4 @@
-"""The file: connections, pragmas, the write queue, backup.
+"""The file: connections, pragmas, the write queue, what a start makes ready.
 
 Features use three things of it: `db.read`, `db.write` and `db.token`. Everything that only SQLite has stays here and
 in the migrations.
@@ -14,8 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import closing
-from datetime import UTC, datetime
+from contextlib import closing, contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
@@ -29,6 +28,8 @@ from sqlite_utils import Database as SqliteUtils
 from sqlite_utils import Migrations
 from sqlite_utils.utils import sqlite3
 
+from app.copies import BACKUPS, copy_file, keep, sweep
+
 Connection = sqlite3.Connection
 Row = sqlite3.Row
 Result = TypeVar("Result")
@@ -36,10 +37,6 @@ Result = TypeVar("Result")
 FILE_NAME = "app.db"
 # The present moment in SQL, as every table keeps it: UTC, ISO 8601.
 NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
-BACKUPS = "backups"
-# What SQLite says of a copy that cannot go on: BUSY and LOCKED, CORRUPT and NOTADB.
-LOCKED_CODES = (5, 6)
-DAMAGED_CODES = (11, 26)
 # How long a statement waits for a program outside to end its transaction.
 BUSY_SECONDS = 5
 # Writes that wait are joined into one commit, up to this many: more would delay the first of them.
@@ -139,7 +136,7 @@ class Database:
 
     def backup(self, copy: Path) -> None:
         """Copy the whole file to `copy` with SQLite's online backup, while it is used."""
-        backup(self.path, copy)
+        copy_file(self.path, copy)
 
     def _reader(self) -> Connection:
         """This thread's reading connection."""
@@ -271,11 +268,19 @@ def prepare(directory: Path, migrations: Migrations, *, is_in_use: bool = False)
     if not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
     os.chmod(path, 0o600)
+    sweep(directory)
+    if (directory / BACKUPS).is_dir():
+        sweep(directory / BACKUPS)
     try:
         _check(path, migrations, is_in_use)
         _migrate(path, migrations)
     except sqlite3.Error as error:
         raise UnusableDatabase(f"{path} cannot be opened: {error}.") from error
+    except OSError as error:
+        raise UnusableDatabase(
+            f"{path} cannot be brought up to date, as no copy of it can be kept first: {error.strerror} "
+            f"({error.filename}). It was not touched. Mend that, then start again."
+        ) from error
     return path
 
 
@@ -298,30 +303,6 @@ def claim(directory: Path, workers: int) -> None:
             f"SQLite {sqlite3.sqlite_version} can damage a file that several processes write; 3.51.3 and later cannot. "
             f"Use one worker, end what else serves {directory}, or get a newer SQLite: pip install pysqlite3."
         )
-
-
-def backup(path: Path, copy: Path) -> None:
-    """Copy the SQLite file at `path` to `copy`, readable by its owner alone; both may be in use meanwhile."""
-    os.close(os.open(copy, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600))
-    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
-        copy_pages(source, target)
-
-
-def copy_pages(source: Connection, target: Connection) -> None:
-    """Make `target` what `source` is, in one commit that every other connection to it then sees.
-
-    Both keep their kind of log, so with a log in `target` their pages must be of one size.
-    """
-
-    def give_up(status: int, remaining: int, total: int) -> None:
-        # SQLite has waited as long as the connections allow; Python would begin again, for ever.
-        if status in LOCKED_CODES:
-            raise sqlite3.OperationalError("database is locked")
-        # Python calls this an operational error, as if it could pass.
-        if status in DAMAGED_CODES:
-            raise sqlite3.DatabaseError("database disk image is malformed")
-
-    source.backup(target, progress=give_up)
 
 
 def open_unchanged(path: Path) -> Connection:
@@ -399,30 +380,50 @@ def _first_problem(connection: Connection) -> str | None:
 
 
 def _migrate(path: Path, migrations: Migrations) -> None:
-    """Apply what is pending in one transaction, after a backup of a file that holds anything."""
+    """Apply what is pending in one transaction, after a copy of a file that holds anything."""
     with closing(connect(path)) as connection:
         tables = tables_of(connection)
-        # In this order: a new file that another process fills in between has nothing pending any more.
-        holds_anything = bool(tables.table_names())
-        pending = migrations.pending(tables)
-        if not pending:
-            return
-        if holds_anything:
-            copies = path.parent / BACKUPS
-            make_private(copies)
-            backup(path, copies / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-before-{pending[0].name}.db")
-        bring_up_to_date(connection, migrations)
+
+        def pending() -> str:
+            # Asked under the lock: another process may have come first.
+            names = [migration.name for migration in migrations.pending(tables)]
+            return f"-before-{names[0]}" if names and tables.table_names() else ""
+
+        if migrations.pending(tables):
+            with copied(connection, path, pending):
+                migrations.apply(tables)
 
 
-def bring_up_to_date(connection: Connection, migrations: Migrations) -> None:
-    """Apply what is pending in one transaction."""
+@contextmanager
+def copied(connection: Connection, path: Path, suffix: Callable[[], str]) -> Iterator[Path | None]:
+    """Make all that is done in the context one commit, or nothing, with a copy of the file at `path` from before it.
+
+    The copy is made under the lock of that commit; with `suffix` at the end of its name, and none where that is empty.
+    Where nothing was changed it goes again: what is tried over and over keeps none.
+    """
+    copy = None
+    try:
+        with transaction(connection):
+            copy = keep(path, ending) if (ending := suffix()) else None
+            yield copy
+    except BaseException as error:
+        # What a disk has failed to do may be done in part.
+        if copy is not None and "I/O" not in str(error):
+            copy.unlink()
+        raise
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """Make all that is done in the context one commit, or nothing; no other program writes meanwhile."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        # Another process may have come first: what is pending is read again inside the transaction.
-        migrations.apply(tables_of(connection))
+        yield
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        # A full disk has ended it already.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
 
 

@@ -1,103 +1,180 @@
-"""Exports: every row of a kind as CSV or JSON, and the whole file. Imported again, it gives the same rows."""
+"""Exports: every row of a kind as CSV or JSON, and the whole file. Imported again, it gives the same rows.
+
+Few are made at once: each holds a moment of the file, or a copy of it, for as long as its client takes to read it.
+"""
 
 import asyncio
 import csv
 import io
 import json
 import os
-import re
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-from tempfile import mkstemp
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from fasthtml.core import APIRouter
-from starlette.background import BackgroundTask
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
+from app.copies import copy_file, room
 from app.db import Row, db
 from app.kinds import Kind, kinds
-from app.processes import lives
 
 CHUNK_ROWS = 1000
 CHUNK_LETTERS = 128 * 1024
-# What a copy of the file is called while it is sent, with the number of the process that sends it. No person gives a
-# file of their own such a name.
-COPY = re.compile(r"\.export-(\d+)-\w{8}\.db")
+CHUNK_BYTES = 256 * 1024
+# How many exports a process sends at once, how many may wait for their turn, and for how long.
+SENT_AT_ONCE = 3
+WAITING = 4
+WAIT_SECONDS = 10
+BUSY = "Other exports are being sent. Nothing is wrong with this one: try again in a few seconds."
+# Windows deletes a file that is opened so when it is closed; elsewhere it has lost its name by then.
+OPEN_ONCE = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_TEMPORARY", 0)
+
+Result = TypeVar("Result")
 
 rt = APIRouter()
+_sending = asyncio.Semaphore(SENT_AT_ONCE)
 _making = asyncio.Semaphore(1)
+_waiting = 0
 
 
 @rt("/export.csv", methods=["get"])
-async def export_main_csv(request: Request) -> Response:
+async def export_main_csv() -> Response:
     """All rows of the main feature as CSV."""
-    return await export_csv(request, next(iter(kinds), ""))
+    return await export_csv(next(iter(kinds), ""))
 
 
 @rt("/export.json", methods=["get"])
-async def export_main_json(request: Request) -> Response:
+async def export_main_json() -> Response:
     """All rows of the main feature as JSON."""
-    return await export_json(request, next(iter(kinds), ""))
+    return await export_json(next(iter(kinds), ""))
 
 
 @rt("/{table}/export.csv", methods=["get"])
-async def export_csv(request: Request, table: str) -> Response:
+async def export_csv(table: str) -> Response:
     """All rows of a kind as CSV (RFC 4180), with cells that a spreadsheet would run as formulas made harmless."""
-    pieces = _one_by_one(request, _csv(_kind(table)))
-    return StreamingResponse(pieces, media_type="text/csv; charset=utf-8", headers=_download(table, "csv"))
+    return Export(partial(_rows, _csv(_kind(table))), f"{table}.csv", "text/csv; charset=utf-8")
 
 
 @rt("/{table}/export.json", methods=["get"])
-async def export_json(request: Request, table: str) -> Response:
+async def export_json(table: str) -> Response:
     """All rows of a kind as a JSON list of objects."""
-    pieces = _one_by_one(request, _json(_kind(table)))
-    return StreamingResponse(pieces, media_type="application/json", headers=_download(table, "json"))
+    return Export(partial(_rows, _json(_kind(table))), f"{table}.json", "application/json")
 
 
 @rt("/export.db", methods=["get"])
-async def export_database(request: Request) -> Response:
+async def export_database() -> Response:
     """The whole file, copied by SQLite's online backup while it is used."""
-    copy = await run_in_threadpool(_copied)
-    return FileResponse(
-        copy,
-        media_type="application/vnd.sqlite3",
-        headers=_download("data", "db"),
-        background=BackgroundTask(copy.unlink),
-    )
+    return Export(_copy, "data.db", "application/vnd.sqlite3")
 
 
-async def _one_by_one(request: Request, pieces: Iterator[str]) -> AsyncIterator[str]:
-    """What is made in a thread, until the client is gone: in one for all exports, as many would keep others waiting."""
-    while not await request.is_disconnected():
-        async with _making:
-            piece = await asyncio.to_thread(next, pieces, None)
-        if piece is None:
+class Source(NamedTuple):
+    """What is sent: how many bytes, where that is known; what gives the next piece, nothing at the end; its end."""
+
+    size: int | None
+    read: Callable[[], bytes | None]
+    close: Callable[[], None]
+
+
+class Export(Response):
+    """An answer that is made for one client, from its first piece on, and is gone when that client is.
+
+    No part of it can be asked for (`Range`): what is made for the next request may be of another moment.
+    """
+
+    def __init__(self, make: Callable[[], Source], name: str, media_type: str) -> None:
+        super().__init__(media_type=media_type)
+        self.make = make
+        del self.headers["content-length"]
+        self.headers["content-disposition"] = f'attachment; filename="{name}"'
+        self.headers["cache-control"] = "no-store"
+        self.headers["accept-ranges"] = "none"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer; raises HTTPException (503) where too many others are being sent."""
+        if scope["method"] == "HEAD":
+            await self._begin(send)
+            await send({"type": "http.response.body"})
             return
-        yield piece
+        async with _turn():
+            source = await _made(self.make)
+            try:
+                await self._send(source, Request(scope, receive), send)
+            finally:
+                source.close()
+
+    async def _begin(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+
+    async def _send(self, source: Source, request: Request, send: Send) -> None:
+        """Send piece by piece until the client is gone. What fails at the first piece is not begun."""
+        piece = await _made(source.read)
+        if source.size is not None:
+            self.headers["content-length"] = str(source.size)
+        await self._begin(send)
+        while piece and not await request.is_disconnected():
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            piece = await _made(source.read)
+        if not piece:
+            await send({"type": "http.response.body"})
 
 
-def sweep() -> None:
-    """Delete the copies of processes that ended before they had sent them."""
-    for copy in db.path.parent.iterdir():
-        found = COPY.fullmatch(copy.name)
-        if found and int(found[1]) != os.getpid() and not lives(int(found[1])):
-            copy.unlink(missing_ok=True)
-
-
-def _copied() -> Path:
-    """A copy of the file, beside it; half a copy would take what room there is on a full disk."""
-    descriptor, name = mkstemp(prefix=f".export-{os.getpid()}-", suffix=".db", dir=db.path.parent)
-    os.close(descriptor)
-    copy = Path(name)
+@asynccontextmanager
+async def _turn() -> AsyncIterator[None]:
+    """Wait for one's turn to be sent."""
+    global _waiting
+    busy = HTTPException(503, BUSY, {"retry-after": f"{WAIT_SECONDS}"})
+    if _sending.locked() and _waiting >= WAITING:
+        raise busy
+    _waiting += 1
     try:
-        db.backup(copy)
-    except BaseException:
-        copy.unlink()
-        raise
-    return copy
+        async with asyncio.timeout(WAIT_SECONDS):
+            await _sending.acquire()
+    except TimeoutError:
+        raise busy from None
+    finally:
+        _waiting -= 1
+    try:
+        yield
+    finally:
+        _sending.release()
+
+
+async def _made(function: Callable[[], Result]) -> Result:
+    """What a function makes in a thread: in one for all exports, as many would keep others waiting.
+
+    It is waited for even where the answer is given up, as what it works with is closed then.
+    """
+    async with _making:
+        job = asyncio.ensure_future(asyncio.to_thread(function))
+        try:
+            return await asyncio.shield(job)
+        except asyncio.CancelledError:
+            await asyncio.wait([job])
+            raise
+
+
+def _copy() -> Source:
+    """A copy of the file that has no name any more once it is open: nothing has to take it away."""
+    with room(db.path.parent) as making:
+        copy = making / "copy.db"
+        copy_file(db.path, copy)
+        file = os.fdopen(os.open(copy, OPEN_ONCE), "rb")
+    return Source(os.fstat(file.fileno()).st_size, partial(file.read, CHUNK_BYTES), file.close)
+
+
+def _rows(pieces: Any) -> Source:
+    """What a generator of text gives."""
+
+    def read() -> bytes | None:
+        piece = next(pieces, None)
+        return None if piece is None else piece.encode()
+
+    return Source(None, read, pieces.close)
 
 
 def _kind(table: str) -> Kind:
@@ -144,7 +221,3 @@ def _chunks(kind: Kind) -> Iterator[list[Row]]:
             chunk, letters = [], 0
     if chunk:
         yield chunk
-
-
-def _download(name: str, ending: str) -> dict[str, str]:
-    return {"content-disposition": f'attachment; filename="{name}.{ending}"', "cache-control": "no-store"}

@@ -124,7 +124,7 @@ async def start() -> None:
 
 
 async def look_after() -> None:
-    """Take up what is left behind: sessions that have ended, imports, copies and tabs of processes that are gone.
+    """Take up what is left behind: sessions that have ended, imports and tabs of processes that are gone.
 
     None of it is waited for at a start, as another process may be writing for a long time.
     """
@@ -132,7 +132,6 @@ async def look_after() -> None:
         try:
             await sessions.sweep()
             await imports.recover()
-            exports.sweep()
             await presence.presence.clear()
         except sqlite3.OperationalError as error:
             logger.warning("What was left behind could not be taken up, and will be tried again: %s.", error)

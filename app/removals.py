@@ -6,10 +6,10 @@ from pathlib import Path
 
 from sqlite_utils.utils import sqlite3
 
-from app.backups import backup, is_in_use, new_backup
-from app.db import FILE_NAME, SAFE_FOR_SEVERAL, Connection, UnusableDatabase, bring_up_to_date, connect
+from app.db import FILE_NAME, SAFE_FOR_SEVERAL, Connection, connect, copied, tables_of
 from app.import_job import UPLOADS
 from app.migrations import migrations
+from app.replacing import is_in_use
 from server.changes import EditError, Kept
 
 
@@ -28,29 +28,26 @@ def taken_out(directory: Path, kept: Kept) -> Iterator[str]:
             f"SQLite {sqlite3.sqlite_version} can damage a file that several processes write: end what serves "
             f"{directory}, then try again."
         )
+    uploads: list[int] = []
     try:
         with closing(connect(path)) as connection:
             if not _has(connection, kept.table):
                 yield f"The data in {directory} had no table {kept.table}."
                 return
-            copy = new_backup(directory, f"-before-drop-{kept.table}")
-            backup(directory, copy)
-            # What is known of it is how it is kept now.
-            bring_up_to_date(connection, migrations)
-            connection.execute("BEGIN IMMEDIATE")
-            try:
+            with copied(connection, path, lambda: f"-before-drop-{kept.table}") as copy:
+                # What is known of it is how it is kept now.
+                migrations.apply(tables_of(connection))
                 uploads = _take_out(connection, kept)
                 yield f"What it kept is out of {path}; a copy from before is {copy}."
-                connection.execute("COMMIT")
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-        for id in uploads:
-            (directory / UPLOADS / str(id)).unlink(missing_ok=True)
     except sqlite3.Error as error:
         raise EditError(f"{path} cannot be changed: {error}. Nothing was changed; try again.") from error
-    except UnusableDatabase as error:
-        raise EditError(str(error)) from error
+    except OSError as error:
+        raise EditError(
+            f"No copy of {path} can be kept in {error.filename}: {error.strerror}. Nothing was changed; mend that, "
+            "then try again."
+        ) from error
+    for id in uploads:
+        (directory / UPLOADS / str(id)).unlink(missing_ok=True)
 
 
 def _has(connection: Connection, table: str) -> bool:

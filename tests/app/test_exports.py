@@ -3,18 +3,18 @@
 import csv
 import io
 import json
-import os
+import shutil
+import socket
 import sqlite3
-import subprocess
-import sys
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import httpx
-import psutil
+import pytest
 
-from tests.conftest import PATIENCE, Server
+from app.exports import SENT_AT_ONCE, WAITING
+from tests.conftest import PATIENCE, PLAIN, Server
 
 HEADER = ["id", "title", "notes", "due", "done", "created_at", "updated_at"]
 
@@ -52,51 +52,127 @@ def test_an_export_is_of_one_moment(client: httpx.Client, server: Server) -> Non
     assert len(json.loads(text)) == 3000
 
 
-def test_the_database_is_whole_and_leaves_nothing_behind(client: httpx.Client, server: Server, tmp_path: Path) -> None:
+def test_the_database_is_whole(client: httpx.Client, server: Server, tmp_path: Path) -> None:
     server.add(100)
-    before = set(server.data.iterdir())
     copy = tmp_path / "copy.db"
-    copy.write_bytes(client.get("/export.db").content)
+    answer = client.get("/export.db")
+    copy.write_bytes(answer.content)
+    assert answer.headers["content-length"] == str(copy.stat().st_size)
+    assert answer.headers["content-disposition"] == 'attachment; filename="data.db"'
     with closing(sqlite3.connect(copy)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
         assert connection.execute("SELECT count(*) FROM tasks").fetchone()[0] == 100
-    deadline = time.monotonic() + 10  # The copy goes after the answer has gone.
-    while set(server.data.iterdir()) != before and time.monotonic() < deadline:
-        client.get("/healthz")
-    assert set(server.data.iterdir()) == before
 
 
-def test_the_copy_of_the_file_is_gone_when_it_was_sent(client: httpx.Client, server: Server) -> None:
-    process = psutil.Process(server.process.pid)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"range": "bytes=0-99"},
+        {"range": "bytes=999999999-"},
+        {"range": "bytes=5-1"},
+        {"range": "bytes=0-1,5-9"},
+        {"range": "bytes=0-9", "if-range": '"another"'},
+        {"range": "lines=1-2"},
+        {"if-none-match": "*"},
+        {"if-modified-since": "Tue, 01 Jan 2030 00:00:00 GMT"},
+        {"hx-request": "true"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_whatever_is_asked_for_all_is_sent_and_nothing_is_left(
+    client: httpx.Client, server: Server, headers: dict[str, str], method: str
+) -> None:
+    for address in ("/export.db", "/export.csv", "/export.json"):
+        before = left(server)
+        answer = client.request(method, address, headers=headers)
+        assert (answer.status_code, answer.headers["accept-ranges"]) == (200, "none"), "the next copy may differ"
+        if method == "HEAD":
+            assert answer.content == b""
+        elif address == "/export.db":
+            assert answer.content.startswith(b"SQLite format 3\0")
+        assert left(server) == before
 
-    def until_the_copy_is_gone() -> int:
-        """How many descriptors the server has then; the copy goes after the answer has gone."""
-        deadline = time.monotonic() + 10
-        while list(server.data.glob(".export-*")) and time.monotonic() < deadline:
-            client.get("/healthz")
-        return process.num_fds()
 
-    client.get("/export.db")
-    before = until_the_copy_is_gone()
-    for _ in range(10):
-        assert client.get("/export.db").content.startswith(b"SQLite format 3\0")
-    # One copy may just be going; ten would stay if any did.
-    assert until_the_copy_is_gone() < before + 5
-    assert not list(server.data.glob(".export-*"))
+def left(server: Server) -> tuple[set[Path], int]:
+    """What lies beside the file, and how many copies the server holds; once there are none any more."""
+    deadline = time.monotonic() + 10
+    while (count := copies(server)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return set(server.data.iterdir()), count
 
 
-def test_a_copy_that_a_killed_server_was_sending_is_taken_away(server: Server) -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
-        gone.wait()
-    left, sent = (server.data / f".export-{process}-abcdefgh.db" for process in (gone.pid, os.getpid()))
-    mine = server.data / f"export-{gone.pid}.db"
-    for file in (left, sent, mine):
-        file.touch()
-    deadline = time.monotonic() + PATIENCE
-    while left.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    assert sent.exists(), "its process lives"
-    assert mine.exists(), "a person gave it this name"
-    sent.unlink()
-    mine.unlink()
+def copies(server: Server) -> int:
+    """How many files without a name the server has open."""
+    opened = Path(f"/proc/{server.process.pid}/fd")
+    if not opened.exists():
+        pytest.skip("this system does not show what a process has open")
+    count = 0
+    for each in opened.iterdir():
+        with suppress(FileNotFoundError):  # It has just been closed.
+            count += "(deleted)" in str(each.readlink())
+    return count
+
+
+def test_of_a_client_that_leaves_nothing_is_left(server: Server, client: httpx.Client) -> None:
+    server.add(3000, notes="x" * 2000)
+    before = left(server)
+    for address in ("/export.db", "/export.csv", "/export.json") * 3:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
+            connection.sendall(f"GET {address} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+            assert connection.recv(10_000).startswith(b"HTTP/1.1 200")
+    assert left(server) == before
+    assert client.get("/export.db").status_code == 200, "each has given back its turn"
+
+
+def test_the_copy_has_no_name_while_it_is_sent(server: Server, client: httpx.Client) -> None:
+    server.add(3000, notes="x" * 2000)
+    before = set(server.data.iterdir())
+    with client.stream("GET", "/export.db") as answer:
+        pieces = answer.iter_raw()
+        next(pieces)
+        assert set(server.data.iterdir()) == before
+        assert sum(map(len, pieces)) > 6_000_000
+
+
+def test_few_are_sent_at_once_and_the_others_are_told_to_wait(server: Server) -> None:
+    server.add(3000, notes="x" * 2000)
+    host, port = server.url.removeprefix("http://").split(":")
+    with ExitStack() as stack:
+        slow = [
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=PATIENCE))
+            for _ in range(SENT_AT_ONCE + WAITING)
+        ]
+        for connection in slow:  # They ask, and read no more than the begin.
+            connection.sendall(f"GET /export.db HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+        for connection in slow[:SENT_AT_ONCE]:
+            assert connection.recv(100).startswith(b"HTTP/1.1 200")
+        with httpx.Client(base_url=server.url, **PLAIN) as client:
+            deadline = time.monotonic() + PATIENCE
+            while (answer := client.get("/export.csv")).status_code == 200 and time.monotonic() < deadline:
+                pass
+            assert answer.status_code == 503
+            assert int(answer.headers["retry-after"]) > 0
+            assert "try again" in answer.text
+            assert client.get("/tasks").status_code == 200
+        assert copies(server) == SENT_AT_ONCE
+    with httpx.Client(base_url=server.url, **PLAIN) as client:
+        deadline = time.monotonic() + PATIENCE
+        while (answer := client.get("/export.csv")).status_code == 503 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert answer.status_code == 200
+
+
+def test_what_a_killed_process_was_making_goes_at_the_next_start(server: Server, tmp_path: Path) -> None:
+    data = shutil.copytree(server.data, tmp_path / "data")
+    (data / ".making-abcdefgh").mkdir()
+    (data / ".making-abcdefgh" / "copy.db").write_text("half")
+    (data / "making.db").write_text("of a person")
+    other = Server(data)
+    try:
+        assert not (data / ".making-abcdefgh").exists()
+        assert (data / "making.db").read_text() == "of a person"
+    finally:
+        assert other.stop() == 0

@@ -100,7 +100,6 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(directory: Path) -> No
     assert str(directory / "app.db") in str(refusal.value)
     assert rows(directory / "app.db") == [("kept",)], "not even the migration before it"
     assert (directory / "app.db").read_bytes() == before
-    (copy,) = (directory / "backups").iterdir()
-    assert rows(copy) == [("kept",)]
+    assert list((directory / "backups").iterdir()) == [], "a start that is tried over and over keeps no copies"
     prepare(directory, those(make_notes, add_colour))
     assert rows(directory / "app.db") == [("kept", "white")]

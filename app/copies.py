@@ -1,0 +1,195 @@
+"""Copies of the file: made in a room of their own, put on the disk, and only then given their name.
+
+So under the name of a copy there is a whole one or none, whatever ends the process. A room is a directory beside the
+place of the copy that is locked while its process lives; one that a killed process has left is swept by whoever needs a
+room in the same directory next, and at each start.
+"""
+
+import errno
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import mkdtemp
+
+try:
+    import fcntl
+except ImportError:  # Windows has none.
+    fcntl = None  # type: ignore[assignment]
+
+from sqlite_utils.utils import sqlite3
+
+BACKUPS = "backups"
+# No person gives a directory such a name.
+ROOM = ".making-"
+_ROOM = re.compile(re.escape(ROOM) + "[a-z0-9_]{8}")
+# Where no lock says whether its process lives, a room this old is taken for left.
+OLD_SECONDS = 24 * 60 * 60
+# What a copy leaves free of the disk: a twentieth of it, but not more than this.
+RESERVE_BYTES = 64 * 2**20
+# What SQLite says of a copy that cannot go on: BUSY and LOCKED, CORRUPT and NOTADB.
+LOCKED_CODES = (5, 6)
+DAMAGED_CODES = (11, 26)
+
+
+@contextmanager
+def room(directory: Path) -> Iterator[Path]:
+    """A new directory for what is being made, beside where it will be; it goes with all that is left in it."""
+    sweep(directory)
+    made, lock = _new_room(directory)
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def sweep(directory: Path) -> None:
+    """Delete the rooms of processes that have ended before they could do it."""
+    for left in [each for each in directory.iterdir() if _ROOM.fullmatch(each.name)]:
+        with suppress(OSError):
+            if fcntl is None:
+                if time.time() - left.stat().st_mtime > OLD_SECONDS:
+                    shutil.rmtree(left)
+                continue
+            lock = _locked(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left, ignore_errors=True)
+            os.close(lock)
+
+
+@contextmanager
+def placed(target: Path) -> Iterator[Path]:
+    """Where to write a new file; it is put on the disk and named `target` when the context ends well.
+
+    Raises FileExistsError where there is anything of that name, and OSError where no file can be made there.
+    """
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    with room(target.parent) as making:
+        copy = making / "copy.db"
+        yield copy
+        _sync(copy)
+        try:
+            os.link(copy, target)  # Never over a file that has come meanwhile.
+        except FileExistsError:
+            raise
+        except OSError:  # Not every file system has links.
+            copy.rename(target)
+    _sync(target.parent)
+
+
+def keep(path: Path, suffix: str) -> Path:
+    """Copy the file at `path` among its backups; where the copy is.
+
+    Raises OSError and sqlite3.Error, with nothing left of the copy.
+    """
+    target = new_backup(path.parent, suffix)
+    with placed(target) as copy:
+        copy_file(path, copy)
+    return target
+
+
+def new_backup(directory: Path, suffix: str = "") -> Path:
+    """The path of a backup that is made now."""
+    backups = directory / BACKUPS
+    backups.mkdir(mode=0o700, exist_ok=True)
+    os.chmod(backups, 0o700)
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}{suffix}"
+    numbers = (f"-{number}" if number > 1 else "" for number in range(1, 1000))
+    return next(path for path in (backups / f"{name}{each}.db" for each in numbers) if not os.path.lexists(path))
+
+
+def copy_file(path: Path, copy: Path) -> None:
+    """Copy the SQLite file at `path`, which may be in use, to `copy`, a new file for its owner alone.
+
+    The copy is one file by itself: with no log beside it, it can be read from a disk that cannot be written.
+    """
+    check_room(copy.parent, size_of(path))
+    os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+        # Half a copy has no name that anybody looks at: it needs no journal, and is synced once, when it is whole.
+        target.execute("PRAGMA journal_mode = OFF")
+        target.execute("PRAGMA synchronous = OFF")
+        copy_pages(source, target)
+    with closing(sqlite3.connect(copy)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+
+
+def copy_pages(
+    source: sqlite3.Connection, target: sqlite3.Connection, locked: Callable[[], None] | None = None
+) -> None:
+    """Make `target` what `source` is, in one commit that every other connection to it then sees.
+
+    Both keep their kind of log, so with a log in `target` their pages must be of one size. `locked` is called once,
+    when `target` is locked against all other writers until the commit: what other connections read of it then is
+    exactly what it was before. Where `locked` raises, nothing is changed. It may change `source`, on this connection.
+    """
+    has_begun = locked is None
+
+    def look(status: int, remaining: int, total: int) -> None:
+        nonlocal has_begun
+        # SQLite has waited as long as the connections allow; Python would begin again, for ever.
+        if status in LOCKED_CODES:
+            raise sqlite3.OperationalError("database is locked")
+        # Python calls this an operational error, as if it could pass.
+        if status in DAMAGED_CODES:
+            raise sqlite3.DatabaseError("database disk image is malformed")
+        if not has_begun and locked is not None:
+            has_begun = True
+            locked()
+
+    # From its first page on to the end the target is locked (https://www.sqlite.org/c3ref/backup_finish.html).
+    source.backup(target, pages=-1 if locked is None else 1, progress=look)
+
+
+def size_of(path: Path) -> int:
+    """How many bytes a file takes at most once it is copied: its log may hold pages that are not in it yet."""
+    return sum(each.stat().st_size for each in (path, Path(f"{path}-wal")) if each.exists())
+
+
+def check_room(directory: Path, size: int) -> None:
+    """Raises OSError (ENOSPC) where the disk has no room for so many bytes and what is to stay free of it."""
+    disk = shutil.disk_usage(directory)
+    if disk.free - min(disk.total // 20, RESERVE_BYTES) < size:
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} for a copy of {size:,} bytes", str(directory))
+
+
+def _new_room(directory: Path) -> tuple[Path, int | None]:
+    """A room, and the lock on it."""
+    while True:
+        made = Path(mkdtemp(prefix=ROOM, dir=directory))
+        if fcntl is None:
+            return made, None
+        # Whoever sweeps may come between the two, and take it for left.
+        with suppress(FileNotFoundError):
+            lock = _locked(made, fcntl.LOCK_EX)
+            if made.exists():
+                return made, lock
+            os.close(lock)
+
+
+def _locked(directory: Path, how: int) -> int:
+    """A descriptor that has a directory locked. Raises OSError where another process has it."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, how)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _sync(path: Path) -> None:
+    """Have a file, or the names in a directory, on the disk."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows opens no directory.
+    descriptor = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
