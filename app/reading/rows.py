@@ -240,10 +240,10 @@ def _sample(export: Export) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _results(export: Export, kind: Kind, places: Places) -> Iterator[Row | Problem]:
     """Each record of the file as a row, or why it is none. Raises UnreadableFile where all of them take too much."""
+    room = SMALL_BYTES + GROWTH * _text_bytes(export)
     records = export.records()
     if todoist.is_todoist(kind, export.columns):
         records = todoist.tasks_in(export.records())
-    room = SMALL_BYTES + GROWTH * _text_bytes(export)
     for line, record in records:
         try:
             if isinstance(record, str):
