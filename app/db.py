@@ -1,9 +1,9 @@
 """The file: connections, pragmas, the write queue, what a start makes ready.
 
-Features use three things of it: `db.read`, `db.write` and `db.token`. Everything that only SQLite has stays here and
-in the migrations.
+Features use three things of it: `db.read`, `db.write` and `db.token`. Everything that only SQLite has stays here, in
+`app/reads.py` and in the migrations.
 
-Reads happen at once on a connection that never writes. Writes wait in one queue for one thread, which joins those that
+Reads happen on connections that never write. Writes wait in one queue for one thread, which joins those that
 wait into one transaction (`BEGIN IMMEDIATE`) and answers them only when the commit is on disk (`synchronous=FULL`).
 """
 
@@ -29,6 +29,7 @@ from sqlite_utils import Migrations
 from sqlite_utils.utils import sqlite3
 
 from app.copies import BACKUPS, copy_file, keep, sweep
+from app.reads import Reads
 
 Connection = sqlite3.Connection
 Row = sqlite3.Row
@@ -68,11 +69,12 @@ class SeveralProcesses(UnusableDatabase):
 
 
 class Database:
-    """One SQLite file, read on the calling thread and written by one thread of its own."""
+    """One SQLite file, read beside the event loop where that takes long, and written by one thread of its own."""
 
     def __init__(self) -> None:
         self.path = Path()
-        self._reading = threading.local()
+        self._reads: Reads | None = None
+        self._watching: Connection | None = None
         self._writes: SimpleQueue[_Write | None] = SimpleQueue()
         self._writer: threading.Thread | None = None
         self._log_index: mmap.mmap | None = None
@@ -84,6 +86,7 @@ class Database:
     def open(self, path: Path) -> None:
         """Begin to serve the file at `path`, which `prepare` has made ready."""
         self.path = path
+        self._reads = Reads(lambda: open_reading(path), BUSY_SECONDS)
         self._writer = threading.Thread(target=self._write_all, args=(connect(path),), name="writer", daemon=True)
         self._writer.start()
 
@@ -94,13 +97,24 @@ class Database:
             self._writer.join()
             self._writer = None
             self._log_index = None
-        connection = self._reading.__dict__.pop("connection", None)
-        if connection is not None:
-            connection.close()
+        if self._reads is not None:
+            self._reads.close()
+            self._reads = None
+        if self._watching is not None:
+            self._watching.close()
+            self._watching = None
 
-    def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """All rows of a query, from the last commit."""
-        return self._reader().execute(sql, parameters).fetchall()
+    async def read(self, sql: str, parameters: Sequence[Any] = (), *, is_long: bool = False) -> list[Row]:
+        """All rows of a query; `is_long` says that it should not be tried on the event loop.
+
+        Raises UnansweredRead, which is answered with 503, where it takes too long or too many others are under way.
+        """
+        assert self._reads is not None, "the database is not open"
+        return await self._reads.read(sql, parameters, is_long)
+
+    def read_now(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """All rows of a query that finds what it asks for by a key, where nothing can be awaited."""
+        return self._watcher().execute(sql, parameters).fetchall()
 
     async def write(self, change: Callable[[Connection], Result]) -> Result:
         """Run `change` in a transaction on the writer's thread; its result, once the commit is on disk.
@@ -114,12 +128,12 @@ class Database:
     def token(self) -> int:
         """The commit token: another value than before when any program has committed to the file.
 
-        `PRAGMA data_version` moves at every commit of another connection, and the reading connection never commits.
-        Every commit also writes the header of the log's index anew, which all programs share in memory; while that is
-        the same, so is data_version, and a look at it costs a tenth of the question (0.4 µs of 4). To be asked on one
-        thread: each has a connection with a count of its own.
+        `PRAGMA data_version` moves at every commit of another connection; the one that asks for it never commits, and
+        is never inside a transaction, where it stands still. Every commit also writes the header of the log's index
+        anew, which all programs share in memory; while that is the same, so is data_version, and a look at it costs a
+        tenth of the question (0.4 µs of 4). To be asked on one thread.
         """
-        reader = self._reader()
+        reader = self._watcher()
         if self._log_index is None:
             self._log_index = _map_log_index(self.path, reader)
         header = self._log_index[:LOG_INDEX_HEADER]
@@ -138,14 +152,11 @@ class Database:
         """Copy the whole file to `copy` with SQLite's online backup, while it is used."""
         copy_file(self.path, copy)
 
-    def _reader(self) -> Connection:
-        """This thread's reading connection."""
-        try:
-            connection: Connection = self._reading.connection
-        except AttributeError:
-            connection = self._reading.connection = connect(self.path)
-            connection.execute("PRAGMA query_only = ON")
-        return connection
+    def _watcher(self) -> Connection:
+        """The connection that asks for the token."""
+        if self._watching is None:
+            self._watching = open_reading(self.path, BUSY_SECONDS)
+        return self._watching
 
     def _write_all(self, writing: Connection) -> None:
         """The writer's thread: take what waits, commit it together, answer."""
@@ -231,13 +242,25 @@ def _commit(connection: Connection, batch: list[_Write]) -> None:
 
 def connect(path: Path) -> Connection:
     """A connection with the pragmas of this app; transactions are begun and ended by hand."""
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    connection.row_factory = sqlite3.Row
-    # What another program wrote in another encoding must not keep the rest of a list from being shown.
-    connection.text_factory = lambda text: text.decode(errors="replace")
+    connection = _open(path, BUSY_SECONDS)
     _keep_log(connection)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def open_reading(path: Path, busy_seconds: float = 0) -> Connection:
+    """A connection that cannot write."""
+    connection = _open(path, busy_seconds)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def _open(path: Path, busy_seconds: float) -> Connection:
+    connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    # What another program wrote in another encoding must not keep the rest of a list from being shown.
+    connection.text_factory = lambda text: text.decode(errors="replace")
     return connection
 
 

@@ -96,7 +96,7 @@ async def check(id: int) -> None:
 async def write(id: int) -> None:
     """Write the rows, batch by batch; take them back where that fails."""
     error = ""
-    kind = kind_of(id)
+    kind = await kind_of(id)
     try:
         async for message in _read(id):
             if "rows" in message:
@@ -119,21 +119,21 @@ async def write(id: int) -> None:
 
 async def undo(id: int) -> None:
     """Take out every row that the import has made, batch by batch."""
-    kind = kind_of(id)
+    kind = await kind_of(id)
     while await db.write(lambda connection: _take_out(connection, id, kind)):
         pass
     await db.write(move(id, "undoing", "undone"))
     upload_path(id).unlink(missing_ok=True)
 
 
-def look_back() -> None:
+async def look_back() -> None:
     """Take note of what an earlier process of this one's number has left; only before this one begins anything."""
-    _left_by_namesake.update(row["id"] for row in db.read(RUNNING) if row["process"] == os.getpid())
+    _left_by_namesake.update(row["id"] for row in await db.read(RUNNING) if row["process"] == os.getpid())
 
 
 async def recover() -> None:
     """Take up what a stop has left: read again what was being read, take back what was half written."""
-    for row in db.read(RUNNING):
+    for row in await db.read(RUNNING):
         is_own = row["process"] == os.getpid() and row["id"] not in _left_by_namesake
         if (
             row["kind"] not in kinds
@@ -152,18 +152,18 @@ async def recover() -> None:
         begin(undo(row["id"]))
 
 
-def kind_of(id: int) -> Kind:
+async def kind_of(id: int) -> Kind:
     """What an import brings."""
-    return kinds[db.read("SELECT kind FROM imports WHERE id = ?", [id])[0]["kind"]]
+    return kinds[(await db.read("SELECT kind FROM imports WHERE id = ?", [id]))[0]["kind"]]
 
 
 async def _read(id: int, *options: str) -> AsyncIterator[dict[str, Any]]:
     """The messages of a process that reads the file; it ends with this iterator."""
-    row = db.read("SELECT filename, columns FROM imports WHERE id = ?", [id])[0]
+    (row,) = await db.read("SELECT filename, columns FROM imports WHERE id = ?", [id])
     reader = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "app.reading.rows", str(upload_path(id).resolve()),
         # In one word each: what a person calls a file may begin like an option.
-        f"--name={row['filename']}", f"--kind={to_json(kind_of(id))}", f"--columns={row['columns']}", *options,
+        f"--name={row['filename']}", f"--kind={to_json(await kind_of(id))}", f"--columns={row['columns']}", *options,
         cwd=ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, limit=PIECE_BYTES,
         # Ctrl-C in the terminal is for the server; it ends its readers itself.
         start_new_session=True,

@@ -35,7 +35,7 @@ end_all = import_job.end_all
 @fragment
 async def list_imports(request: Request) -> Safe:
     """The way in and out."""
-    rows = db.read("SELECT * FROM imports ORDER BY id DESC LIMIT ?", [SHOWN_IMPORTS])
+    rows = await db.read("SELECT * FROM imports ORDER BY id DESC LIMIT ?", [SHOWN_IMPORTS])
     imports = [_import(row) for row in rows if row["kind"] in kinds]
     kind = _named_kind(request.query_params.get("kind"))
     return page("Import & export", show.imports_page(imports, _in_words(), kind.table), AREA)
@@ -67,7 +67,7 @@ async def add_import(request: Request) -> Any:
 @rt("/imports/{id:id}", methods=["get"])
 async def show_import(request: Request, id: int) -> Any:
     """How far an import has come."""
-    each = import_of(id)
+    each = await import_of(id)
     if "application/json" in request.headers.get("accept", ""):
         return JSONResponse(each._asdict() | {"kind": each.kind.table})
     return answer(request, each.filename, show.import_card(each), AREA)
@@ -77,7 +77,7 @@ async def show_import(request: Request, id: int) -> Any:
 async def change_columns(request: Request, id: int) -> Response:
     """Read the file again with other columns."""
     form = await request.form()
-    columns = json.dumps({field: form.get(field) or None for field in import_of(id).kind.labels})
+    columns = json.dumps({field: form.get(field) or None for field in (await import_of(id)).kind.labels})
     await _move(id, "ready", "checking", columns=columns, problems="[]", problem_count=0, bytes_read=0)
     import_job.begin(import_job.check(id))
     return RedirectResponse(f"{AREA}/{id}", 303)
@@ -94,18 +94,19 @@ async def start_import(request: Request, id: int) -> Response:
 @rt("/imports/{id:id}/cancel", methods=["post"])
 async def cancel_import(request: Request, id: int) -> Response:
     """Leave it: nothing was written yet, or what was written is taken out again."""
-    if import_of(id).state in ("checking", "ready"):
-        await _move(id, import_of(id).state, "discarded")
+    state = (await import_of(id)).state
+    if state in ("checking", "ready"):
+        await _move(id, state, "discarded")
         import_job.upload_path(id).unlink(missing_ok=True)
     else:
-        await _move(id, import_of(id).state, "undoing", allowed=("writing", "done"))
+        await _move(id, state, "undoing", allowed=("writing", "done"))
         import_job.begin(import_job.undo(id))
     return RedirectResponse(f"{AREA}/{id}", 303)
 
 
-def import_of(id: int) -> Import:
+async def import_of(id: int) -> Import:
     """An import; 404 where there is none."""
-    rows = db.read("SELECT * FROM imports WHERE id = ?", [id])
+    rows = await db.read("SELECT * FROM imports WHERE id = ?", [id])
     if not rows or rows[0]["kind"] not in kinds:
         raise HTTPException(404, "There is no such import.")
     return _import(rows[0])
@@ -118,9 +119,8 @@ async def _move(id: int, state: str, next: str, allowed: tuple[str, ...] = (), *
             raise import_job.Stopped
         await db.write(import_job.move(id, state, next, process=os.getpid(), **columns))
     except import_job.Stopped:
-        raise HTTPException(
-            409, f"This import is already further: {show.STATES[import_of(id).state].lower()}."
-        ) from None
+        state = (await import_of(id)).state
+        raise HTTPException(409, f"This import is already further: {show.STATES[state].lower()}.") from None
 
 
 def _import(row: Row) -> Import:

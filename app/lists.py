@@ -15,6 +15,8 @@ from templates.lists import SHOWN_PAGES, ListQuery, Query
 PAGE_ROWS = 20
 # A search that finds more than this says so instead of counting on.
 COUNT_LIMIT = 1000
+# What comes before later pages takes long to skip.
+DEEP_PAGE = 500
 LONGEST_SEARCH = 1000
 
 AnyQuery = TypeVar("AnyQuery", bound=Query)
@@ -59,22 +61,23 @@ def matching(table: str, columns: Sequence[str], q: str) -> tuple[list[str], lis
     return conditions, [*filter(None, [wanted.match]), *wanted.literals]
 
 
-def rows_of(
+async def rows_of(
     query: Query, table: str, columns: str, conditions: Sequence[str], parameters: Sequence[Any], order: str
 ) -> tuple[list[Row], bool, str]:
     """The rows of the pages that are asked for, whether more follow, and how many a search has found, in words."""
     shown = PAGE_ROWS * query.pages
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     # Only the ids are sorted and skipped; the rows are fetched for one page.
-    rows = db.read(
+    rows = await db.read(
         f"SELECT {columns} FROM {table} WHERE id IN "
         f"(SELECT id FROM {table} {where} ORDER BY {order} LIMIT ? OFFSET ?) ORDER BY {order}",
         [*parameters, shown + 1, (query.page - 1) * PAGE_ROWS],
+        is_long=bool(query.q) or query.page > DEEP_PAGE,
     )
     found = ""
     if query.q:
         sql = f"SELECT count(*) FROM (SELECT 1 FROM {table} {where} LIMIT ?)"
-        found = count_in_words(db.read(sql, [*parameters, COUNT_LIMIT + 1])[0][0], "found")
+        found = count_in_words((await db.read(sql, [*parameters, COUNT_LIMIT + 1], is_long=True))[0][0], "found")
     return rows[:shown], len(rows) > shown, found
 
 

@@ -33,6 +33,7 @@ from app.kinds import kinds
 from app.migrations import migrations
 from app.pages import HANDLERS, ROOT, assets, head, page, shell
 from app.presence import tabs_elsewhere
+from app.reads import Moments
 from app.sessions import sessions
 from app.settings import settings
 from server.bodies import FORM_LIMIT
@@ -64,7 +65,7 @@ class App(FastHTML):
     """FastHTML, with the fragment cache around it, the guard around both, and the log of requests around all."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Guard, then cache, then what FastHTML has."""
+        """Guard, then cache, then what FastHTML has, whose reads are of one moment."""
         self.guarded = Guard(
             super().build_middleware_stack(),
             hosts={settings.host, *LOOPBACK_NAMES, *settings.allow_host},
@@ -77,8 +78,8 @@ class App(FastHTML):
         return RequestLog(self.guarded) if settings.logs_requests else self.guarded
 
     def keep(self, app: ASGIApp) -> ASGIApp:
-        """The fragment cache around `app`."""
-        self.cache = FragmentCache(app, db.token, session_cookie=SESSION_COOKIE, check=settings.reload)
+        """The fragment cache around `app`, which reads after the cache has asked for the token."""
+        self.cache = FragmentCache(Moments(app), db.token, session_cookie=SESSION_COOKIE, check=settings.reload)
         return self.cache
 
     async def render(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -118,7 +119,7 @@ async def start() -> None:
     # Large uploads wait on the disk of the data, not in a memory that the system calls its temporary directory.
     tempfile.tempdir = str(settings.data.resolve())
     db.on_commit = hub.wake
-    imports.look_back()
+    await imports.look_back()
     await presence.presence.begin()
     app.state.looking_after = asyncio.create_task(look_after())
 
@@ -202,7 +203,7 @@ def index() -> Any:
 async def healthz(request: Request) -> JSONResponse:
     """Whether the app can read its file, for those who watch over it."""
     try:
-        token, clients, status = db.token(), len(hub.tabs) + tabs_elsewhere(), "ok"
+        token, clients, status = db.token(), len(hub.tabs) + await tabs_elsewhere(), "ok"
     except Exception as error:  # Whatever keeps it from reading is what the watcher asks for.
         token, clients, status = None, len(hub.tabs), f"the database cannot be read: {error}"
     return JSONResponse(

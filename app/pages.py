@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from app.kinds import kinds
+from app.reads import UnansweredRead
 from app.settings import settings
 from server.assets import Assets
 from server.failure import as_html, as_page, failure
@@ -120,6 +121,11 @@ async def database_failed(request: Request, error: Exception) -> Response:
     raise error
 
 
+async def read_unanswered(request: Request, error: Exception) -> Response:
+    """The answer where a read was given up."""
+    return error_answer(request, 503, str(error), {"retry-after": "5"})
+
+
 async def disk_failed(request: Request, error: Exception) -> Response:
     """The answer where a file could not be written, as there is no room for it."""
     assert isinstance(error, OSError)
@@ -137,6 +143,7 @@ async def left(request: Request, error: Exception) -> Response:
 HANDLERS: dict[Any, Any] = {
     HTTPException: refused,
     404: refused,
+    UnansweredRead: read_unanswered,
     sqlite3.OperationalError: database_failed,
     OSError: disk_failed,
     ClientDisconnect: left,

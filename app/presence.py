@@ -32,7 +32,7 @@ rt = APIRouter()
 @fragment
 async def show_connection(request: Request) -> Any:
     """What each page says of its connection."""
-    return answer(request, "Connection", connection(tabs_elsewhere() + tabs_here()))
+    return answer(request, "Connection", connection(await tabs_elsewhere() + await tabs_here()))
 
 
 class Presence:
@@ -66,12 +66,13 @@ class Presence:
 
     async def begin(self) -> None:
         """Forget what an earlier process of this number has left; no tab is here yet."""
-        if tabs_here():
+        if await tabs_here():
             await db.write(_store(0))
 
     async def clear(self) -> None:
         """Forget the workers that are gone."""
-        others = [row["process"] for row in db.read("SELECT process FROM presence WHERE process <> ?", [os.getpid()])]
+        rows = await db.read("SELECT process FROM presence WHERE process <> ?", [os.getpid()])
+        others = [row["process"] for row in rows]
         gone = [process for process in others if not lives(process)]
         if gone:
             await db.write(lambda connection: connection.executemany(DELETE, [(process,) for process in gone]))
@@ -88,15 +89,16 @@ DELETE = "DELETE FROM presence WHERE process = ?"
 presence = Presence()
 
 
-def tabs_here() -> int:
+async def tabs_here() -> int:
     """How many tabs this worker had at the last commit."""
-    rows = db.read("SELECT tabs FROM presence WHERE process = ?", [os.getpid()])
+    rows = await db.read("SELECT tabs FROM presence WHERE process = ?", [os.getpid()])
     return rows[0]["tabs"] if rows else 0
 
 
-def tabs_elsewhere() -> int:
+async def tabs_elsewhere() -> int:
     """How many tabs the other workers have."""
-    count: int = db.read("SELECT coalesce(sum(tabs), 0) FROM presence WHERE process <> ?", [os.getpid()])[0][0]
+    rows = await db.read("SELECT coalesce(sum(tabs), 0) FROM presence WHERE process <> ?", [os.getpid()])
+    count: int = rows[0][0]
     return count
 
 

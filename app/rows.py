@@ -10,9 +10,9 @@ from app.db import NOW, Connection, Row, db
 KEPT_DELETIONS = "-30 days"
 
 
-def find(table: str, columns: Sequence[str], id: str | int) -> Row | None:
+async def find(table: str, columns: Sequence[str], id: str | int) -> Row | None:
     """A row, if there is one."""
-    found = db.read(f"SELECT {', '.join(columns)} FROM {table} WHERE id = ?", [id])
+    found = await db.read(f"SELECT {', '.join(columns)} FROM {table} WHERE id = ?", [id])
     return found[0] if found else None
 
 

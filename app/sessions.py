@@ -73,7 +73,7 @@ class Sessions:
 
     async def sweep(self) -> None:
         """Delete what has ended by itself."""
-        if db.read(f"SELECT 1 FROM sessions WHERE {HAS_ENDED} LIMIT 1"):
+        if await db.read(f"SELECT 1 FROM sessions WHERE {HAS_ENDED} LIMIT 1"):
             await db.write(lambda connection: connection.execute(f"DELETE FROM sessions WHERE {HAS_ENDED}"))
 
     def _is_known(self, cookie: str) -> bool:
@@ -85,7 +85,7 @@ class Sessions:
             self._state = state
         end = self._ends.get(cookie)
         if end is None:
-            found = db.read(
+            found = db.read_now(
                 "SELECT CAST(strftime('%s', created_at) AS INTEGER) FROM sessions "
                 "WHERE cookie_hash = ? AND token_hash = ?",
                 [hashed(cookie), state[1]],

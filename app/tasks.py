@@ -80,18 +80,18 @@ rt = APIRouter()
 @fragment
 async def list_tasks(request: Request) -> Safe:
     """The list that the address names."""
-    tasks = tasks_of(query_of(request.query_params))
+    tasks = await tasks_of(query_of(request.query_params))
     if wants_fragment(request):
         return show.task_list(tasks)
-    deleted = find_deletion(request.query_params.get("deleted", ""))
-    return page("Tasks", show.tasks_page(tasks, summary_of(today(), zone()), deleted), AREA)
+    deleted = await find_deletion(request.query_params.get("deleted", ""))
+    return page("Tasks", show.tasks_page(tasks, await summary_of(today(), zone()), deleted), AREA)
 
 
 @rt("/summary", methods=["get"])
 @fragment
 async def summary(request: Request) -> Safe:
     """The figures beside the list."""
-    return answer(request, "At a glance", show.summary_card(summary_of(today(), zone())), AREA)
+    return answer(request, "At a glance", show.summary_card(await summary_of(today(), zone())), AREA)
 
 
 @rt("/tasks", methods=["post"])
@@ -106,12 +106,12 @@ async def add_task(request: Request) -> Any:
     id = await db.write(lambda connection: rows.insert(connection, "tasks", changes))
     if not wants_fragment(request):
         return RedirectResponse(back(request, AREA), 303)
-    tasks = tasks_of(lists.shown_list(request, query_of))
+    tasks = await tasks_of(lists.shown_list(request, query_of))
     hidden = all(row.id != id for row in tasks.rows)
     parts = (
         show.task_list(tasks),
         partial("#add-task", "outerHTML", show.add_form(again=True)),
-        partial("#toasts", "beforeend", show.added_toast(task_of(id))) if hidden else "",
+        partial("#toasts", "beforeend", show.added_toast(await task_of(id))) if hidden else "",
     )
     return HTMLResponse("".join(parts), 201, CHANGED)
 
@@ -120,7 +120,7 @@ async def add_task(request: Request) -> Any:
 @fragment
 async def show_task(request: Request, id: int) -> Safe:
     """One task; in its row where `in=list` says so."""
-    task = task_of(id)
+    task = await task_of(id)
     if wants_fragment(request) and request.query_params.get("in") == "list":
         return row(task)
     return answer(request, task.title, show.task_detail(task, today(), zone()), AREA)
@@ -130,7 +130,7 @@ async def show_task(request: Request, id: int) -> Safe:
 @fragment
 async def edit_task(request: Request, id: int) -> Safe:
     """The form for a task."""
-    task = task_of(id)
+    task = await task_of(id)
     given = TaskInput(task.title, task.due or "", task.notes, task.updated_at)
     place = "list" if wants_fragment(request) and request.query_params.get("in") == "list" else "detail"
     return answer(request, f"Edit {task.title}", show.edit_form(id, given, place), AREA)
@@ -140,7 +140,7 @@ async def edit_task(request: Request, id: int) -> Safe:
 @fragment
 async def show_changes(request: Request, id: int) -> Safe:
     """What happened to a task since someone began to edit it."""
-    found = rows.find("tasks", COLUMNS, id)
+    found = await rows.find("tasks", COLUMNS, id)
     note = show.changes_note(id, request.query_params.get("since", ""), Task(*found) if found else None)
     return answer(request, "Changes", note, AREA)
 
@@ -151,7 +151,7 @@ async def change_task(request: Request, id: int) -> Any:
     form = await forms.form_of(request)
     if form.get("_method") == "delete":
         return await delete_task(request, id)
-    task = task_of(id)
+    task = await task_of(id)
     place = form.get("in", "detail")
     given = TaskInput(
         form.get("title", task.title), form.get("due", task.due or ""), form.get("notes", task.notes), task.updated_at
@@ -170,14 +170,14 @@ async def change_task(request: Request, id: int) -> Any:
     await db.write(lambda connection: rows.update(connection, "tasks", "task", id, changes))
     if not wants_fragment(request):
         return RedirectResponse(f"/tasks/{id}" if "title" in form else back(request, AREA), 303)
-    task = task_of(id)
+    task = await task_of(id)
     return HTMLResponse(row(task) if place == "list" else show.task_detail(task, today(), zone()), headers=CHANGED)
 
 
 @rt("/tasks/{id:id}", methods=["delete"])
 async def delete_task(request: Request, id: int) -> Any:
     """Delete a task, and offer it back."""
-    task = task_of(id)
+    task = await task_of(id)
     await db.write(lambda connection: delete(connection, id))
     if not wants_fragment(request):
         return RedirectResponse(f"{AREA}?deleted={id}", 303)
@@ -193,7 +193,7 @@ async def restore_task(request: Request, id: int) -> Any:
     if not wants_fragment(request):
         return RedirectResponse(AREA, 303)
     parts = (
-        partial(f"#task-{id}", "outerHTML", row(task_of(id))),
+        partial(f"#task-{id}", "outerHTML", row(await task_of(id))),
         partial(f"#deleted-task-{id}", "delete"),
     )
     return HTMLResponse("".join(parts), headers=CHANGED)
@@ -223,31 +223,33 @@ def query_of(given: Mapping[str, str]) -> TaskQuery:
     return TaskQuery(q, lists.one_of("status", given.get("status") or "all", STATUSES), sort, page, pages)
 
 
-def tasks_of(query: TaskQuery) -> TaskList:
+async def tasks_of(query: TaskQuery) -> TaskList:
     """The pages of a list that are asked for, and the counts above it."""
-    counts = {("done" if row["done"] else "open"): row["tasks"] for row in db.read("SELECT * FROM task_counts")}
+    kept = await db.read("SELECT * FROM task_counts")
+    counts = {("done" if row["done"] else "open"): row["tasks"] for row in kept}
     counts["all"] = sum(counts.values())
     conditions, parameters = lists.matching("tasks", ("title", "notes"), query.q)
     if query.status != "all":
         conditions.append("done = ?")
         parameters.append(int(query.status == "done"))
     columns = "id, title, due, done, notes <> '' AS has_notes"
-    found, more, words = lists.rows_of(query, "tasks", columns, conditions, parameters, ORDERS[query.sort])
+    found, more, words = await lists.rows_of(query, "tasks", columns, conditions, parameters, ORDERS[query.sort])
     return TaskList(query, [TaskRow(*row) for row in found], more, counts, words, today())
 
 
-def summary_of(day: date, zone: tzinfo | None) -> Summary:
+async def summary_of(day: date, zone: tzinfo | None) -> Summary:
     """The figures beside the list, on `day` in the person's `zone`."""
-    counts = {row["done"]: row["tasks"] for row in db.read("SELECT * FROM task_counts")}
-    overdue = db.read(
+    counts = {row["done"]: row["tasks"] for row in await db.read("SELECT * FROM task_counts")}
+    overdue = await db.read(
         "SELECT count(*) FROM (SELECT 1 FROM tasks WHERE done = 0 AND due IS NULL = 0 AND due < ? LIMIT ?)",
         [day.isoformat(), lists.COUNT_LIMIT + 1],
-    )[0][0]
+    )
     days = [day - timedelta(days=ago) for ago in reversed(range(CHART_DAYS))]
-    return Summary(counts[0], counts[1], lists.count_in_words(overdue), [(each, _done_on(each, zone)) for each in days])
+    chart = [(each, await _done_on(each, zone)) for each in days]
+    return Summary(counts[0], counts[1], lists.count_in_words(overdue[0][0]), chart)
 
 
-def _done_on(day: date, zone: tzinfo | None) -> int:
+async def _done_on(day: date, zone: tzinfo | None) -> int:
     """How many tasks were done on a day of the person's zone."""
     begin, end = (
         datetime(each.year, each.month, each.day).astimezone(zone)
@@ -255,16 +257,17 @@ def _done_on(day: date, zone: tzinfo | None) -> int:
         else datetime(each.year, each.month, each.day, tzinfo=zone)
         for each in (day, day + timedelta(days=1))
     )
-    count: int = db.read(
+    counted = await db.read(
         "SELECT count(*) FROM completions WHERE completed_at >= ? AND completed_at < ?",
         [f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}" for moment in (begin, end)],
-    )[0][0]
+    )
+    count: int = counted[0][0]
     return count
 
 
-def task_of(id: int) -> Task:
+async def task_of(id: int) -> Task:
     """A task; 404 where there is none."""
-    found = rows.find("tasks", COLUMNS, id)
+    found = await rows.find("tasks", COLUMNS, id)
     if not found:
         raise rows.gone("task")
     return Task(*found)
@@ -275,9 +278,9 @@ def row(task: Task) -> Safe:
     return show.task_row(TaskRow(task.id, task.title, task.due, task.done, int(task.notes != "")), today())
 
 
-def find_deletion(id: str) -> Task | None:
+async def find_deletion(id: str) -> Task | None:
     """A deleted task that can be brought back."""
-    found = rows.find("deletions", COLUMNS, id)
+    found = await rows.find("deletions", COLUMNS, id)
     return Task(*found) if found else None
 
 

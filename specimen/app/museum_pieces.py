@@ -105,10 +105,10 @@ rt = APIRouter()
 @fragment
 async def list_museum_pieces(request: Request) -> Safe:
     """The list that the address names."""
-    listed = museum_pieces_of(query_of(request.query_params))
+    listed = await museum_pieces_of(query_of(request.query_params))
     if wants_fragment(request):
         return show.museum_piece_list(listed)
-    deleted = rows.find(KIND.deletions, COLUMNS, request.query_params.get("deleted", ""))
+    deleted = await rows.find(KIND.deletions, COLUMNS, request.query_params.get("deleted", ""))
     undo = show.MuseumPiece(*deleted) if deleted else None
     return page("Museum pieces", show.museum_pieces_page(listed, undo), AREA)
 
@@ -124,12 +124,12 @@ async def add_museum_piece(request: Request) -> Any:
     id = await db.write(lambda connection: rows.insert(connection, KIND.table, changes))
     if not wants_fragment(request):
         return RedirectResponse(back(request, AREA), 303)
-    listed = museum_pieces_of(lists.shown_list(request, query_of))
+    listed = await museum_pieces_of(lists.shown_list(request, query_of))
     hidden = all(row.id != id for row in listed.rows)
     parts = (
         show.museum_piece_list(listed),
         partial("#add", "outerHTML", show.add_form(opened=True)),
-        partial("#toasts", "beforeend", show.added_toast(museum_piece_of(id))) if hidden else "",
+        partial("#toasts", "beforeend", show.added_toast(await museum_piece_of(id))) if hidden else "",
     )
     return HTMLResponse("".join(parts), 201)
 
@@ -138,7 +138,7 @@ async def add_museum_piece(request: Request) -> Any:
 @fragment
 async def show_museum_piece(request: Request, id: int) -> Safe:
     """One museum piece; in its row where `in=list` says so."""
-    record = museum_piece_of(id)
+    record = await museum_piece_of(id)
     if wants_fragment(request) and request.query_params.get("in") == "list":
         return show.museum_piece_row(record, today())
     detail = show.museum_piece_detail(record, today(), zone())
@@ -149,7 +149,7 @@ async def show_museum_piece(request: Request, id: int) -> Safe:
 @fragment
 async def edit_museum_piece(request: Request, id: int) -> Safe:
     """The form for a museum piece."""
-    record = museum_piece_of(id)
+    record = await museum_piece_of(id)
     place = "list" if wants_fragment(request) and request.query_params.get("in") == "list" else "detail"
     form = show.edit_form(id, as_typed(record), place)
     return answer(request, f"Edit {record.short_name}", form, AREA)
@@ -159,7 +159,7 @@ async def edit_museum_piece(request: Request, id: int) -> Safe:
 @fragment
 async def show_changes(request: Request, id: int) -> Safe:
     """What happened to a museum piece since someone began to edit it."""
-    found = rows.find(KIND.table, COLUMNS, id)
+    found = await rows.find(KIND.table, COLUMNS, id)
     now = show.MuseumPiece(*found) if found else None
     return answer(request, "Changes", show.changes_note(id, request.query_params.get("since", ""), now), AREA)
 
@@ -170,7 +170,7 @@ async def change_museum_piece(request: Request, id: int) -> Any:
     form = await forms.form_of(request)
     if form.get("_method") == "delete":
         return await delete_museum_piece(request, id)
-    before = museum_piece_of(id)
+    before = await museum_piece_of(id)
     place = form.get("in", "detail")
 
     def again(message: str, status: int) -> Response:
@@ -187,7 +187,7 @@ async def change_museum_piece(request: Request, id: int) -> Any:
     await db.write(lambda connection: rows.update(connection, KIND.table, KIND.noun, id, changes))
     if not wants_fragment(request):
         return RedirectResponse(f"{AREA}/{id}", 303)
-    after = museum_piece_of(id)
+    after = await museum_piece_of(id)
     if place == "list":
         return show.museum_piece_row(after, today())
     return show.museum_piece_detail(after, today(), zone())
@@ -196,7 +196,7 @@ async def change_museum_piece(request: Request, id: int) -> Any:
 @rt("/museum_pieces/{id:id}", methods=["delete"])
 async def delete_museum_piece(request: Request, id: int) -> Any:
     """Delete a museum piece, and offer it back."""
-    record = museum_piece_of(id)
+    record = await museum_piece_of(id)
     await db.write(lambda connection: rows.set_aside(connection, KIND.table, KIND.deletions, COLUMNS, id))
     if not wants_fragment(request):
         return RedirectResponse(f"{AREA}?deleted={id}", 303)
@@ -211,7 +211,7 @@ async def restore_museum_piece(request: Request, id: int) -> Any:
         raise rows.cannot_restore(KIND.noun)
     if not wants_fragment(request):
         return RedirectResponse(AREA, 303)
-    row = show.museum_piece_row(museum_piece_of(id), today())
+    row = show.museum_piece_row(await museum_piece_of(id), today())
     parts = (
         partial(f"#museum_piece-{id}", "outerHTML", row),
         partial(f"#deleted-museum_piece-{id}", "delete"),
@@ -224,18 +224,18 @@ def query_of(given: Mapping[str, str]) -> ListQuery:
     return lists.query_of(AREA, given, show.SORTS)
 
 
-def museum_pieces_of(query: ListQuery) -> show.MuseumPieceList:
+async def museum_pieces_of(query: ListQuery) -> show.MuseumPieceList:
     """The pages of a list that are asked for."""
     conditions, parameters = lists.matching(KIND.table, SEARCHED, query.q)
     columns, order = ", ".join(COLUMNS), ORDERS[query.sort]
-    found, more, words = lists.rows_of(query, KIND.table, columns, conditions, parameters, order)
+    found, more, words = await lists.rows_of(query, KIND.table, columns, conditions, parameters, order)
     records = [show.MuseumPiece(*row) for row in found]
     return show.MuseumPieceList(query, records, more, words, today())
 
 
-def museum_piece_of(id: int) -> show.MuseumPiece:
+async def museum_piece_of(id: int) -> show.MuseumPiece:
     """A museum piece; 404 where there is none."""
-    found = rows.find(KIND.table, COLUMNS, id)
+    found = await rows.find(KIND.table, COLUMNS, id)
     if not found:
         raise rows.gone(KIND.noun)
     return show.MuseumPiece(*found)

@@ -66,7 +66,7 @@ def add(title: str) -> Callable[[Connection], int]:
 
 
 def titles(db: Database) -> list[str]:
-    return [row["title"] for row in db.read("SELECT title FROM tasks ORDER BY id")]
+    return [row["title"] for row in asyncio.run(db.read("SELECT title FROM tasks ORDER BY id"))]
 
 
 def commits(directory: Path) -> int:
@@ -108,7 +108,7 @@ async def joined(db: Database, *changes: Callable[[Connection], Any]) -> list[An
 
 def test_a_write_gives_its_result_once_everybody_can_read_it(db: Database, directory: Path) -> None:
     id = asyncio.run(db.write(add("Milk")))
-    assert [tuple(row) for row in db.read("SELECT id, title FROM tasks WHERE id = ?", [id])] == [(id, "Milk")]
+    assert [tuple(row) for row in asyncio.run(db.read("SELECT id, title FROM tasks"))] == [(id, "Milk")]
     with ThreadPoolExecutor(1) as elsewhere:
         assert elsewhere.submit(titles, db).result() == ["Milk"]
     with foreign(directory) as connection:
@@ -117,7 +117,7 @@ def test_a_write_gives_its_result_once_everybody_can_read_it(db: Database, direc
 
 def test_a_read_cannot_write(db: Database) -> None:
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        db.read("INSERT INTO tasks (title) VALUES ('x') RETURNING id")
+        asyncio.run(db.read("INSERT INTO tasks (title) VALUES ('x') RETURNING id"))
     assert titles(db) == []
 
 

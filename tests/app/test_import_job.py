@@ -173,7 +173,7 @@ def test_what_this_process_reads_is_taken_up_only_if_it_was_there_at_its_start(
     monkeypatch.setattr(import_job, "begin", begin)
     monkeypatch.setitem(kinds, "tasks", KIND)
     if was_there_at_the_start:
-        import_job.look_back()
+        asyncio.run(import_job.look_back())
     for _ in range(2):
         asyncio.run(import_job.recover())
     assert taken_up == ["check"] * was_there_at_the_start

@@ -146,12 +146,12 @@ def test_what_has_ended_is_swept_away(sessions: Sessions) -> None:
     assert not comes_in(sessions, old)
     asyncio.run(sessions.sweep())
     assert comes_in(sessions, new)
-    assert len(db.read("SELECT * FROM sessions")) == 1
+    assert len(db.read_now("SELECT * FROM sessions")) == 1
 
 
 def test_the_file_keeps_nothing_that_opens_a_door(sessions: Sessions, file: Path) -> None:
     cookie = asyncio.run(sessions.begin())
-    (row,) = db.read("SELECT * FROM sessions")
+    (row,) = db.read_now("SELECT * FROM sessions")
     assert sorted(row.keys()) == ["cookie_hash", "created_at", "token_hash"]
     kept = b"".join(path.read_bytes() for path in file.glob("app.db*"))
     assert row["cookie_hash"].encode() in kept
@@ -162,8 +162,8 @@ def test_the_file_keeps_nothing_that_opens_a_door(sessions: Sessions, file: Path
 def test_an_answer_is_remembered_until_the_next_commit(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
     cookie = asyncio.run(sessions.begin())
     looked: list[str] = []
-    look = db.read
-    monkeypatch.setattr(db, "read", lambda sql, parameters: looked.append(sql) or look(sql, parameters))
+    look = db.read_now
+    monkeypatch.setattr(db, "read_now", lambda sql, parameters: looked.append(sql) or look(sql, parameters))
     for _ in range(5):
         assert comes_in(sessions, cookie)
     assert len(looked) == 1

@@ -277,9 +277,9 @@ async def ask():
                      "(SELECT cookie_hash FROM sessions LIMIT 2)")
     await start()
     async with asyncio.timeout(10):
-        while len(db.read("SELECT * FROM sessions")) > 1:
+        while len(db.read_now("SELECT * FROM sessions")) > 1:
             await asyncio.sleep(0.01)
-    print(len(db.read("SELECT * FROM sessions")))
+    print(len(db.read_now("SELECT * FROM sessions")))
     await stop()
 
 asyncio.run(ask())

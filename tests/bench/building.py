@@ -1,5 +1,6 @@
 """The time to build the fragment from rows that are fetched already, without any server."""
 
+import asyncio
 from itertools import count
 from pathlib import Path
 from statistics import median
@@ -53,7 +54,7 @@ def _fetched(directory: Path) -> TaskList:
     """The first page of the list, as the app reads it."""
     db.open(data.make(directory / "building"))
     try:
-        return tasks_of(TaskQuery())
+        return asyncio.run(tasks_of(TaskQuery()))
     finally:
         db.close()
 

@@ -22,9 +22,9 @@ from templates.tasks import TaskQuery, task_list
 db.open(Path(os.environ[f"{PREFIX}DATA"]) / "app.db")
 
 
-def listed() -> str:
+async def listed() -> str:
     """The list."""
-    return task_list(tasks_of(TaskQuery()))
+    return task_list(await tasks_of(TaskQuery()))
 
 
 class ConnectionManager:
@@ -66,7 +66,7 @@ async def live(websocket: WebSocket) -> None:
 
 async def list_tasks(request: Request) -> Response:
     """The newest tasks."""
-    return HTMLResponse(listed())
+    return HTMLResponse(await listed())
 
 
 async def add_task(request: Request) -> Response:
@@ -74,7 +74,7 @@ async def add_task(request: Request) -> Response:
     async with request.form() as form:
         title = str(form["title"])
     await db.write(lambda connection: rows.insert(connection, "tasks", {"title": title}))
-    await manager.broadcast(partial("#tasks", "outerMorph", listed()))
+    await manager.broadcast(partial("#tasks", "outerMorph", await listed()))
     return Response(status_code=201)
 
 

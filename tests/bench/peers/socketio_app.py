@@ -19,7 +19,7 @@ async def add_task(request: Request) -> Response:
     async with request.form() as form:
         title = str(form["title"])
     await db.write(lambda connection: rows.insert(connection, "tasks", {"title": title}))
-    await server.emit("tasks", partial("#tasks", "outerMorph", listed()))
+    await server.emit("tasks", partial("#tasks", "outerMorph", await listed()))
     return Response(status_code=201)
 
 
