@@ -6,18 +6,23 @@ that cannot start, an exception in a request. Shown in the terminal and in the b
 
 import html
 import re
+import signal
 from itertools import dropwhile
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from starlette.responses import FileResponse, HTMLResponse
+from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from server.guard import Guard
 from server.settings import EDITORS
 
 LINES_AROUND = 4
+AGAIN_PATH = "/development/again"
+AGAIN = (
+    f'<form method="post" action="{AGAIN_PATH}"><p>It starts again at the next edit. <button>Start now</button></form>'
+)
 # The style and the script of these pages.
 DEVELOPMENT = Path(__file__).resolve().parent / "development"
 # A group of exceptions has its traceback behind a margin.
@@ -43,19 +48,16 @@ def failure(trace: str, root: Path) -> Failure:
     return Failure(_message(trace), file, line, _around(file, line), trace)
 
 
-def as_text(failure: Failure, root: Path, *, is_served: bool) -> str:
-    """A block for the terminal; whether an earlier version is served meanwhile is part of it."""
+def as_text(failure: Failure, root: Path, meanwhile: str) -> str:
+    """A block for the terminal; what is served `meanwhile` is part of it."""
     place = f"{failure.file.relative_to(root)}:{failure.line}" if failure.file else "no file of this project"
     shown = [f"{'>' if number == failure.line else ' '} {number:5} | {text}" for number, text in failure.lines]
     bar = "─" * 72
-    meanwhile = (
-        "The last version that worked goes on serving." if is_served else "There is a page that says so, no app yet."
-    )
     return "\n".join([bar, failure.message, f"in {place}. {meanwhile}", *shown, bar])
 
 
-def as_html(failure: Failure, root: Path, editor: str) -> str:
-    """The same for the browser, with a link that opens the editor."""
+def as_html(failure: Failure, root: Path, editor: str, more: str = "") -> str:
+    """The same for the browser, with a link that opens the editor, and what `more` there is to do, as HTML."""
     place = ""
     if failure.file:
         file = "/" + failure.file.as_posix().lstrip("/")
@@ -68,22 +70,22 @@ def as_html(failure: Failure, root: Path, editor: str) -> str:
     )
     return (
         f'<section role="alert" class="failure"><h1>{html.escape(failure.message)}</h1>{place}<ol>{shown}</ol>'
-        f"<details><summary>Traceback</summary><pre>{html.escape(failure.trace)}</pre></details></section>"
+        f"<details><summary>Traceback</summary><pre>{html.escape(failure.trace)}</pre></details>{more}</section>"
     )
 
 
-def as_page(failure: Failure, root: Path, editor: str) -> str:
+def as_page(failure: Failure, root: Path, editor: str, more: str = "") -> str:
     """A whole page, where there is no other to lay it over; it is loaded again when other code serves."""
     return (
         '<!doctype html><html lang="en" data-failed><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><title>It failed</title>'
         '<link rel="stylesheet" href="/development/reload.css"><script src="/development/reload.js" defer></script>'
-        f"</head><body>{as_html(failure, root, editor)}</body></html>"
+        f"</head><body>{as_html(failure, root, editor, more)}</body></html>"
     )
 
 
 class StandIn:
-    """The ASGI app that serves where none could be loaded yet: it says why, until the code is mended."""
+    """The ASGI app that serves where none does: it says why, until the code is mended, or AGAIN was pressed."""
 
     def __init__(self, page: str, hosts: tuple[str, ...]) -> None:
         self.page = page
@@ -98,6 +100,10 @@ class StandIn:
             await send({"type": "websocket.accept"})
             while (await receive())["type"] != "websocket.disconnect":
                 pass
+            return
+        if scope["method"] == "POST" and scope["path"] == AGAIN_PATH:
+            signal.raise_signal(signal.SIGTERM)  # The reloader starts the app in its place.
+            await Response(status_code=204)(scope, receive, send)
             return
         file = DEVELOPMENT / Path(scope["path"]).name
         is_own = scope["path"].startswith("/development/") and file.is_file()

@@ -29,14 +29,18 @@ from server import name
 from server.passing import pass_on, take
 from server.protocol import HttpProtocol, Said, WebSocketProtocol
 from server.warm import LEARN, TERMINAL_SIGNALS, forget, lessons
+from server.watch import Watch, is_held, main_frame
 from server.wire import Frame
 from server.workers import END_SECONDS
 
 # What passes between a worker and the supervisor, each with what belongs to it. A worker says which process it is and
 # waits to be told to begin, with a word of what was edited; then it has started, or failed; it ends with its exit code.
 THERE, BEGIN, STARTED, FAILED, ENDED = "there", "begin", "started", "failed", "ended"
-# One that is given up retires as well, but not before it has started: then it ends at once.
-TELL, RETIRE, GIVE_UP, CONNECTION, END = "tell", "retire", "give up", "connection", "end"
+# While it starts it says where it stands, each time that this takes long.
+SLOW = "slow"
+# One that is given up retires as well, but not before it has started: then it ends at once. One that retires says so,
+# and may then finish; one that hangs cannot.
+TELL, RETIRE, RETIRING, GIVE_UP, CONNECTION, END = "tell", "retire", "retiring", "give up", "connection", "end"
 # What has been begun may take so long; it holds nobody up, as the next process serves by then.
 FINISH_SECONDS = 30
 # How often the loop turns at most from accepting a connection to reading from it.
@@ -47,10 +51,10 @@ _follows = False
 CAN_PASS_ON = sys.platform != "win32"
 
 
-def work(config: uvicorn.Config, listening: socket.socket, pipe: Connection) -> None:
+def work(config: uvicorn.Config, listening: socket.socket, stack: Connection, pipe: Connection) -> None:
     """Wait for the word to begin, then serve until told to retire.
 
-    A failure to start is told instead, as the text of its traceback.
+    A failure to start is told instead, as the text of its traceback; one that hangs writes its `stack` and ends.
     """
     known = set(sys.modules)
     config.configure_logging()
@@ -65,12 +69,13 @@ def work(config: uvicorn.Config, listening: socket.socket, pipe: Connection) -> 
     except (EOFError, OSError):
         return
     if word == BEGIN:
-        begin(config, listening, pipe, known, *content)
+        begin(config, listening, stack, pipe, known, *content)
 
 
 def begin(
     config: uvicorn.Config,
     listening: socket.socket,
+    stack: Connection,
     pipe: Connection,
     known: set[str],
     edited: set[str],
@@ -89,12 +94,13 @@ def begin(
         except BaseException:
             _say(pipe, FAILED, traceback.format_exc())
             return
-        begin_as_edited(config, listening, pipe, known, (), stand_in, follows)
+        begin_as_edited(config, listening, stack, pipe, known, (), stand_in, follows)
         return
     _follows = follows
     remembered = _Remembered()
     logging.getLogger("uvicorn.error").addFilter(remembered)
-    server = GivingServer(config, pipe, remembered, known)
+    watch = Watch(stack.fileno(), lambda text: _say(pipe, SLOW, text))
+    server = GivingServer(config, pipe, remembered, known, watch)
     if stand_in is not None:
         config.app, config.lifespan = stand_in, "off"
     threading.Thread(target=server.hear, name="hear", daemon=True).start()
@@ -126,8 +132,11 @@ def follows_another() -> bool:
 class GivingServer(uvicorn.Server):
     """A server that passes its connections on when it retires, and takes those of the one before it."""
 
-    def __init__(self, config: uvicorn.Config, pipe: Connection, remembered: "_Remembered", known: set[str]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, pipe: Connection, remembered: "_Remembered", known: set[str], watch: Watch
+    ) -> None:
         super().__init__(config)
+        self._watch = watch
         self._pipe = pipe
         self._remembered = remembered
         self._known = known
@@ -147,6 +156,7 @@ class GivingServer(uvicorn.Server):
         if self.started:
             self._loop = asyncio.get_running_loop()
             self._remembered.started = True
+            self._watch.follow(self._loop)
             _say(self._pipe, STARTED)
             self._do_what_is_told()
 
@@ -177,6 +187,8 @@ class GivingServer(uvicorn.Server):
                 if word == END or (word == GIVE_UP and self._loop is None):
                     self._end()
                     continue
+                if word == RETIRE and is_held(main_frame()):
+                    _say(self._pipe, RETIRING)
                 if word == CONNECTION:
                     content = take(self._pipe), content
                 # Before the loop runs it waits for that.
@@ -215,6 +227,7 @@ class GivingServer(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def _retire(self) -> None:
+        _say(self._pipe, RETIRING)
         for server in self.servers:
             server.close()
         self._is_retiring = self.should_exit = True

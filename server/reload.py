@@ -2,7 +2,8 @@
 
 This process watches the files and serves nothing. A worker serves; at an edit of the code the next one begins, which
 was forked from a warm process and waits with everything imported but the app. Only when it serves does the old one
-retire, passing its connections on. If it cannot start, the old one stays, and every page says why.
+retire, passing its connections on. If it cannot start, the old one stays, and every page says why. Where the loop of
+the one that serves stands still, it ends (server/watch.py), and a page says where it stood until the next edit.
 
     serving ──edit──▶ starting ──started──▶ serving (the old one retires)
        ▲                 │  ▲
@@ -11,9 +12,11 @@ retire, passing its connections on. If it cannot start, the old one stays, and e
 
 import importlib.util
 import logging
+import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from queue import SimpleQueue
@@ -25,10 +28,25 @@ import uvicorn
 
 from server import consequences
 from server.edits import STATIC, Edits
-from server.failure import StandIn, as_html, as_page, as_text, failure
-from server.handover import BEGIN, CONNECTION, END, ENDED, FAILED, GIVE_UP, RETIRE, STARTED, TELL, THERE, work
+from server.failure import AGAIN, Failure, StandIn, as_html, as_page, as_text, failure
+from server.handover import (
+    BEGIN,
+    CONNECTION,
+    END,
+    ENDED,
+    FAILED,
+    GIVE_UP,
+    RETIRE,
+    RETIRING,
+    SLOW,
+    STARTED,
+    TELL,
+    THERE,
+    work,
+)
 from server.settings import LOOPBACK_NAMES, is_loopback
 from server.warm import LEARN, ROOMS, Warm, name_of
+from server.watch import HANG_SECONDS, IS_TIMED, WORDS, trace_of
 from server.worker import GONE, Worker
 from server.workers import END_SECONDS
 
@@ -36,8 +54,14 @@ logger = logging.getLogger(__name__)
 
 # What is saved so soon after a worker has begun belongs to the same edit: that worker is given up for another.
 SAME_EDIT_SECONDS = 0.05
+# One that was told to retire and has not said within this time that it does hangs, and is ended.
+RETIRE_SECONDS = 1
+# More than faulthandler writes of one thread, and as much as a pipe holds.
+STACK_LIMIT = 65536
+LAST_SERVES = "The last version that worked goes on serving."
+PAGE_SAYS_SO = "There is a page that says so, no app."
 NO_APP = "<!doctype html><title>No app</title><p>The app could not start. The terminal of the server says why.</p>"
-EDIT, SIGNAL = "edit", "signal"
+EDIT, SIGNAL, OVERDUE = "edit", "signal", "overdue"
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 
 
@@ -64,7 +88,10 @@ class Reloader:
         # Made before anything is imported from the files: whatever differs later was edited.
         self._edits = Edits(root)
         self._edited: set[Path] = set()
-        self._warm = Warm(work, config, listening)
+        # What a worker that hung and ended has written there: where it stood.
+        self._stacks, theirs = multiprocessing.Pipe(duplex=False)
+        os.set_blocking(self._stacks.fileno(), False)
+        self._warm = Warm(work, config, listening, theirs)
 
     def hear_the_end(self, sig: int, frame: FrameType | None) -> None:
         """A signal ends it all."""
@@ -129,13 +156,21 @@ class Reloader:
         """The new one cannot start: the old one stays, and says why."""
         if worker is not self.starting:
             return
-        found = failure(trace, self.root)
-        print(as_text(found, self.root, is_served=self.has_app), file=sys.stderr, flush=True)
-        self.has_failed = True
-        if self.has_app:
-            self._tell({"reload": "failure", "failure": as_html(found, self.root, self.editor)})
-        else:
-            self._stand_in(as_page(found, self.root, self.editor))
+        self._show(failure(trace, self.root))
+
+    def _on_slow(self, worker: Worker, stack: str) -> None:
+        """The new one has not started yet; it may be at something long, such as a migration, so it goes on."""
+        if worker is self.starting and not worker.is_slow:
+            worker.is_slow = True
+            self._show(failure(f"{stack}It has not started within {HANG_SECONDS} s.", self.root))
+
+    def _on_retiring(self, worker: Worker, content: None) -> None:
+        worker.is_retiring = True
+
+    def _on_overdue(self, worker: Worker, content: None) -> None:
+        """One that was told to retire, or given up, some time ago: it must have said that it does."""
+        if worker in self.retiring and worker.pid and not worker.is_retiring:
+            self._kill(worker)
 
     def _on_connection(self, worker: Worker, connection: tuple[int, Any]) -> None:
         """A connection of one that retires goes to the one that serves."""
@@ -150,6 +185,12 @@ class Reloader:
 
     def _on_gone(self, worker: Worker, content: None) -> None:
         worker.pipe.close()
+        hung = self._read_stack()
+        if hung and worker is not self.serving:
+            place = (
+                f"{hung.file.relative_to(self.root)}:{hung.line}, before the edit" if hung.file else "no file of ours"
+            )
+            logger.warning("The old version stood still in %s: it was ended.", place)
         self.retiring.discard(worker)
         if worker is self.waiting:
             self.waiting = None
@@ -162,15 +203,35 @@ class Reloader:
                 self.ended, self.exit_code = True, worker.exit_code or 1
             self._start_again()
         elif worker is self.serving:
-            logger.warning("The worker %s ended; another takes its place.", worker.pid)
             self.serving, self.has_app = None, False
-            self._start()
+            if hung:
+                self._show(hung)  # To start it again would have it hang again at the same request.
+            else:
+                logger.warning("The worker %s ended; another takes its place.", worker.pid)
+                self._start()
         if self.starting is None and not self.ended:
             self._prepare_next()
 
+    def _read_stack(self) -> Failure | None:
+        """Where a worker stood that hung and ended; None where none did."""
+        try:
+            stack = os.read(self._stacks.fileno(), STACK_LIMIT).decode(errors="replace")
+        except BlockingIOError:
+            return None
+        return failure(f"{trace_of(stack)}{WORDS}.", self.root)
+
+    def _show(self, found: Failure) -> None:
+        """Say in the terminal and on every page what went wrong."""
+        print(as_text(found, self.root, LAST_SERVES if self.has_app else PAGE_SAYS_SO), file=sys.stderr, flush=True)
+        self.has_failed = True
+        if self.has_app:
+            self._tell({"reload": "failure", "failure": as_html(found, self.root, self.editor)})
+        else:
+            self._stand_in(as_page(found, self.root, self.editor, AGAIN))
+
     def _start(self) -> None:
         if self.starting is not None:
-            if time.monotonic() - self.starting.begun > SAME_EDIT_SECONDS:
+            if SAME_EDIT_SECONDS < time.monotonic() - self.starting.begun < HANG_SECONDS:
                 self.edited_meanwhile = True
                 return
             self._dismiss(self.starting)
@@ -203,11 +264,23 @@ class Reloader:
         if worker is not None:
             self.retiring.add(worker)
             worker.say(RETIRE)
+            self._look_again(worker)
 
     def _dismiss(self, worker: Worker) -> None:
         """End one that is not wanted any more; it may have started without having been heard to say so."""
         self.retiring.add(worker)
         worker.say(GIVE_UP)
+        self._look_again(worker)
+
+    def _look_again(self, worker: Worker) -> None:
+        """Have it ended in a while where it does not give way."""
+        later = threading.Timer(RETIRE_SECONDS, self._events.put, ((OVERDUE, worker, None),))
+        later.daemon = True
+        later.start()
+
+    def _kill(self, worker: Worker) -> None:
+        """End one that does nothing else any more; it leaves its stack, where there is a signal for that."""
+        os.kill(worker.pid, signal.SIGPROF if IS_TIMED else signal.SIGTERM)
 
     def _start_again(self) -> None:
         if self.edited_meanwhile:
@@ -240,6 +313,9 @@ _HANDLERS: dict[str, Any] = {
     LEARN: Reloader._on_learn,
     STARTED: Reloader._on_started,
     FAILED: Reloader._on_failed,
+    SLOW: Reloader._on_slow,
+    RETIRING: Reloader._on_retiring,
+    OVERDUE: Reloader._on_overdue,
     CONNECTION: Reloader._on_connection,
     ENDED: Reloader._on_ended,
     GONE: Reloader._on_gone,

@@ -3,6 +3,7 @@
 What the app does is not known here; it is named by its import path.
 """
 
+import asyncio
 import contextlib
 import errno
 import faulthandler
@@ -25,6 +26,7 @@ from server import log, tls, token
 from server.bodies import MESSAGE_LIMIT
 from server.name import NAME
 from server.settings import LOOPBACK_NAMES, Settings
+from server.watch import Watch
 from server.workers import ANSWER_SECONDS, END_SECONDS, Workers
 
 APP = "app.main:app"
@@ -127,7 +129,12 @@ def serve(settings: Settings) -> int:
 
 
 class Server(uvicorn.Server):
-    """A server that ends within END_SECONDS of a signal, whatever hangs; the stack is then in the log."""
+    """A server that ends when its loop hangs, and within END_SECONDS of a signal; the stack is then in the log."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve, watched."""
+        await super().startup(sockets)
+        Watch().follow(asyncio.get_running_loop())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin the end."""

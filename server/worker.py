@@ -27,6 +27,8 @@ class Worker:
         self.pid = 0
         self.begun = 0.0
         self.exit_code: int | None = None
+        self.is_slow = False
+        self.is_retiring = False
         self.pipe, other = multiprocessing.Pipe()
         with other:
             self.is_fork = warm.start(other)

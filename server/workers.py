@@ -6,8 +6,9 @@ has ever answered would do so for ever: then all end. Each worker has a socket o
 connections over them, kept open here, so that who comes while a worker is replaced waits instead of being refused.
 """
 
-import faulthandler
+import asyncio
 import logging
+import math
 import multiprocessing
 import signal
 import time
@@ -18,12 +19,14 @@ from socket import socket
 import uvicorn
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
+from server.watch import IS_TIMED, Watch
+
 logger = logging.getLogger(__name__)
 
-# A loop that has not turned for so long hangs; the watch is wound up once a second.
-HANG_SECONDS = 10
 # How long the supervisor waits for an answer: a worker that hangs has ended itself by then, one that is stopped cannot.
 ANSWER_SECONDS = 12
+# It waits in parts, as time in which it was stopped itself, or the machine slept, counts as one of them at most.
+PART_SECONDS = 0.5
 # A worker that has not ended by then is killed: a little more than Uvicorn's graceful end takes.
 END_SECONDS = 4.5
 
@@ -50,17 +53,7 @@ class WatchedServer(ChildServer):
         """Begin to serve, and tell the supervisor so."""
         await super().startup(sockets)
         self._tell_started.send(True)
-
-    async def on_tick(self, counter: int) -> bool:
-        """Wind up the watch; called ten times a second."""
-        if counter % 10 == 0:
-            faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
-        return await super().on_tick(counter)
-
-    async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        """End gracefully, unwatched: there are no ticks any more."""
-        faulthandler.cancel_dump_traceback_later()
-        await super().shutdown(sockets)
+        Watch().follow(asyncio.get_running_loop())
 
 
 class Worker(Process):
@@ -83,9 +76,12 @@ class Worker(Process):
         """Whether the process is there and answers."""
         try:
             self.parent_conn.send(b"ping")
-            # One that ends meanwhile is known at once.
-            answered = wait([self.parent_conn, self.process.sentinel], timeout)
-            return self.parent_conn in answered and self.parent_conn.recv() is not None
+            for _ in range(math.ceil(timeout / PART_SECONDS)):
+                # One that ends meanwhile is known at once.
+                answered = wait([self.parent_conn, self.process.sentinel], PART_SECONDS)
+                if answered:
+                    return self.parent_conn in answered and self.parent_conn.recv() is not None
+            return False
         except (OSError, EOFError):
             return False
 
@@ -175,6 +171,8 @@ class Workers(Multiprocess):
 
 
 def _reason(exitcode: int | None) -> str:
+    if IS_TIMED and exitcode == -signal.SIGPROF:
+        return "its event loop stood still"
     if exitcode is not None and exitcode < 0:
         return signal.Signals(-exitcode).name
     return f"exit code {exitcode}"

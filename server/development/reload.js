@@ -16,6 +16,8 @@
 
   // Whether the code that this page hears from is newer than the failure that lies above it.
   let isMended = false;
+  // Whether the connection was cut off without the word that other code serves.
+  let isCutOff = false;
 
   function show(failure) {
     document.querySelectorAll(".failure").forEach((old) => old.remove());
@@ -104,6 +106,12 @@
     // What is still broken is told again to who connects.
     show(null);
     if (detail.code === 1012) follow();
+    else isCutOff = true;
+  });
+  // Whoever was cut off in another way may have another process before it, as after one that hung.
+  document.addEventListener("htmx-ws-after-connection", () => {
+    if (isCutOff) follow();
+    isCutOff = false;
   });
   document.addEventListener("htmx-ws-before-message-incoming", (event) => {
     const text = event.detail.message.data;

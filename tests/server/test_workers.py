@@ -20,7 +20,7 @@ from server.name import PREFIX
 from tests.conftest import PROJECT
 
 APP = """
-import asyncio, os, sys, time
+import asyncio, os, pdb, sys, time
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
@@ -34,6 +34,11 @@ async def sleep(request):
 async def compute(request):
     sum(range(10**12))
 
+async def debug(request):
+    # As a debugger that is spoken with from elsewhere.
+    pdb.Pdb(stdin=open("commands"), stdout=open(os.devnull, "w"), nosigint=True).set_trace()
+    return PlainTextResponse("debugged")
+
 async def slow(request):
     await asyncio.sleep(1)
     return PlainTextResponse("done")
@@ -46,6 +51,7 @@ if os.path.exists("broken"):
     sys.exit("the app cannot start")
 app = Starlette(routes=[
     Route("/pid", pid), Route("/sleep", sleep), Route("/compute", compute), Route("/slow", slow),
+    Route("/debug", debug),
     WebSocketRoute("/listen", listen),
 ])
 """
@@ -64,9 +70,9 @@ if __name__ == "__main__":
 class Supervised:
     """`server.run.serve` with several workers, around a small app that can hang."""
 
-    def __init__(self, directory: Path, workers: int) -> None:
+    def __init__(self, directory: Path, workers: int, start: str = START) -> None:
         (directory / "served.py").write_text(APP)
-        (directory / "start.py").write_text(START)
+        (directory / "start.py").write_text(start)
         self.directory = directory
         self.log = directory / "log"
         with self.log.open("wb") as log:
@@ -83,6 +89,12 @@ class Supervised:
         assert found, self.log.read_text()
         self.url = found[0]
         until(lambda: len(self.answering()) == workers, f"{workers} workers answer")
+
+    def begin(self, path: str) -> socket.socket:
+        """Ask for something on a connection of its own, and do not wait for the answer."""
+        connection = self.connect()
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        return connection
 
     def pids(self) -> set[int]:
         """The processes of the workers; Python's own resource tracker is none."""
@@ -191,8 +203,7 @@ def test_a_worker_whose_loop_hangs_is_replaced_and_says_where(
     """In Python code that waits, and in C code that holds the interpreter's lock."""
     running = supervised(2)
     before = running.pids()
-    with running.connect() as connection:
-        connection.sendall(f"GET /{how} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    with running.begin(f"/{how}"):
         took = until(lambda: len(before & running.pids()) == 1 and len(running.pids()) == 2, "it is replaced")
     print(f"replaced after {took:.1f} s")
     assert took < 15
