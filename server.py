@@ -19,12 +19,14 @@ NAME = "Kindling"
 OLDEST_PYTHON = (3, 11)
 PACKAGES = ("fasthtml", "uvicorn", "sqlite_utils", "click_default_group")  # what server.cli stands on
 TEST_PACKAGES = ("pytest", "xdist", "hypothesis", "playwright")
+OLDEST_UV = (0, 5)  # reads uv.lock and the groups of dependencies; an older one is passed over
 PATIENCE = 600  # seconds to wait for another start that is making `.venv`
 
 ROOT = os.path.dirname(os.path.realpath(__file__))
 VENV = os.path.join(ROOT, ".venv")
 PYTHON = os.path.join(VENV, "Scripts", "python.exe") if os.name == "nt" else os.path.join(VENV, "bin", "python")
 STAMP = os.path.join(VENV, "made-from")
+UV_PINNED = os.path.join(ROOT, "server", "uv-requirements.txt")  # one version of uv, and the hash of each wheel of it
 UNFINISHED = "unfinished"
 
 TOO_OLD = (
@@ -33,6 +35,8 @@ TOO_OLD = (
 NO_VENV = "On Debian and Ubuntu `apt install python3-venv` mends that, elsewhere installing uv does; then start again."
 NO_NETWORK = "If this machine is not connected, connect it (HTTPS_PROXY names a proxy); then start again."
 REMEDIES = {
+    "DO NOT MATCH THE HASHES": "What came is not the uv that this project pins: it was damaged on its way, or somebody "
+    "has put another in its place. Start again; if it stays so, install uv in another way, and tell its makers.",
     "No space left": "The disk is full: free about 500 MB, then start again.",
     "Permission denied": "Make the project's directory and its .venv writable for you, then start again.",
     "Read-only file system": "Copy the project to a disk that can be written, and start it there.",
@@ -216,11 +220,28 @@ def install(testing, door):
 
 def find_uv(door):
     for uv in (["uv"], [PYTHON, "-m", "uv"]):
-        if starts([*uv, "--version"]):
+        if version_of(uv) >= OLDEST_UV:
             return uv
     run([PYTHON, "-m", "ensurepip"], door)
-    run([PYTHON, "-m", "pip", "install", "--quiet", "uv"], door)
+    # No source is taken: to build it would fetch what no hash here knows.
+    pinned = ["--require-hashes", "--only-binary", ":all:", "--requirement", UV_PINNED]
+    run([PYTHON, "-m", "pip", "install", "--quiet", "--no-deps", *pinned], door)
     return [PYTHON, "-m", "uv"]
+
+
+def version_of(uv):
+    """The first two numbers of the version of a uv, none where it does not start or says something else."""
+    import re
+    import subprocess
+
+    try:
+        said = subprocess.run(
+            [*uv, "--version"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8", errors="replace"
+        )
+    except OSError:
+        return ()
+    found = re.match(r"uv (\d+)\.(\d+)", said.stdout)
+    return tuple(map(int, found.groups())) if found and said.returncode == 0 else ()
 
 
 def run(command, door):

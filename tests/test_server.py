@@ -9,12 +9,14 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 import tomllib
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,7 @@ from tests.conftest import PATIENCE, ROOT
 
 fcntl = pytest.importorskip("fcntl", reason="these tests speak of POSIX: signals, links, execv")
 
+PINNED = Path("server", "uv-requirements.txt")
 HANDED_ON = 7  # the exit code of the stub
 STUB = f"""
 import json, sys
@@ -78,12 +81,15 @@ class Checkout:
     def start(self, *arguments: str, python: str = "", **environment: str) -> "Start":
         return ended(self.begin(*arguments, python=python, **environment))
 
-    def use_uv(self, script: str) -> None:
+    def use_uv(self, script: str, version: str = "9.9") -> None:
         """Puts a shell script in the place of uv; `$BEGUN` and `$GO` are files to speak with the test through."""
         tools = self.directory.parent / "other-tools"
         tools.mkdir()
         uv = tools / "uv"
-        uv.write_text(f'#!/bin/sh\nBEGUN="{tools}/begun"\nGO="{tools}/go"\n[ "$1" = --version ] && exit 0\n{script}\n')
+        uv.write_text(
+            f'#!/bin/sh\nBEGUN="{tools}/begun"\nGO="{tools}/go"\n'
+            f'[ "$1" = --version ] && echo uv {version}.0 && exit 0\n{script}\n'
+        )
         uv.chmod(0o755)
         os.mkfifo(tools / "go")
         self.environment["PATH"] = f"{tools}:{self.environment['PATH']}"
@@ -149,6 +155,7 @@ def checkout(tmp_path: Path, plain_python: str) -> Checkout:
         shutil.copy(ROOT / name, directory)
     (directory / "server" / "__init__.py").touch()
     (directory / "server" / "cli.py").write_text(STUB)
+    shutil.copy(ROOT / PINNED, directory / PINNED)
     unwanted = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "UV_PYTHON", "UV_OFFLINE", "UV_PROJECT_ENVIRONMENT")
     environment = {name: value for name, value in os.environ.items() if name not in unwanted}
     path = [place for place in os.get_exec_path() if not os.path.exists(os.path.join(place, "uv"))]
@@ -473,6 +480,45 @@ def test_a_uv_that_does_not_start_is_as_good_as_none(checkout: Checkout, tmp_pat
     (tmp_path / "other-tools" / "uv").write_text("#!/bin/sh\nexit 127\n")
     python = copy_of_python(tmp_path / "debian", without="ensurepip")
     assert_failed(checkout.start(python=python), "No module named ensurepip")
+
+
+def test_a_uv_that_is_too_old_for_the_lock_file_is_as_good_as_none(checkout: Checkout, tmp_path: Path) -> None:
+    checkout.use_uv("exit 3", version="0.4")
+    python = copy_of_python(tmp_path / "debian", without="ensurepip")
+    assert_failed(checkout.start(python=python), "No module named ensurepip")
+
+
+def test_another_uv_than_the_pinned_one_is_refused(checkout: Checkout, tmp_path: Path) -> None:
+    """One of the same name and version, but not with one of the hashes that its makers published."""
+    needs_ensurepip(checkout.python)
+    version = pinned_uv()[0]
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    with zipfile.ZipFile(shelf / f"uv-{version}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"uv-{version}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: uv\nVersion: {version}\n")
+        wheel.writestr(f"uv-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr(f"uv-{version}.dist-info/RECORD", "")
+        wheel.writestr("uv.py", "print('uv 9.9.0')")
+    offline = {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": str(shelf)}
+    assert_failed(checkout.start(**offline), "Got  ", "not the uv that this project pins")
+    assert not checkout.venv.exists()
+
+
+def test_one_version_of_uv_is_pinned_with_the_hash_of_every_wheel() -> None:
+    version, hashes = pinned_uv()
+    assert len(hashes) == len(set(hashes)) >= 15, "one for each platform"
+    left = (ROOT / PINNED).read_text().replace(f"uv=={version}", "")
+    for digest in hashes:
+        left = left.replace(f"--hash=sha256:{digest}", "")
+    assert [line for line in left.splitlines() if line.strip(" \\") and not line.startswith("#")] == []
+    assert "uv pip compile" in left, "how it is brought up to date"
+
+
+def pinned_uv() -> tuple[str, list[str]]:
+    """The version of uv that the door installs, and the hashes that it takes."""
+    text = (ROOT / PINNED).read_text()
+    (version,) = re.findall(r"^uv==([\d.]+) ", text, re.MULTILINE)
+    return version, re.findall(r"--hash=sha256:([0-9a-f]{64})\b", text)
 
 
 def test_a_full_disk_that_uv_tells_of_is_named(checkout: Checkout) -> None:
