@@ -135,7 +135,7 @@ class Database:
         """
         reader = self._watcher()
         if self._log_index is None:
-            self._log_index = _map_log_index(self.path, reader)
+            self._log_index = map_log_index(self.path, reader)
         header = self._log_index[:LOG_INDEX_HEADER]
         if header != self._header:
             # The header is looked at first: a commit that comes in between is noticed at the next call.
@@ -179,7 +179,7 @@ class Database:
                     return
 
 
-def _map_log_index(path: Path, reader: Connection) -> mmap.mmap:
+def map_log_index(path: Path, reader: Connection) -> mmap.mmap:
     """The memory of the write-ahead log's index (https://www.sqlite.org/walformat.html, section 2).
 
     What is opened here is never closed: closing any descriptor of a file ends the locks that SQLite holds on it in this

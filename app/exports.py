@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.access.confirm import check_export
 from app.copies import copy_file, room
 from app.db import Row, db
 from app.kinds import Kind, kinds
@@ -43,32 +44,35 @@ _waiting = 0
 
 
 @rt("/export.csv", methods=["get"])
-async def export_main_csv() -> Response:
+async def export_main_csv(request: Request) -> Response:
     """All rows of the main feature as CSV."""
-    return await export_csv(next(iter(kinds), ""))
+    return await export_csv(request, next(iter(kinds), ""))
 
 
 @rt("/export.json", methods=["get"])
-async def export_main_json() -> Response:
+async def export_main_json(request: Request) -> Response:
     """All rows of the main feature as JSON."""
-    return await export_json(next(iter(kinds), ""))
+    return await export_json(request, next(iter(kinds), ""))
 
 
 @rt("/{table}/export.csv", methods=["get"])
-async def export_csv(table: str) -> Response:
+async def export_csv(request: Request, table: str) -> Response:
     """All rows of a kind as CSV (RFC 4180), with cells that a spreadsheet would run as formulas made harmless."""
+    check_export(request)
     return Export(partial(_rows, _csv(_kind(table))), f"{table}.csv", "text/csv; charset=utf-8")
 
 
 @rt("/{table}/export.json", methods=["get"])
-async def export_json(table: str) -> Response:
+async def export_json(request: Request, table: str) -> Response:
     """All rows of a kind as a JSON list of objects."""
+    check_export(request)
     return Export(partial(_rows, _json(_kind(table))), f"{table}.json", "application/json")
 
 
 @rt("/export.db", methods=["get"])
-async def export_database() -> Response:
+async def export_database(request: Request) -> Response:
     """The whole file, copied by SQLite's online backup while it is used."""
+    check_export(request)
     return Export(_copy, "data.db", "application/vnd.sqlite3")
 
 

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from app import import_job
+from app.access.confirm import check_upload
 from app.db import Connection, Row, db
 from app.kinds import Kind, kinds
 from app.pages import answer, form_again, page
@@ -44,6 +45,7 @@ async def list_imports(request: Request) -> Safe:
 @rt("/imports", methods=["post"])
 async def add_import(request: Request) -> Any:
     """Take a file in and begin to read it."""
+    check_upload(request)
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise HTTPException(415, "Send the file as multipart/form-data, in a field called “file”.")
     form = await request.form()

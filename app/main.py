@@ -25,21 +25,23 @@ from app import (
     exports,
     imports,
     presence,
-    sign_in,
     tasks,
 )
+from app.access import confirm, overview, sign_in
+from app.access.file import Unreadable
+from app.access.sessions import sessions
 from app.db import SeveralProcesses, UnusableDatabase, UnusableDirectory, claim, db, prepare
 from app.kinds import kinds
 from app.migrations import migrations
 from app.pages import HANDLERS, ROOT, assets, head, page, shell
 from app.presence import tabs_elsewhere
 from app.reads import Moments
-from app.sessions import sessions
 from app.settings import settings
+from server import links
 from server.bodies import FORM_LIMIT
 from server.failure import DEVELOPMENT
 from server.fragments import FragmentCache
-from server.guard import Guard
+from server.guard import ADMITTED, Guard
 from server.live import Hub
 from server.log import RequestLog
 from server.name import SLUG
@@ -131,11 +133,15 @@ async def look_after() -> None:
     """
     while True:
         try:
-            await sessions.sweep()
             await imports.recover()
             await presence.presence.clear()
         except sqlite3.OperationalError as error:
             logger.warning("What was left behind could not be taken up, and will be tried again: %s.", error)
+        try:
+            await sessions.look_after()
+            links.sweep(settings.data)
+        except Unreadable as error:
+            logger.warning("Who is signed in could not be brought up to date, and will be tried again: %s.", error)
         await asyncio.sleep(LOOK_AFTER_SECONDS)
 
 
@@ -144,6 +150,7 @@ async def stop() -> None:
     app.state.looking_after.cancel()
     await imports.end_all()
     await presence.presence.leave()
+    await sessions.file.close()
     tempfile.tempdir = None
     db.close()
 
@@ -159,20 +166,22 @@ app = App(
     session_cookie=SESSION_COOKIE,
     same_site="lax",
     max_part_size=FORM_LIMIT,
-    exception_handlers=HANDLERS,
+    exception_handlers={**HANDLERS, confirm.ConfirmFirst: confirm.ask},
     on_startup=[start],
     on_shutdown=[stop],
 )
 app.mount(assets.prefix, assets)
 for feature in FEATURES:
     kinds[feature.KIND.table] = feature.KIND
-for part in (*FEATURES, imports, exports, presence, sign_in):
+for part in (*FEATURES, imports, exports, presence, sign_in, confirm, overview):
     part.rt.to_app(app)
 hub = Hub(
     app.render,
     db.token,
     report=lambda words: errors.error_toast(500, words),
     on_count=presence.presence.count,
+    rights=sessions.rights,
+    may_stay=sessions.may_stay,
 )
 app.router.routes.append(WebSocketRoute("/live", hub))
 if settings.reload:
@@ -201,18 +210,13 @@ def index() -> Any:
 
 @app.get("/healthz")
 async def healthz(request: Request) -> JSONResponse:
-    """Whether the app can read its file, for those who watch over it."""
+    """Whether the app can read its file, for those who watch over it; a stranger is told no more than that."""
     try:
         token, clients, status = db.token(), len(hub.tabs) + await tabs_elsewhere(), "ok"
     except Exception as error:  # Whatever keeps it from reading is what the watcher asks for.
         token, clients, status = None, len(hub.tabs), f"the database cannot be read: {error}"
-    return JSONResponse(
-        {
-            "status": status,
-            "version": VERSION,
-            "commit token": token,
-            "uptime": round(time.monotonic() - STARTED, 1),
-            "clients": clients,
-        },
-        200 if token is not None else 503,
-    )
+    health: dict[str, Any] = {"status": status if ADMITTED in request.scope or token is not None else "not ok"}
+    if ADMITTED in request.scope:
+        uptime = round(time.monotonic() - STARTED, 1)
+        health |= {"version": VERSION, "commit token": token, "uptime": uptime, "clients": clients}
+    return JSONResponse(health, 200 if token is not None else 503, {"cache-control": "no-store"})

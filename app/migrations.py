@@ -157,3 +157,9 @@ def import_any_kind(db: Database) -> None:
     db.execute("ALTER TABLE imports ADD COLUMN kind TEXT NOT NULL DEFAULT 'tasks'")
     db.execute("ALTER TABLE imported_tasks RENAME TO imported_rows")
     db.execute("ALTER TABLE imported_rows RENAME COLUMN task_id TO row_id")
+
+
+@migrations()
+def drop_sessions(db: Database) -> None:
+    """Who is signed in stands in a file of its own (app/access/file.py), which no page follows."""
+    db.execute("DROP TABLE IF EXISTS sessions")

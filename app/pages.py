@@ -39,9 +39,9 @@ def wants_fragment(request: Request) -> bool:
     return "hx-request" in request.headers and "hx-history-restore-request" not in request.headers
 
 
-def page(title: str, content: object, area: str = "") -> Safe:
-    """A whole page of this app."""
-    return layout.page(title, content, head=head(), area=area, signed_in=signed_in())
+def page(title: str, content: object, area: str = "", is_open: bool = False) -> Safe:
+    """A whole page of this app; one that is open to those who have to sign in first leads nowhere else."""
+    return layout.page(title, content, head=head(), area=area, signed_in=signed_in(), is_open=is_open)
 
 
 def head() -> tuple[Safe, ...]:

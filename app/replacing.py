@@ -14,8 +14,8 @@ from app.copies import copy_pages, keep, new_backup
 from app.db import Connection, UnusableDatabase, connect, fcntl, transaction
 
 SUFFIX = "-before-restore"
-# Who is signed in, and who looks on, is a matter of the present: a restore does not bring back who has signed out.
-PRESENT = ("sessions", "presence")
+# Who looks on is a matter of the present, and no part of what is restored.
+PRESENT = ("presence",)
 # The byte of the log's index on which every open connection has a lock (UNIX_SHM_DMS in SQLite's os_unix.c).
 IN_USE_BYTE = 128
 
@@ -90,7 +90,6 @@ def _settle(new: Connection, path: Path) -> None:
         new.execute("UPDATE imports SET state = 'undoing' WHERE state = 'writing'")
         for table in PRESENT:
             new.execute(f"DELETE FROM {table}")
-        # Who is in a damaged file has to sign in again.
         with suppress(sqlite3.DatabaseError):
             for table in PRESENT:
                 columns = _columns(live, table)

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from starlette.types import ASGIApp, Message, Scope
 
 from server.fragments import cookie_header, headers_by_name
+from server.peer import CONNECTION, OWNER
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -26,12 +27,15 @@ class Person(NamedTuple):
     cookie: bytes
     scheme: str
     server: Any
+    # Whether the connection comes in without a session.
+    is_owner: bool = False
 
     @classmethod
     def of(cls, scope: Scope) -> "Person":
         """Whoever has opened this connection."""
         scheme = "https" if scope["scheme"] in ("wss", "https") else "http"
-        return cls(headers_by_name(scope)[b"host"], cookie_header(scope), scheme, scope.get("server"))
+        is_owner = bool(scope.get(CONNECTION, {}).get(OWNER))
+        return cls(headers_by_name(scope)[b"host"], cookie_header(scope), scheme, scope.get("server"), is_owner)
 
 
 class Answer:
@@ -105,4 +109,5 @@ def _request(url: str, person: Person) -> Scope:
         "client": None,
         "server": person.server,
         "state": {},
+        CONNECTION: {OWNER: person.is_owner},
     }

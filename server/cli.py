@@ -16,7 +16,7 @@ import click
 from click_default_group import DefaultGroup
 
 from server.name import NAME, PREFIX
-from server.settings import LOG_FORMATS, LOG_LEVELS, Settings, SettingsError, is_loopback, size
+from server.settings import LOG_FORMATS, LOG_LEVELS, Settings, SettingsError, bracketed, is_loopback, size
 
 ROOT = Path(__file__).resolve().parent.parent
 # What the app itself does for a command, by its import path, as server/run.py names the app.
@@ -125,14 +125,19 @@ def run(**options: Any) -> None:
 @click.option("--tls/--no-tls", **_setting("tls"), help="Whether the server has --tls.")
 def token(new: bool, data: Path, host: str, port: int, tls: bool) -> None:
     """Show the link that signs another machine in, and its QR code."""
-    from server.token import invitation, read, renew  # Only here.
+    from server.token import invitation, link_of, read, renew  # Only here.
 
-    # A server for this machine alone asks nobody: who wants the link means one that others can reach.
-    host = "0.0.0.0" if is_loopback(host) else host
-    host = f"[{host}]" if ":" in host else host
+    scheme = "https" if tls else "http"
+    # A server for this machine alone does not ask its owner: who wants the link means one that others can reach, or
+    # another account of this machine.
+    outside = "0.0.0.0" if is_loopback(host) else host
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        click.echo(invitation(renew(data) if new else read(data), f"{'https' if tls else 'http'}://{host}:{port}"))
+        value = renew(data) if new else read(data)
+        click.echo(invitation(value, f"{scheme}://{bracketed(outside)}:{port}"))
+        if outside != host:
+            link = link_of(value, f"{scheme}://{bracketed(host)}:{port}")
+            click.echo(f"Sign in from another account of this machine: {link}")
     except OSError as error:
         click.echo(f"server.py: The token in {data} cannot be used: {error.strerror}.", err=True)
         sys.exit(2)

@@ -204,7 +204,7 @@ def _tables(root: Path) -> set[str]:
 
 def _addresses(root: Path) -> set[str]:
     """The first words of the addresses that the app and the engine speak of."""
-    return _found(root, "app/*.py", r'"/(\w+)') | _found(root, "server/*.py", r'"/(\w+)')
+    return _found(root, "app/**/*.py", r'"/(\w+)') | _found(root, "server/*.py", r'"/(\w+)')
 
 
 def _found(root: Path, paths: str, pattern: str) -> set[str]:

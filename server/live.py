@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.asking import Person
 from server.rendering import Renderings
-from server.tabs import Tab, outlet_of
+from server.tabs import SIGN_IN_FIRST, Tab, outlet_of
 from server.views import View
 from server.wire import Frame, Refused, parse
 
@@ -44,7 +44,8 @@ class Hub:
     """The ASGI app of the WebSocket `/live`.
 
     `app` renders the views, `token` gives the commit token, `report` makes HTML of a message to a person,
-    `on_count` is told how many tabs there are whenever that changes, `clock` gives the seconds since 1970.
+    `on_count` is told how many tabs there are whenever that changes, `clock` gives the seconds since 1970. When
+    `rights` gives another value, `may_stay` is asked about each connection, by the request that opened it.
     """
 
     def __init__(
@@ -54,10 +55,14 @@ class Hub:
         *,
         report: Callable[[str], str] = html.escape,
         on_count: Callable[[int], None] = lambda count: None,
+        rights: Callable[[], Hashable] = lambda: None,
+        may_stay: Callable[[Scope], bool] = lambda scope: True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.token = token
         self.on_count = on_count
+        self.rights = rights
+        self.may_stay = may_stay
         self.clock = clock
         self.tabs: set[Tab] = set()
         self._renderings = Renderings(app, report)
@@ -66,13 +71,14 @@ class Hub:
         self._seen: Hashable = None
         self._moved = 0.0
         self._quarter = 0
+        self._rights: Hashable = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "websocket.accept"})
-        tab = Tab(outlet_of(scope, send), Person.of(scope))
+        tab = Tab(outlet_of(scope, send), Person.of(scope), scope)
         self._add(tab)
         if self._notice is not None:
             tab.outlet.write_frame(self._notice)
@@ -162,7 +168,23 @@ class Hub:
         if quarter != self._quarter:
             self._quarter = quarter
             self._change_all()
+        self._look_at_rights()
         self._look()
+
+    def _look_at_rights(self) -> None:
+        """Close the connections of those who may not stay any more."""
+        rights = self.rights()
+        if rights == self._rights:
+            return
+        self._rights = rights
+        for tab in list(self.tabs):
+            try:
+                code, reason = (0, "") if self.may_stay(tab.scope) else (SIGN_IN_FIRST, "Sign in again.")
+            except Exception as error:
+                logger.error("Whether a page may stay open cannot be found out: %s.", error)
+                code, reason = 1013, "It cannot be found out who is signed in. Try again in a moment."
+            if code:
+                tab.outlet.end(code, reason)
 
     def _look(self) -> None:
         try:

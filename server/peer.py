@@ -16,10 +16,14 @@ from typing import Any
 
 from starlette.types import Scope
 
+from server.fragments import headers_by_name
+
 # Where a scope keeps what is known of its connection, for as long as that is open (server/protocol.py). Under another
 # server each request has one of its own.
 CONNECTION = "server.connection"
 TRANSPORT = "transport"
+# There: whether who has opened the connection needs no session.
+OWNER = "owner"
 # What /usr/include/linux/sock_diag.h, inet_diag.h and netlink.h call NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY,
 # NLM_F_REQUEST and INET_DIAG_NOCOOKIE.
 SOCK_DIAG, BY_FAMILY, REQUEST, NO_COOKIE = 4, 20, 1, 0xFFFFFFFF
@@ -59,7 +63,7 @@ def is_knowable() -> bool:
     return False
 
 
-def account_of_address(peer: tuple[str, int], here: tuple[str, int]) -> int | None:
+def account_of_address(peer: tuple[Any, ...], here: tuple[Any, ...]) -> int | None:
     """The account of the process that has the end `peer` of a TCP connection of which `here` is the other end."""
     if sys.platform != "linux":
         return None
@@ -79,6 +83,10 @@ def _asked(scope: Scope, transport: Any) -> int | None:
     peer, here = scope.get("client"), scope.get("server")
     if here and here[0].startswith("/"):
         return _account_at_socket(transport)
+    if transport is not None:
+        peer, here = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+    elif b"x-forwarded-for" in headers_by_name(scope):
+        return None  # Uvicorn may have put what the header says in the place of the peer.
     return account_of_address(peer, here) if peer and here else None
 
 
@@ -95,7 +103,7 @@ def _account_at_socket(transport: Any) -> int | None:
     return _numbered(CREDENTIALS.unpack(found)[1])
 
 
-def _question(peer: tuple[str, int], here: tuple[str, int]) -> bytes:
+def _question(peer: tuple[Any, ...], here: tuple[Any, ...]) -> bytes:
     """A request for the socket that has the addresses of `peer` and `here` as its own and the other's."""
     family, address = _packed(peer[0])
     _, other = _packed(here[0])

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from starlette.types import ASGIApp
 
 from server.asking import Answer, Unanswered, ask
+from server.tabs import SIGN_IN_FIRST
 from server.views import Event, State, View
 
 logger = logging.getLogger("uvicorn.error")
@@ -85,7 +86,7 @@ class Renderings:
             await self._send(view)
         if answer.status == 401:
             for tab in list(view.told):
-                tab.outlet.end(1008, "Sign in again.")
+                tab.outlet.end(SIGN_IN_FIRST, "Sign in again.")
 
     async def _send(self, view: View) -> None:
         """Give a new state to every tab that has another."""

@@ -22,10 +22,10 @@ from types import FrameType
 
 import uvicorn
 
-from server import log, tls, token
+from server import links, log, peer, tls, token
 from server.bodies import MESSAGE_LIMIT
 from server.name import NAME
-from server.settings import LOOPBACK_NAMES, Settings
+from server.settings import LOOPBACK_NAMES, Settings, bracketed
 from server.watch import Watch
 from server.workers import ANSWER_SECONDS, END_SECONDS, Workers
 
@@ -195,27 +195,46 @@ def _hear_the_end(handler: Callable[[int, FrameType | None], None]) -> None:
 
 def _announce(settings: Settings, listening: socket.socket) -> None:
     scheme = "https" if settings.tls or settings.cert else "http"
-    address = f"{scheme}://{_bracketed(settings.host)}:{listening.getsockname()[1]}"
+    address = f"{scheme}://{bracketed(settings.host)}:{listening.getsockname()[1]}"
     print(f"{NAME} is at {address}", flush=True)
     if not settings.is_private:
         behind_proxy = settings.proxy_headers and settings.allow_host
         outside = f"https://{settings.allow_host[0]}" if behind_proxy else address
         print(token.announce(settings.data, outside), flush=True)
+    asks_owner = not (settings.is_private and peer.is_knowable())
+    # What is printed by a service goes to a log, where no link belongs.
+    if asks_owner and (settings.open or sys.stdout.isatty()):
+        print(f"Sign in on this machine, once: {_link_for_once(settings, address)}", flush=True)
     missing = tls.http_protocol(settings, HTTP_PROTOCOL)[1]
     if missing:
         print(missing, flush=True)
     if settings.tls and not settings.cert:
         print(tls.how_to_trust(settings.data / "tls" / "ca.pem"), flush=True)
     if settings.open:
-        threading.Thread(target=_open_when_ready, args=(address,), daemon=True).start()
+        threading.Thread(target=_open_when_ready, args=(settings, address, asks_owner), daemon=True).start()
 
 
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _link_for_once(settings: Settings, address: str) -> str:
+    """A link that signs one browser in; where the data cannot be written, the address, as the app then says why."""
+    try:
+        return links.link_of(address, links.make(settings.data))
+    except OSError:
+        return address
 
 
-def _open_when_ready(address: str) -> None:
-    """Open the browser at the first answer; a machine without a screen is left alone."""
+def _page_for_once(settings: Settings, address: str) -> str:
+    """The address of a file that leads a browser to such a link."""
+    try:
+        return links.page_to(settings.data, links.make(settings.data), address).resolve().as_uri()
+    except OSError:
+        return address
+
+
+def _open_when_ready(settings: Settings, address: str, asks_owner: bool) -> None:
+    """Open the browser at the first answer; a machine without a screen is left alone.
+
+    Where the owner would have to sign in, the page that is opened does it.
+    """
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return
     import urllib.request  # Only here, as they take a twentieth of the time of a start.
@@ -231,5 +250,5 @@ def _open_when_ready(address: str) -> None:
         except OSError:
             time.sleep(0.1)
         else:
-            webbrowser.open(address)
+            webbrowser.open(_page_for_once(settings, address) if asks_owner else address)
             return

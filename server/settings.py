@@ -130,6 +130,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def bracketed(host: str) -> str:
+    """A name or an address as it stands in a web address, where a colon begins the port."""
+    return f"[{host}]" if ":" in host else host
+
+
 def _read_integer(name: str, text: str) -> int:
     try:
         return int(text)

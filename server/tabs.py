@@ -19,6 +19,8 @@ from server.wire import Frame
 logger = logging.getLogger("uvicorn.error")
 
 DRAIN_SECONDS = 30
+# The code, one of those for applications, by which a page knows that its person has to sign in first.
+SIGN_IN_FIRST = 4401
 
 
 class Outlet(Protocol):
@@ -39,10 +41,12 @@ class Tab:
     """An open page: the views that it shows, and which of them it has yet to be sent."""
 
     # There are thousands, and each is looked at for each frame.
-    __slots__ = ("outlet", "patience", "pending", "person", "shows", "since")
+    __slots__ = ("outlet", "patience", "pending", "person", "scope", "shows", "since")
 
-    def __init__(self, outlet: Outlet, person: Person) -> None:
+    def __init__(self, outlet: Outlet, person: Person, scope: Scope) -> None:
         self.outlet = outlet
+        # The request that opened the connection, by which is looked whether it may stay open.
+        self.scope = scope
         self.person = person
         self.shows: dict[str, View] = {}
         # The rendering of each view since which all that came up was sent.

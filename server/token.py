@@ -76,7 +76,7 @@ class Token:
 
 def hashed(value: str) -> str:
     """A value that opens something, as it may be kept: it cannot be had back from this."""
-    return sha256(value.encode()).hexdigest()
+    return sha256(value.encode(errors="surrogatepass")).hexdigest()
 
 
 def announce(directory: Path, address: str) -> str:
@@ -95,21 +95,26 @@ def invitation(token: str, address: str) -> str:
     """The sign-in link for a server at `address` (http://…), in words and as a QR code."""
     import segno  # Needed for this alone.
 
-    link = f"{_reachable(address)}/sign-in?token={token}"
+    link = link_of(token, _reachable(address))
     picture = io.StringIO()
     segno.make(link).terminal(picture, compact=True)
     return f"{picture.getvalue()}\nSign in from another machine: {link}"
 
 
+def link_of(token: str, address: str) -> str:
+    """The sign-in link for a server at `address` (http://…)."""
+    return f"{address}/sign-in?token={token}"
+
+
 def keep_out_of_logs() -> None:
-    """Have Uvicorn's log of requests leave out the token that a link holds."""
+    """Have Uvicorn's log of requests leave out the token, or the code, that a link holds."""
     logging.getLogger("uvicorn.access").addFilter(_without_token)
 
 
 def _without_token(record: logging.LogRecord) -> bool:
     if isinstance(record.args, tuple):
         record.args = tuple(
-            re.sub(r"\btoken=[^&\s]*", "token=…", each) if isinstance(each, str) else each for each in record.args
+            re.sub(r"\b(token|code)=[^&\s]*", r"\1=…", each) if isinstance(each, str) else each for each in record.args
         )
     return True
 

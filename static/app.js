@@ -8,6 +8,10 @@
     document.cookie = `timezone=${zone}; path=/; max-age=31536000; samesite=lax`;
   }
 
+  // What the link held stays neither in the address bar nor in the history. A link for once takes no click.
+  if (location.pathname === "/sign-in" && location.search) history.replaceState(null, "", "/sign-in");
+  document.addEventListener("DOMContentLoaded", () => document.querySelector("form[data-sent-at-once]")?.requestSubmit());
+
   // An element with data-key is reached with that key: a field gets the cursor, a link or button is pressed.
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;

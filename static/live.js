@@ -36,7 +36,14 @@
   });
   document.addEventListener("htmx-ws-close", () => {
     if (!document.hidden) root.dataset.connection = "lost";
+    leaveIfSignedOut();
   });
+  // Whoever is not signed in any more is shown the way in, and nothing of what the page has. A socket that is refused
+  // closes without a reason (1006), as one does whose server is gone: so the server is asked.
+  async function leaveIfSignedOut() {
+    const answer = await fetch("/connection", { headers: { "HX-Request": "true" } }).catch(() => null);
+    if (answer?.status === 401) location.reload();
+  }
 
   document.addEventListener("htmx-finally-swap", ({ detail: { ctx } }) => {
     watch();

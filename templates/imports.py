@@ -355,7 +355,7 @@ def _exports(kinds: Sequence[ImportKind]) -> Safe:
         P("All of it, at any time."),
         [_downloads(kind, named=len(kinds) > 1) for kind in kinds],
         Ul(
-            Li(A("SQLite", href="/export.db", download=True), Span(" the whole file, as a backup", cls="quiet")),
+            Li(A("SQLite", href="/export.db"), Span(" the whole file, as a backup", cls="quiet")),
             cls="downloads",
         ),
         cls="card summary",
@@ -367,10 +367,10 @@ def _downloads(kind: ImportKind, *, named: bool) -> tuple[Safe | None, Safe]:
         H3(_title(kind)) if named else None,
         Ul(
             Li(
-                A("CSV", href=f"/{kind.table}/export.csv", download=True),
+                A("CSV", href=f"/{kind.table}/export.csv"),
                 Span(" for spreadsheets and other apps", cls="quiet"),
             ),
-            Li(A("JSON", href=f"/{kind.table}/export.json", download=True), Span(" for programs", cls="quiet")),
+            Li(A("JSON", href=f"/{kind.table}/export.json"), Span(" for programs", cls="quiet")),
             cls="downloads",
         ),
     )

@@ -39,11 +39,22 @@ RECONNECT, RECONNECT_TO_NEW_CODE = 100, 5
 Asset = Callable[[str], str]
 
 
-def page(title: str, content: object, *, head: tuple[Safe, ...], area: str = "", signed_in: bool = False) -> Safe:
-    """A whole page: `content` in the shell under `head`; `area` is where we are."""
+def page(
+    title: str,
+    content: object,
+    *,
+    head: tuple[Safe, ...],
+    area: str = "",
+    signed_in: bool = False,
+    is_open: bool = False,
+) -> Safe:
+    """A whole page: `content` in the shell under `head`; `area` is where we are.
+
+    One that `is_open` to those who have to sign in first leads nowhere else, and follows nothing.
+    """
     return Html(
         Head(*head, Title(f"{title} · {NAME}")),
-        Body(*shell(content, area, signed_in)),
+        Body(*(_closed_shell(content) if is_open else shell(content, area, signed_in))),
         lang="en",
     )
 
@@ -76,10 +87,10 @@ def shell(content: object, area: str = "", signed_in: bool = False) -> tuple[Saf
     return (
         A("Skip to the content", href="#main", cls="skip"),
         Header(
-            A(Span(cls="flame", aria_hidden="true"), NAME, href="/", cls="brand"),
+            _brand(),
             Nav(
                 [A(name, href=path, aria_current="page" if path == area else None) for path, name in AREAS.items()],
-                Form(Button("Sign out", cls="button"), method="post", action="/sign-out") if signed_in else None,
+                _session(area) if signed_in else None,
                 aria_label="Main",
             )
             if AREAS or signed_in
@@ -90,6 +101,27 @@ def shell(content: object, area: str = "", signed_in: bool = False) -> tuple[Saf
         Div(id="toasts", role="status", aria_live="polite"),
         link(),
         unknown(Footer, id="connection", url="/connection", cls="connection"),
+    )
+
+
+def _closed_shell(content: object) -> tuple[Safe, ...]:
+    """What stands around a page that leads nowhere else."""
+    return (
+        Header(_brand(), cls="top"),
+        Main(content, id="main", tabindex="-1"),
+        Div(id="toasts", role="status", aria_live="polite"),
+    )
+
+
+def _brand() -> Safe:
+    return A(Span(cls="flame", aria_hidden="true"), NAME, href="/", cls="brand")
+
+
+def _session(area: str) -> tuple[Safe, ...]:
+    """What who is signed in can do about it."""
+    return (
+        A("Sessions", href="/access", aria_current="page" if area == "/access" else None),
+        Form(Button("Sign out", cls="button"), method="post", action="/sign-out"),
     )
 
 
@@ -107,7 +139,7 @@ def _htmx(reconnect: int) -> str:
         "extensions": "ws",
         "morphIgnore": ["data-htmx-powered", "data-theirs", "open"],
         "ws": {
-            "reconnectCodes": [1000, 1001, 1005, 1006, 1011, 1012, 1013, 1014],
+            "reconnectCodes": [1000, 1001, 1005, 1006, 1011, 1012, 1013, 1014, 4401],
             "reconnectDelay": reconnect,
             "reconnectMaxDelay": 2000,
         },

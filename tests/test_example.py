@@ -40,7 +40,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         connection.execute("INSERT INTO tasks (title, done) VALUES ('Mine', 1)")
         connection.execute("INSERT INTO imports (filename, state, process) VALUES ('a.csv', 'done', 0)")
         connection.execute("INSERT INTO imported_rows VALUES (1, 1)")
-        connection.execute("INSERT INTO sessions (cookie_hash, token_hash) VALUES ('stays', '')")
+        connection.execute("INSERT INTO presence VALUES (7, 3)")
     return path.parent
 
 
@@ -122,7 +122,7 @@ def test_its_data_is_as_if_it_had_never_had_tasks(mine: Project, data: Path, tmp
     assert shape(data) == shape(tmp_path / "fresh")
     with closing(sqlite3.connect(data / "app.db")) as connection:
         assert connection.execute("SELECT count(*) FROM imports").fetchone() == (0,)
-        assert connection.execute("SELECT cookie_hash FROM sessions").fetchall() == [("stays",)]
+        assert connection.execute("SELECT * FROM presence").fetchall() == [(7, 3)]
     (copy,) = (data / "backups").glob("*-before-drop-tasks.db")
     with closing(sqlite3.connect(copy)) as connection:
         assert connection.execute("SELECT title FROM tasks").fetchall() == [("Mine",)]

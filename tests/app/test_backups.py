@@ -24,7 +24,7 @@ from tests.conftest import Server
 from tests.server.test_cli import command, server_py
 
 # Of the tables that this app always has, and of its tasks.
-LISTED = r"Rows: .*0 in imported_rows, 0 in imports, 0 in presence, 0 in sessions, .*{} in tasks\."
+LISTED = r"Rows: .*0 in imported_rows, 0 in imports, 0 in presence, .*{} in tasks\."
 
 
 @pytest.fixture
@@ -286,13 +286,19 @@ def test_an_old_sqlite_does_not_restore_into_a_file_that_is_served(
     assert rows(data / "app.db") == ["Before"]
 
 
-def test_who_is_signed_in_is_a_matter_of_the_present(data: Path, copy: Path) -> None:
-    insert = "INSERT INTO sessions (cookie_hash, token_hash) VALUES ('{}', 'token')"
-    change(copy, insert.format("signed out since"), "INSERT INTO presence VALUES (1, 7)")
-    change(data / "app.db", insert.format("signed in"))
+def test_who_looks_on_is_a_matter_of_the_present(data: Path, copy: Path) -> None:
+    change(copy, "INSERT INTO presence VALUES (1, 7)")
+    change(data / "app.db", "INSERT INTO presence VALUES (2, 3)")
     restore(data, copy)
-    assert rows(data / "app.db", "SELECT cookie_hash FROM sessions") == ["signed in"]
-    assert rows(data / "app.db", "SELECT tabs FROM presence") == []
+    assert rows(data / "app.db", "SELECT tabs FROM presence") == [3]
+
+
+def test_who_is_signed_in_stands_in_no_backup_and_stays_over_a_restore(data: Path, copy: Path) -> None:
+    (data / "access.db").write_bytes(b"left alone")
+    restore(data, copy)
+    backup(data)
+    assert (data / "access.db").read_bytes() == b"left alone"
+    assert rows(data / "app.db", "SELECT name FROM sqlite_schema WHERE name = 'sessions'") == []
 
 
 def test_a_half_import_that_comes_back_is_taken_back(data: Path, copy: Path) -> None:

@@ -464,7 +464,11 @@ def test_health_is_bad_where_the_file_cannot_be_read(tmp_path: Path) -> None:
         from app.main import app
 
         async def ask():
-            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+            async def as_owner(scope, receive, send):
+                await app({**scope, "server.connection": {"owner": True}}, receive, send)
+
+            transport = httpx.ASGITransport(as_owner)
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
                 answer = await client.get("/healthz")
                 print(answer.status_code, answer.text)
 

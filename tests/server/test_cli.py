@@ -241,8 +241,13 @@ def test_the_token_is_shown_with_its_link_and_kept(tmp_path: Path) -> None:
 
 
 def test_the_link_is_for_other_machines(tmp_path: Path) -> None:
-    shown = command("token", "--data", tmp_path)
-    assert not re.search(r"//(localhost|127\.|0\.0\.0\.0|\[::)", shown.stdout)
+    shown = command("token", "--data", tmp_path).stdout.splitlines()
+    of_this_machine = r"//(localhost|127\.|0\.0\.0\.0|\[::)"
+    assert not re.search(of_this_machine, "\n".join(shown[:-1]))
+    assert re.fullmatch(
+        r"Sign in from another account of this machine: http://127\.0\.0\.1:5001/sign-in\?token=\S+", shown[-1]
+    )
+    assert "another account" not in command("token", "--data", tmp_path, "--host", "192.0.2.7").stdout
 
 
 def test_a_new_token_is_asked_for(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def listening(request: pytest.FixtureRequest) -> Iterator[tuple[socket.socket, t
 
 def scope_of(accepted: socket.socket) -> dict[str, Any]:
     """A request on this connection, as Uvicorn describes it."""
-    return {"client": accepted.getpeername()[:2], "server": accepted.getsockname()[:2]}
+    return {"client": accepted.getpeername()[:2], "server": accepted.getsockname()[:2], "headers": []}
 
 
 def test_a_connection_of_our_own_is_ours(listening: Any) -> None:
@@ -95,11 +95,36 @@ def test_it_is_asked_once_a_connection(listening: Any) -> None:
 
 
 class Transport:
+    """A connection as a protocol has it."""
+
     def __init__(self, connection: socket.socket) -> None:
-        self.connection = connection
+        self.extra = {
+            "socket": connection,
+            "peername": connection.getpeername(),
+            "sockname": connection.getsockname(),
+        }
 
     def get_extra_info(self, name: str) -> Any:
-        return self.connection if name == "socket" else None
+        return self.extra[name]
+
+
+def test_what_a_header_says_of_the_peer_is_not_believed(listening: Any) -> None:
+    """Uvicorn puts it in the place of the client, port and all: the addresses of a connection of the owner."""
+    server, address = listening
+    with (
+        socket.create_connection(address) as client,
+        server.accept()[0] as accepted,
+        socket.create_connection(address) as other,
+        server.accept()[0] as accepted_other,
+    ):
+        forged = {"client": client.getsockname()[:2], "headers": [(b"x-forwarded-for", b"127.0.0.1:40000")]}
+        assert account_of(scope_of(accepted) | forged) is None
+        other.close()
+        # Where the connection itself is known, that is asked about.
+        scope = scope_of(accepted) | forged | {CONNECTION: {TRANSPORT: Transport(accepted_other)}}
+        assert account_of(scope) is None
+        scope[CONNECTION] = {TRANSPORT: Transport(accepted)}
+        assert account_of(scope) == os.geteuid()
 
 
 @only_root
@@ -138,7 +163,7 @@ def test_a_unix_socket_says_it_too() -> None:
     ],
 )
 def test_what_is_no_connection_of_this_machine_is_nobodys(client: Any, server: Any) -> None:
-    assert account_of({"client": client, "server": server}) is None
+    assert account_of({"client": client, "server": server, "headers": []}) is None
 
 
 def test_where_the_kernel_is_not_to_be_asked_nobody_is_known(monkeypatch: pytest.MonkeyPatch, listening: Any) -> None:

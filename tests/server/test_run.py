@@ -1,5 +1,6 @@
 """Real processes: how they start, what they answer, and how they end."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -77,7 +78,8 @@ class Running:
             children = psutil.Process(self.process.pid).children(recursive=True)
             # First the one that would start another child in the place of each.
             for process in (self.process, *children):
-                process.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):  # It has just ended by itself.
+                    process.kill()
         self.process.wait()
         assert self.process.stdout is not None
         self.process.stdout.close()

@@ -1,0 +1,199 @@
+"""The file of who may come in: DATA/access.db, with the sessions and what has happened to them.
+
+They are not in app.db, where each commit moves the token that all pages follow: no request of a stranger may do that.
+The file is opened when it is first needed, which on a laptop may be never. The guard reads it at once, and waits for
+nobody; changes are made on a thread of their own, and are on disk before they are answered.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlite_utils.utils import sqlite3
+
+from app.db import LOG_INDEX_HEADER, Connection, Row, map_log_index
+
+Result = TypeVar("Result")
+Change = Callable[[Connection], Any]
+
+FILE_NAME = "access.db"
+# Which shape the file has, in SQLite's user_version.
+SHAPE = 1
+SCHEMA = """
+CREATE TABLE sessions (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    cookie_hash TEXT NOT NULL UNIQUE,
+    token_hash TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    used_at INTEGER NOT NULL,
+    confirmed_at INTEGER NOT NULL,
+    address TEXT NOT NULL,
+    browser TEXT NOT NULL
+);
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    address TEXT NOT NULL,
+    browser TEXT NOT NULL,
+    tries INTEGER NOT NULL
+);
+CREATE INDEX events_by_kind ON events (kind, id);
+CREATE TABLE tokens (token_hash TEXT NOT NULL);
+"""
+# How long a change waits for another program. A read does not wait: it would keep everybody waiting.
+BUSY_SECONDS = 2
+# Changes that nobody waits for are written together, so often at most, and only so many are kept until then.
+SOON_SECONDS = 0.5
+SOON_CHANGES = 200
+# What is raised where the file cannot be opened or read: by SQLite, by the system, and for an index that is cut short.
+Unreadable = (sqlite3.Error, OSError, ValueError)
+
+logger = logging.getLogger(__name__)
+
+
+class AccessFile:
+    """DATA/access.db of one data directory. What it does raises one of Unreadable where the file cannot be used."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / FILE_NAME
+        self._reading: Connection | None = None
+        self._index: Any = None
+        self._opened = 0
+        self._writer: ThreadPoolExecutor | None = None
+        self._soon: deque[Change] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    def state(self) -> Hashable:
+        """Another value than before when something was committed (see Database.token)."""
+        if self._index is None:
+            self._index = map_log_index(self.path, self._reader())
+        return self._index[:LOG_INDEX_HEADER]
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """All rows of a query over these small tables."""
+        return self._reader().execute(sql, parameters).fetchall()
+
+    async def write(self, change: Callable[[Connection], Result]) -> Result:
+        """Run `change` in a transaction; its result, once that is on disk."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread(), self._write, change)
+
+    def write_soon(self, change: Change) -> None:
+        """Run `change` with others in a moment; what then fails is in the log. To be called where a loop runs."""
+        if len(self._soon) >= SOON_CHANGES:
+            logger.error("What happened at the sign-in could not be kept: too much happens at once.")
+            return
+        self._soon.append(change)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._write_waiting())
+
+    async def close(self) -> None:
+        """Write what waits, and end."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await self._write_all()
+        if self._writer is not None:
+            self._writer.shutdown()
+            self._writer = None
+        self._forget()
+
+    async def _write_waiting(self) -> None:
+        try:
+            while self._soon:
+                await asyncio.sleep(SOON_SECONDS)
+                await self._write_all()
+        finally:
+            self._task = None
+
+    async def _write_all(self) -> None:
+        """Write what waits in one transaction."""
+        changes = list(self._soon)
+        self._soon.clear()
+        if not changes:
+            return
+        try:
+            await self.write(lambda connection: [change(connection) for change in changes])
+        except Unreadable as error:
+            logger.error("What happened at the sign-in could not be kept in %s: %s.", self.path, error)
+
+    def _write(self, change: Callable[[Connection], Result]) -> Result:
+        with closing(_connected(self.path, BUSY_SECONDS)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = change(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            return result
+
+    def look_after(self) -> None:
+        """Let go of a file that is not in its place any more; the one that is there is opened when it is needed."""
+        if self._reading is not None and _number(self.path) != self._opened:
+            logger.warning("%s is another file than before: only the sessions in it count.", self.path)
+            self._forget()
+
+    def _forget(self) -> None:
+        if self._reading is not None:
+            self._reading.close()
+        self._reading = self._index = None
+
+    def _reader(self) -> Connection:
+        if self._reading is None:
+            self._reading = _connected(self.path, 0)
+            self._opened = _number(self.path)
+        return self._reading
+
+    def _thread(self) -> ThreadPoolExecutor:
+        if self._writer is None:
+            self._writer = ThreadPoolExecutor(1, "access")
+        return self._writer
+
+
+def _connected(path: Path, seconds: float) -> Connection:
+    """A connection to the file, which is made where it is missing, for its owner alone."""
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+    connection = sqlite3.connect(path, timeout=seconds, isolation_level=None, check_same_thread=False)
+    try:
+        connection.row_factory = sqlite3.Row
+        shape = connection.execute("PRAGMA user_version").fetchone()[0]
+        if shape == 0:
+            _make(connection)
+        elif shape != SHAPE:
+            raise sqlite3.DatabaseError(f"{path} was written by a newer version of this app")
+        connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+        connection.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _number(path: Path) -> int:
+    """By which number the system knows a file; 0 where there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_ino
+    return 0
+
+
+def _make(connection: Connection) -> None:
+    """Make the tables, unless another process has just done so."""
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("BEGIN IMMEDIATE")
+    if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+        for statement in SCHEMA.split(";\n"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SHAPE}")
+    connection.execute("COMMIT")
