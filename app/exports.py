@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -34,6 +35,7 @@ WAIT_SECONDS = 10
 BUSY = "Other exports are being sent. Nothing is wrong with this one: try again in a few seconds."
 # Windows deletes a file that is opened so when it is closed; elsewhere it has lost its name by then.
 OPEN_ONCE = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_TEMPORARY", 0)
+ADDRESS = re.compile(r"(/[^/]+)?/export\.[a-z]+")
 
 Result = TypeVar("Result")
 
@@ -74,6 +76,11 @@ async def export_database(request: Request) -> Response:
     """The whole file, copied by SQLite's online backup while it is used."""
     check_export(request)
     return Export(_copy, "data.db", "application/vnd.sqlite3")
+
+
+def is_download(path: str) -> bool:
+    """Whether an address gives a file: then no other site may lead a person to it."""
+    return ADDRESS.fullmatch(path) is not None
 
 
 class Source(NamedTuple):

@@ -1,18 +1,27 @@
 """Forms: the fields that a person has sent, and the values that they mean."""
 
+import json
 import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import date
 from math import isfinite
 from typing import Any
 
-from fasthtml.core import parse_form
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartParser
 from starlette.requests import Request
 
+from server.bodies import KEPT_FORMS
+from server.multipart import FIELD_BYTES, FIELDS, FILES
 from templates.forms import LINE_LENGTH
 
+# Browsers send the first two; the guard has made sure that each is written in one way.
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data", "application/json")
+# What is larger waits on disk, in a file that nobody else sees.
+MultiPartParser.spool_max_size = 64 * 1024
+# More digits than any number has that means something; Python itself gives up at 4,300.
+DIGITS = 300
 
 # From the text of a field and what people call it to the value of its column. Raises InputError.
 Reader = Callable[[str, str], Any]
@@ -22,18 +31,73 @@ class InputError(ValueError):
     """What was typed cannot be kept; the message says why and what would do."""
 
 
+async def read_form(request: Request) -> FormData | dict[str, Any]:
+    """What a body holds, as every route reads it, whether it asks for it itself or FastHTML does for its parameters.
+
+    Nothing where there is no form. Its files are closed when the request ends. Raises HTTPException.
+    """
+    kind = kind_of(request)
+    if kind == "application/json":
+        return _object(await request.body())
+    if kind not in FORM_TYPES:
+        await request.body()
+        return FormData()
+    try:
+        form = await request.form(max_files=FILES, max_fields=FIELDS, max_part_size=FIELD_BYTES)
+    except HTTPException as error:
+        if error.detail == "Invalid multipart data.":  # So Starlette says it.
+            words = "That is no multipart form: its parts do not begin and end as its head says."
+            raise HTTPException(422, words) from None
+        raise
+    request.scope.setdefault(KEPT_FORMS, []).append(form)
+    return form
+
+
 async def form_of(request: Request) -> dict[str, str]:
     """The fields of a form or of a JSON object, from the body alone."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = kind_of(request)
     if kind and kind not in FORM_TYPES:
         raise HTTPException(415, f"A form or JSON is understood here, not {kind}.")
-    fields = await parse_form(request)
+    if not kind and await request.body():
+        raise HTTPException(415, "A form or JSON is understood here: say in the Content-Type which of them is sent.")
+    fields = await read_form(request)
     if any(not isinstance(value, str | int | float | None) for value in fields.values()):
         raise HTTPException(422, "Every field is a text, a number, or null.")
     return {
         name: "" if value is None else str(int(value)) if isinstance(value, bool) else str(value)
         for name, value in fields.items()
     }
+
+
+def kind_of(request: Request) -> str:
+    """What a request says that its body is; empty where it does not say."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    """A JSON object; an empty one where nothing was sent. Raises HTTPException."""
+    try:
+        found = json.loads(body or b"{}", parse_int=_integer, parse_float=_finite, parse_constant=_finite)
+    except InputError as error:
+        raise HTTPException(400, str(error)) from None
+    except (ValueError, RecursionError):
+        raise HTTPException(400, "That is no JSON.") from None
+    if not isinstance(found, dict):
+        raise HTTPException(400, "The JSON of a form is an object: {…}.")
+    return found
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > DIGITS:
+        raise InputError(f"A number in JSON has at most {DIGITS} digits.")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not isfinite(number):
+        raise InputError(f"“{digits[:40]}” is no number that can be kept.")
+    return number
 
 
 def changes_of(
@@ -77,7 +141,7 @@ def whole_number(text: str, label: str) -> int:
     """A number that SQLite holds as an integer."""
     found = text.strip().removesuffix(".0")
     if not re.fullmatch(r"[+-]?[0-9]{1,18}", found):
-        raise InputError(f"“{text}” is not a whole number. Write “{label}” as 12.")
+        raise InputError(f"“{_short(text)}” is not a whole number. Write “{label}” as 12.")
     return int(found)
 
 
@@ -88,7 +152,7 @@ def number(text: str, label: str) -> float:
     except ValueError:
         found = float("nan")
     if not isfinite(found):
-        raise InputError(f"“{text}” is not a number. Write “{label}” as 1.5.")
+        raise InputError(f"“{_short(text)}” is not a number. Write “{label}” as 1.5.")
     return found
 
 
@@ -97,7 +161,7 @@ def day(text: str, label: str) -> str:
     try:
         return date.fromisoformat(text.strip()).isoformat()
     except ValueError:
-        raise InputError(f"“{text}” is not a date. Write it as 2026-12-31.") from None
+        raise InputError(f"“{_short(text)}” is not a date. Write it as 2026-12-31.") from None
 
 
 def yes_or_no(text: str, label: str) -> int:
@@ -121,6 +185,11 @@ def conflict(noun: str, label: str, name: str) -> str:
     return (
         f"This {noun} was changed in the meantime; its {label} is now “{name}”. Save again to put yours in its place."
     )
+
+
+def _short(text: str) -> str:
+    """As much of what was typed as fits in a sentence."""
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def _filled(text: str, label: str) -> str:

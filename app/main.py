@@ -13,6 +13,7 @@ import tomllib
 from types import ModuleType
 from typing import Any
 
+from fasthtml import core
 from fasthtml.core import FastHTML
 from sqlite_utils.utils import sqlite3
 from starlette.requests import Request
@@ -23,6 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import (
     exports,
+    forms,
     imports,
     presence,
     tasks,
@@ -76,6 +78,9 @@ class App(FastHTML):
             admit=sessions.admit,
             cache=self.keep,
             refusal=sign_in.refusal,
+            is_download=exports.is_download,
+            is_private=settings.is_private,
+            behind_proxy=settings.proxy_headers,
         )
         return RequestLog(self.guarded) if settings.logs_requests else self.guarded
 
@@ -155,6 +160,9 @@ async def stop() -> None:
     db.close()
 
 
+# FastHTML reads a form for the parameters of every route: as our own routes do, and not by halves where it comes in
+# pieces or says its charset.
+core.parse_form = forms.read_form
 app = App(
     title=layout.NAME,
     hdrs=head(),

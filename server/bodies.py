@@ -1,19 +1,84 @@
-"""How much a client may send, counted while it comes: bytes of a body, levels of JSON, bytes of a WebSocket message.
+"""What a client may send: how many bytes, in which encoding, how many fields, how many levels of JSON.
 
-What is too much ends where it is noticed; nothing is read on, and nothing is parsed first.
+What is too much ends where it is noticed; nothing is read on, and nothing is parsed first. It stands around the app, so
+that it holds for every way to read a body: a route of ours, FastHTML's parameters, another app beside it.
 """
 
 import re
+from collections.abc import Callable
+from itertools import accumulate
+from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
 
 from starlette.exceptions import HTTPException
-from starlette.types import Message, Receive, Send
+from starlette.types import Message, Receive, Scope, Send
+
+from server.fragments import HEADERS
+from server.multipart import CHARSET_FIELD, FIELDS, NOT_UTF8, boundary_of, watched
+from server.utf8 import CHARSETS, has_half_a_pair, is_escaped_utf8, is_utf8, names_utf8
 
 FORM_LIMIT = 1024 * 1024
 MESSAGE_LIMIT = 64 * 1024
 # Python's own parser calls itself for each level, and gives up near a thousand.
 JSON_LEVELS = 100
-# An escaped character (its second half may come with the next piece), or one that begins or ends something.
-_STRUCTURE = re.compile(rb'\\.?|["\[\]{}]', re.DOTALL)
+URLENCODED, MULTIPART, JSON = b"application/x-www-form-urlencoded", b"multipart/form-data", b"application/json"
+# Where a scope lists the forms that were read: their files are closed when the request ends, however it ends.
+KEPT_FORMS = "server.forms"
+# Longer than any that says something.
+KIND_LIMIT = 1024
+_JSON_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
+_DEPTH = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
+
+
+class Kind(NamedTuple):
+    """What a request says of its body: `name` in lower case, and the boundary of a multipart form."""
+
+    name: bytes = b""
+    boundary: bytes = b""
+
+    @classmethod
+    def of(cls, scope: Scope) -> "Kind":
+        """The kind that the headers name. Raises HTTPException where they name another charset, or make no sense."""
+        named = [value for name, value in scope["headers"] if name == b"content-type"]
+        if not named:
+            return cls()
+        whole = named[0]
+        if len(named) > 1 or len(whole) > KIND_LIMIT or not whole.isascii():
+            raise HTTPException(400, "A request says once, in plain letters, what kind of body it has.")
+        if not names_utf8(whole):
+            raise HTTPException(415, NOT_UTF8)
+        name = whole.partition(b";")[0].strip().lower()
+        return cls(name, boundary_of(whole) if name == MULTIPART else b"")
+
+    def __bytes__(self) -> bytes:
+        """As it is written where there is but one way."""
+        return self.name + (b'; boundary="' + self.boundary + b'"' if self.boundary else b"")
+
+
+def checked(scope: Scope, receive: Receive, *, takes_files: bool, max_upload: int) -> tuple[Scope, Receive]:
+    """The same request, its body checked as it is read; what is larger than it may be, and so on, is an HTTPException.
+
+    The kind of the body is written in one way only afterwards: everyone who reads it reads the same.
+    """
+    kind = Kind.of(scope)
+    if any(name == b"content-encoding" and value.lower() != b"identity" for name, value in scope["headers"]):
+        raise HTTPException(415, "A body is sent as it is, without Content-Encoding.")
+    if kind.name in (URLENCODED, MULTIPART, JSON):
+        headers = [(name, bytes(kind) if name == b"content-type" else value) for name, value in scope["headers"]]
+        scope = {**scope, "headers": headers}
+        scope.pop(HEADERS, None)
+    # Only a file of a multipart form is kept on disk as it comes; anything else is read into memory.
+    if kind.name == MULTIPART:
+        return scope, watched(limited(receive, max_upload if takes_files else FORM_LIMIT), kind.boundary)
+    receive = limited(receive, FORM_LIMIT)
+    if kind.name == URLENCODED:
+        return scope, whole(receive, _form)
+    # What does not say its kind may be read as JSON.
+    if b"json" in kind.name or not kind.name:
+        return scope, whole(receive, _json)
+    return scope, whole(receive, _text) if kind.name.startswith(b"text/") else receive
 
 
 def limited(receive: Receive, limit: int) -> Receive:
@@ -31,16 +96,25 @@ def limited(receive: Receive, limit: int) -> Receive:
     return receive_limited
 
 
-def shallow(receive: Receive) -> Receive:
-    """The same body of JSON, ending in 400 where it goes deeper than JSON_LEVELS."""
-    depth = _Depth()
+def whole(receive: Receive, check: Callable[[bytes], bytes]) -> Receive:
+    """The same body in one piece, as `check` gives it back."""
+    is_read = False
 
-    async def receive_shallow() -> Message:
+    async def receive_whole() -> Message:
+        nonlocal is_read
         message = await receive()
-        depth.add(message.get("body", b""))
-        return message
+        if is_read or message["type"] != "http.request":
+            return message
+        is_read = True
+        pieces = [message.get("body", b"")]
+        while message.get("more_body"):
+            message = await receive()
+            if message["type"] != "http.request":
+                return message
+            pieces.append(message.get("body", b""))
+        return {"type": "http.request", "body": check(b"".join(pieces)), "more_body": False}
 
-    return receive_shallow
+    return receive_whole
 
 
 def limited_messages(receive: Receive, send: Send) -> tuple[Receive, Send]:
@@ -72,30 +146,39 @@ def _is_large(message: Message) -> bool:
     return 4 * len(text) > MESSAGE_LIMIT and len(text.encode()) > MESSAGE_LIMIT
 
 
-class _Depth:
-    """How deep JSON goes that comes in pieces; brackets in strings do not count."""
+def check_fields(text: bytes) -> None:
+    """Raises HTTPException for fields, name=value&…, that are too many, or no UTF-8."""
+    if text.count(b"&") >= FIELDS:
+        raise HTTPException(400, f"A form has at most {FIELDS} fields.")
+    if not is_escaped_utf8(text):
+        raise HTTPException(400, f"A field holds bytes that are no text. {NOT_UTF8}")
 
-    def __init__(self) -> None:
-        self.level = 0
-        self.in_string = False
-        self.escaped = False
 
-    def add(self, piece: bytes) -> None:
-        """Raises HTTPException where it goes too deep, or is in an encoding that cannot be looked through."""
-        if b"\0" in piece:
-            raise HTTPException(400, "JSON is sent in UTF-8, without zero bytes.")
-        if self.escaped and piece:
-            piece = piece[1:]
-            self.escaped = False
-        for found in _STRUCTURE.finditer(piece):
-            mark = found[0]
-            if mark == b'"':
-                self.in_string = not self.in_string
-            elif mark == b"\\":
-                self.escaped = True
-            elif not self.in_string and mark in b"[{":
-                self.level += 1
-                if self.level > JSON_LEVELS:
-                    raise HTTPException(400, f"That JSON goes deeper than the {JSON_LEVELS} levels that fit here.")
-            elif not self.in_string and mark in b"]}":
-                self.level -= 1
+def _form(body: bytes) -> bytes:
+    """A form as browsers write it; letters that are not escaped, as curl leaves them, are."""
+    check_fields(body)
+    for field in body.split(b"&"):
+        name, _, value = field.partition(b"=")
+        is_charset = len(name) <= 3 * len(CHARSET_FIELD) and unquote_to_bytes(name).lower() == CHARSET_FIELD
+        if is_charset and unquote_to_bytes(value).strip().lower() not in CHARSETS:
+            raise HTTPException(415, NOT_UTF8)
+    if body.isascii():
+        return body
+    return _NOT_ASCII.sub(lambda letter: b"%%%02X" % letter[0][0], body)
+
+
+def _text(body: bytes) -> bytes:
+    if not is_utf8(body):
+        raise HTTPException(400, "Text is sent in UTF-8.")
+    return body
+
+
+def _json(body: bytes) -> bytes:
+    if b"\0" in body or body.startswith(b"\xef\xbb\xbf") or not is_utf8(body):
+        raise HTTPException(400, "JSON is sent in UTF-8, without a byte order mark and without zero bytes.")
+    if has_half_a_pair(body):
+        raise HTTPException(400, r"That JSON holds half of a character, such as “\ud800” alone: send the whole of it.")
+    brackets = _JSON_STRING.sub(b"", body).translate(None, _NO_BRACKET)
+    if max(accumulate(map(_DEPTH.__getitem__, brackets)), default=0) > JSON_LEVELS:
+        raise HTTPException(400, f"That JSON goes deeper than the {JSON_LEVELS} levels that fit here.")
+    return body

@@ -289,11 +289,163 @@ def test_the_origin_is_compared_with_the_scheme_that_is_spoken(guarded: Guarded)
     assert guarded.status("POST", {**headers, "Origin": OWN}, scheme="https") == 403
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
-def test_a_question_may_come_from_anywhere(guarded: Guarded, method: str) -> None:
-    """A link on another page leads here; what is asked changes nothing."""
-    headers = {"Host": "localhost:5001", "Sec-Fetch-Site": "cross-site", "Origin": "null"}
+# What another site may ask
+
+LINK = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+PAGE = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_link_of_another_site_leads_to_a_page_and_to_no_download(method: str, site: str) -> None:
+    guarded = Guarded(is_download=lambda path: path == "/export.db")
+    headers = {"Host": "localhost:5001", **LINK, "Sec-Fetch-Site": site, "Sec-Fetch-User": "?1"}
     assert guarded.status(method, headers) == 200
+    assert guarded.status(method, headers, "/export.db") == 403
+    for own in ({}, {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}):
+        assert guarded.status(method, {"Host": "localhost:5001", **own}, "/export.db") == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"},
+        {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "script"},
+        {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "style"},
+        {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "empty"},
+        {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty", "Origin": "http://evil.example"},
+        {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"},
+        {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "frame"},
+        {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "object"},
+        {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "embed"},
+        {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "fencedframe"},
+        {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Purpose": "prefetch;prerender"},
+        {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Purpose": "prefetch"},
+        {"Sec-Fetch-Mode": "navigate"},
+        {"Sec-Fetch-Dest": "document"},
+        {},
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_another_site_asks_for_nothing_else(guarded: Guarded, method: str, headers: dict[str, str]) -> None:
+    for site in REFUSED_SITES:
+        asked = {"Host": "localhost:5001", "Sec-Fetch-Site": site, **headers}
+        assert guarded.status(method, asked) == 403
+        # What the page itself asked before changes nothing for another one.
+        assert guarded.status(method, {"Host": "localhost:5001", "Sec-Fetch-Site": "same-origin"}) == 200
+        assert guarded.status(method, asked) == 403
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_browser_that_does_not_say_which_site_asks_is_judged_by_what_it_says(guarded: Guarded, method: str) -> None:
+    own, other = {"Host": "localhost:5001", "Referer": f"{OWN}/tasks"}, {"Host": "localhost:5001"}
+    for headers in (own, {**own, "Accept": "image/webp,*/*;q=0.8"}, other, {**own, "Origin": OWN}):
+        assert guarded.status(method, headers) == 200
+    for referer in ("http://evil.example/", "http://localhost:5001.evil.example/", "http://localhost/", "https://a"):
+        link = {**other, "Referer": referer, **PAGE}
+        assert guarded.status(method, link) == 200
+        assert guarded.status(method, {**link, "Accept": "image/webp,*/*;q=0.8"}) == 403
+        assert guarded.status(method, {**other, "Referer": referer}) == 403
+    for origin in REFUSED_ORIGINS:
+        assert guarded.status(method, {**other, "Origin": origin, **PAGE}) == 403
+    guarded.guard.is_download = lambda path: True
+    assert guarded.status(method, {**other, "Referer": "http://evil.example/", **PAGE}) == 403
+    assert guarded.status(method, own) == 200
+
+
+def test_an_image_on_another_site_is_refused_before_anything_is_read(client: httpx.Client, server: Server) -> None:
+    image = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+    for address in ("/tasks?q=" + "+".join(["wo"] * 330), "/export.db", "/static/app.css", "/healthz"):
+        answer = client.get(address, headers=image)
+        assert (answer.status_code, "with a link" in answer.text) == (403, True)
+    for address in ("/export.db", "/export.csv", "/tasks/export.json"):
+        answer = client.get(address, headers=LINK)
+        assert (answer.status_code, "start a download" in answer.text) == (403, True), address
+        assert client.head(address, headers=LINK).status_code == 403
+    assert not [path for path in server.data.iterdir() if path.name.startswith(".export")]
+    assert client.get("/tasks", headers=LINK).status_code == 200
+    assert client.get("/", headers=LINK).status_code == 303
+
+
+# Proxies
+
+PASSED_ON = (
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Port",
+    "X-Forwarded-Server",
+    "X-Forwarded-Prefix",
+    "X-Real-IP",
+    "Forwarded",
+    "Via",
+    "CF-Connecting-IP",
+    "True-Client-IP",
+)
+
+
+@pytest.mark.parametrize("name", PASSED_ON)
+def test_what_a_proxy_passes_on_is_refused_where_nobody_named_one(name: str) -> None:
+    headers = {"Host": "localhost:5001", name: "203.0.113.7"}
+    for guarded in (Guarded(), Guarded(is_private=True)):
+        for method in ("GET", "POST"):
+            assert guarded.status(method, {"Host": "localhost:5001"}) == 200
+            assert guarded.status(method, headers) == 403
+        (closed,) = guarded.ask(headers=headers, **SOCKET)
+        assert closed["type"] == "websocket.close"
+    assert Guarded(behind_proxy=True).status("GET", headers) == 200
+    # The name that such a request asks for is not ours either; how to mend both is said at once.
+    sent = Guarded().ask("GET", {**headers, "Host": "app.example"})
+    assert b"--proxy-headers --allow-host" in sent[1]["body"]
+
+
+BROWSER = {"Host": "127.0.0.1:5001", "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Chrome/140.0.0.0 Safari/537.36"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "version"),
+    [
+        ({"Host": "127.0.0.1:5001"}, "1.0"),
+        ({"Host": "127.0.0.1:5001", "User-Agent": "curl/8.0", "Connection": "close"}, "1.0"),
+        ({**BROWSER, "Connection": "close"}, "1.1"),
+        (BROWSER, "1.1"),
+        (
+            {
+                **BROWSER,
+                "Connection": "keep-alive",
+                "Sec-Fetch-Site": "same-origin",
+                "Referer": "https://lan.example/tasks",
+            },
+            "1.1",
+        ),
+        (
+            {**BROWSER, "Connection": "keep-alive", "Sec-Fetch-Site": "same-origin", "Origin": "https://lan.example"},
+            "1.1",
+        ),
+    ],
+)
+def test_a_proxy_that_says_nothing_gives_itself_away(headers: dict[str, str], version: str) -> None:
+    """So speaks nginx to where `proxy_pass` alone leads it; what it adds and leaves out no browser and curl would."""
+    guarded = Guarded(is_private=True)
+    for method in ("GET", "POST"):
+        assert guarded.status(method, headers, http_version=version) == 403
+    # Where everybody signs in a proxy opens nothing.
+    assert Guarded(behind_proxy=True).status("GET", headers, http_version=version) == 200
+
+
+def test_browsers_and_programs_are_no_proxies() -> None:
+    guarded = Guarded(is_private=True)
+    for headers in (
+        {},
+        {"User-Agent": "curl/8.0"},
+        {"User-Agent": "Python-urllib/3.11", "Connection": "close"},
+        {**BROWSER, "Connection": "keep-alive"},
+        {**BROWSER, "Connection": "Keep-Alive, Upgrade"},
+        {**BROWSER, "Connection": "keep-alive", "Sec-Fetch-Site": "same-origin", "Referer": "http://127.0.0.1:5001/x"},
+        {**BROWSER, "Connection": "keep-alive", "Referer": "http://another.example/", **PAGE},
+    ):
+        assert guarded.status("GET", {"Host": "127.0.0.1:5001", **headers}) == 200
+    assert guarded.status("GET", BROWSER, http_version="2") == 200
 
 
 def test_a_foreign_page_changes_nothing_over_the_wire(client: httpx.Client, server: Server) -> None:
