@@ -268,8 +268,8 @@ def _table(results: dict[str, list[Seen]], plan: Plan) -> str:
         (
             f"Another person's fragments in ms, one kept and one new every {EVERY_SECONDS * 1000:.0f} ms, while the "
             f"server is attacked for {plan.seconds:g} s; most memory over idle in MB; how many of that person's "
-            f"requests failed in all, and how often the attackers have done what they do; medians of {plan.rounds} rounds.",
-            f"{NOTHING.capitalize()}: before each attack, {plan.calm_seconds:g} s.",
+            "requests failed in all, and how often the attackers have done what they do.",
+            f"Medians of {plan.rounds} rounds. {NOTHING.capitalize()}: before each attack, {plan.calm_seconds:g} s.",
             "",
             report.table(heads, [(NOTHING, *_times(calm), "", "", ""), *rows]),
             "",
