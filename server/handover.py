@@ -25,7 +25,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from server import name
+from server import name, renewal
 from server.passing import pass_on, take
 from server.protocol import HttpProtocol, Said, WebSocketProtocol
 from server.warm import LEARN, TERMINAL_SIGNALS, forget, lessons
@@ -157,6 +157,7 @@ class GivingServer(uvicorn.Server):
             self._loop = asyncio.get_running_loop()
             self._remembered.started = True
             self._watch.follow(self._loop)
+            self.renewing = renewal.begin(self.config)
             _say(self._pipe, STARTED)
             self._do_what_is_told()
 

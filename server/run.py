@@ -22,10 +22,10 @@ from types import FrameType
 
 import uvicorn
 
-from server import links, log, peer, tls, token
+from server import links, log, peer, renewal, tls, token
 from server.bodies import MESSAGE_LIMIT
 from server.name import NAME
-from server.settings import LOOPBACK_NAMES, Settings, bracketed
+from server.settings import Settings, bracketed
 from server.watch import Watch
 from server.workers import ANSWER_SECONDS, END_SECONDS, Workers
 
@@ -46,7 +46,7 @@ class AddressTaken(OSError):
 
 def config(settings: Settings) -> uvicorn.Config:
     """Uvicorn's configuration for these settings. Raises SettingsError for a certificate that cannot be used."""
-    cert, key = _certificate(settings)
+    cert, key = tls.files(settings)
     return uvicorn.Config(
         APP,
         host=settings.host,
@@ -81,18 +81,8 @@ def config(settings: Settings) -> uvicorn.Config:
         lifespan="on",
         ssl_certfile=cert,
         ssl_keyfile=key,
+        ssl_context_factory=tls.context if cert else None,
     )
-
-
-def _certificate(settings: Settings) -> tuple[Path | None, Path | None]:
-    """The files of the certificate and its key; none without https."""
-    if settings.cert and settings.key:
-        tls.check_own(settings.cert, settings.key)
-        return settings.cert, settings.key
-    if not settings.tls:
-        return None, None
-    made = tls.certificate(settings.data / "tls", {settings.host, *LOOPBACK_NAMES, *settings.allow_host})
-    return made.cert, made.key
 
 
 def serve(settings: Settings) -> int:
@@ -134,6 +124,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve, watched."""
         await super().startup(sockets)
+        self.renewing = renewal.begin(self.config)
         Watch().follow(asyncio.get_running_loop())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

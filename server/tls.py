@@ -2,33 +2,37 @@
 
 The authority is made once and kept, its key never leaves the directory. The certificate is made anew when it nears its
 end or when the hosts differ. Each file is written whole, then put in its place, so that starts at the same time
-cannot break each other; what a certificate was made for stands above it in its own file.
+cannot break each other; what a certificate was made for stands above it in its own file. How they are made is in
+server/authority.py.
 """
 
 import contextlib
 import hashlib
 import importlib.util
 import json
+import logging
 import os
-import secrets
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import mkstemp
 from typing import TYPE_CHECKING, NamedTuple
 
-from server.name import NAME
-from server.settings import Settings, SettingsError
+from server.settings import LOOPBACK_NAMES, Settings, SettingsError
 
 if TYPE_CHECKING:
-    from trustme import CA
+    from server.authority import Authority
 
 # Browsers take no certificate that is valid for longer than 398 days.
 VALID = timedelta(days=397)
-# Part of that: a clock that is somewhat slow must not find the certificate too young.
-YOUNGER = timedelta(days=1)
 RENEWED = timedelta(days=30)
+# What is made here; a certificate of another kind is made anew.
+KIND = "of an authority with name constraints"
+# TLS 1.2 with forward secrecy and authenticated encryption; the suites of TLS 1.3 are all so.
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+
+logger = logging.getLogger("uvicorn.error")
 
 
 class Certificate(NamedTuple):
@@ -49,12 +53,28 @@ def certificate(directory: Path, hosts: Iterable[str]) -> Certificate:
     try:
         _make_directory(directory)
         if not _will_do(files, names):
-            _make(files, names)
+            with _turn(directory):
+                if not _will_do(files, names):
+                    _make(files, names)
     except OSError as error:
         raise SettingsError(
             f"No certificate can be kept in {directory}: {error.strerror}. Make it writable for you, then start again."
         ) from None
     return files
+
+
+def files(settings: Settings) -> tuple[Path | None, Path | None]:
+    """The files of the certificate and its key, made where they have to be; none without https.
+
+    Raises SettingsError where they cannot be used.
+    """
+    if settings.cert and settings.key:
+        check_own(settings.cert, settings.key)
+        return settings.cert, settings.key
+    if not settings.tls:
+        return None, None
+    made = certificate(settings.data / "tls", {settings.host, *LOOPBACK_NAMES, *settings.allow_host})
+    return made.cert, made.key
 
 
 def how_to_trust(ca: Path) -> str:
@@ -63,6 +83,16 @@ def how_to_trust(ca: Path) -> str:
         f"Browsers warn until they trust {ca}: import it once as a certificate authority "
         "(browser settings, Certificates, Authorities). It is for this machine only, keep its directory to yourself."
     )
+
+
+def context(config: object, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    """What a server takes from clients, as Uvicorn's `ssl_context_factory`."""
+    serving = default()
+    serving.minimum_version = ssl.TLSVersion.TLSv1_2
+    serving.set_ciphers(CIPHERS)
+    # Nobody can have keys made again and again on one connection.
+    serving.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    return serving
 
 
 def check_own(cert: Path, key: Path) -> None:
@@ -141,7 +171,7 @@ def _will_do(files: Certificate, names: list[str]) -> bool:
         with files.cert.open() as file:
             note = json.loads(file.readline())
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(files.cert)
-        made_for = {"hosts": names, "authority": _fingerprint(files.ca.read_bytes())}
+        made_for = {"hosts": names, "authority": _fingerprint(files.ca.read_bytes()), "kind": KIND}
         until = datetime.fromisoformat(note.pop("until"))
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return False
@@ -149,52 +179,67 @@ def _will_do(files: Certificate, names: list[str]) -> bool:
 
 
 def _make(files: Certificate, names: list[str]) -> None:
-    """Sign a new certificate; the first time, make the authority too."""
-    authority = _authority(files.ca)
+    """Sign a new certificate; where there is no authority that may, make one too."""
+    from server.authority import YOUNGER  # What makes one loads longer than everything else here; few starts need it.
+
     begin = datetime.now(UTC) - YOUNGER
     try:
-        signed = authority.issue_cert(
-            *names,
-            organization_name=NAME,
-            organization_unit_name="This machine",
-            not_before=begin,
-            not_after=begin + VALID,
-        )
+        authority = _authority(files.ca, names, begin + VALID)
+        signed = authority.sign(names, begin, begin + VALID)
     except ValueError as error:
-        raise SettingsError(f"No certificate can be made for {', '.join(names)}: {error}") from None
-    ca = authority.cert_pem.bytes()
-    note = {"hosts": names, "authority": _fingerprint(ca), "until": (begin + VALID).isoformat()}
+        raise SettingsError(f"No certificate can be made for {', '.join(names)}: {error}.") from None
+    ca = authority.pem()
+    note = {"hosts": names, "authority": _fingerprint(ca), "kind": KIND, "until": (begin + VALID).isoformat()}
     _write(files.ca, ca)
-    _write(files.cert, json.dumps(note).encode() + b"\n" + signed.private_key_and_cert_chain_pem.bytes())
+    _write(files.cert, json.dumps(note).encode() + b"\n" + signed)
 
 
-def _authority(ca: Path) -> "CA":
-    """The authority that is kept beside `ca`, its key and certificate in one file; made where there is none."""
-    import trustme  # It loads longer than everything else here; few starts need it.
+def _authority(ca: Path, names: list[str], until: datetime) -> "Authority":
+    """The authority that is kept beside `ca`, its key and certificate in one file; a new one where it may not sign."""
+    from server.authority import Authority
 
     kept = ca.with_name("ca-key.pem")
-    if not kept.exists():
-        name = f"Certificates of this machine, {secrets.token_hex(4)}"
-        made = trustme.CA(organization_name=NAME, organization_unit_name=name, path_length=0)
-        _write(kept, made.private_key_pem.bytes() + made.cert_pem.bytes(), replace=False)
-    content = kept.read_bytes()
+    if kept.exists():
+        try:
+            authority = Authority.read(kept.read_bytes())
+        except (ValueError, TypeError):
+            raise SettingsError(f"{kept} is damaged: remove it, start again, and trust the new {ca.name}.") from None
+        if authority.may_sign_for(names, until):
+            return authority
+    authority = Authority.make(names)
+    if kept.exists():
+        logger.warning(
+            "%s is another authority now: it vouches for %s and nothing else, and for ten years, which the one before "
+            "did not. Trust it anew where you open the app, and remove the old one there.",
+            ca,
+            ", ".join(names),
+        )
+    _write(kept, authority.key_pem() + authority.pem())
+    return authority
+
+
+@contextlib.contextmanager
+def _turn(directory: Path) -> Iterator[None]:
+    """Wait until no other start makes a certificate there; the lock ends with the process that has it."""
     try:
-        return trustme.CA.from_pem(content, content)
-    except ValueError:
-        raise SettingsError(f"{kept} is damaged: remove it, start again, and trust the new {ca.name}.") from None
+        import fcntl
+    except ImportError:  # Windows has no such lock.
+        yield
+        return
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
-def _write(path: Path, content: bytes, replace: bool = True) -> None:
-    """Put a whole file in its place, readable by its owner alone; without `replace` the first one stays."""
+def _write(path: Path, content: bytes) -> None:
+    """Put a whole file in its place, readable by its owner alone."""
     handle, whole = mkstemp(dir=path.parent)
     with os.fdopen(handle, "wb") as file:
         file.write(content)
-    if replace:
-        os.replace(whole, path)
-        return
-    with contextlib.suppress(FileExistsError):
-        os.link(whole, path)
-    os.unlink(whole)
+    os.replace(whole, path)
 
 
 def _fingerprint(ca: bytes) -> str:

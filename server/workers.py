@@ -19,6 +19,7 @@ from socket import socket
 import uvicorn
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
+from server import renewal
 from server.watch import IS_TIMED, Watch
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class WatchedServer(ChildServer):
         """Begin to serve, and tell the supervisor so."""
         await super().startup(sockets)
         self._tell_started.send(True)
+        self.renewing = renewal.begin(self.config)
         Watch().follow(asyncio.get_running_loop())
 
 

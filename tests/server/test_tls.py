@@ -1,7 +1,9 @@
 """The certificate for https: an authority that is kept, a certificate that clients take, errors that say what to do."""
 
+import hashlib
 import importlib.util
 import json
+import shutil
 import socket
 import ssl
 import subprocess
@@ -11,13 +13,14 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
-import trustme
 
+from server.authority import Authority
 from server.settings import Settings, SettingsError
-from server.tls import Certificate, certificate, check_own, how_to_trust, http_protocol
+from server.tls import Certificate, certificate, check_own, context, how_to_trust, http_protocol
 from tests.conftest import ROOT, Server
 
 HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -45,6 +48,13 @@ def seen(files: Certificate, host: str = "localhost") -> dict[str, object]:
         finally:
             ours.close()
             answering.join(10)
+
+
+def openssl(*words: str | Path) -> str:
+    """What the command `openssl` says."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no command `openssl` here")
+    return subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True, text=True).stdout
 
 
 def answer(serving: ssl.SSLContext, connection: socket.socket) -> None:
@@ -100,19 +110,50 @@ def test_a_good_certificate_is_used_again_and_costs_no_loading(directory: Path) 
     look = (
         "import sys; from pathlib import Path; from server.tls import certificate;"
         f"certificate(Path(sys.argv[1]), {[*reversed(HOSTS), '[::1]', 'LOCALHOST']!r});"
-        "sys.exit(bool({'trustme', 'cryptography'} & sys.modules.keys()))"
+        "sys.exit('cryptography' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", look, directory], cwd=ROOT).returncode == 0
     assert files.cert.read_bytes() == before
 
 
-def test_other_hosts_get_another_certificate_of_the_same_authority(directory: Path) -> None:
-    files = certificate(directory, HOSTS)
+def test_fewer_hosts_get_another_certificate_of_the_same_authority(directory: Path) -> None:
+    files = certificate(directory, (*HOSTS, "box.lan"))
     authority, before = files.ca.read_bytes(), files.cert.read_bytes()
-    assert certificate(directory, (*HOSTS, "box.lan")) == files
+    assert certificate(directory, HOSTS) == files
     assert files.cert.read_bytes() != before
     assert files.ca.read_bytes() == authority
+
+
+def test_another_host_needs_another_authority_which_is_said(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files = certificate(directory, HOSTS)
+    authority = files.ca.read_bytes()
+    assert caplog.text == ""
+    certificate(directory, (*HOSTS, "box.lan"))
+    assert files.ca.read_bytes() != authority
+    assert "vouches for 127.0.0.1, ::1, box.lan, localhost and nothing else" in caplog.text
+    assert "Trust it anew" in caplog.text
     assert seen(files, "box.lan")
+
+
+def test_an_authority_of_the_old_kind_is_replaced_and_that_is_said(
+    directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that may vouch for any name, for ever, with a certificate that is good for months."""
+    directory.mkdir(parents=True)
+    old = directory / "old.pem"
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "99999",
+            "-subj", "/O=Old", "-keyout", old, "-out", directory / "ca.pem")  # fmt: skip
+    (directory / "ca-key.pem").write_text(old.read_text() + (directory / "ca.pem").read_text())
+    old.unlink()
+    until = (datetime.now(UTC) + timedelta(days=200)).isoformat()
+    fingerprint = hashlib.sha256((directory / "ca.pem").read_bytes()).hexdigest()
+    note = {"hosts": sorted(HOSTS), "authority": fingerprint, "until": until}
+    (directory / "server.pem").write_text(json.dumps(note) + "\n" + (directory / "ca-key.pem").read_text())
+    before = (directory / "ca.pem").read_bytes()
+    files = certificate(directory, HOSTS)
+    assert files.ca.read_bytes() != before
+    assert "is another authority now" in caplog.text
+    assert seen(files)
 
 
 @pytest.mark.parametrize(("days", "made_anew"), [(31, False), (29, True), (-1, True), (500, True)])
@@ -196,13 +237,16 @@ def test_the_way_to_trust_it_names_the_file(directory: Path) -> None:
 @pytest.fixture
 def own(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
     """Makes a certificate and its key as a person may have them."""
-    authority = trustme.CA()
+    authority = Authority.make(["localhost"])
 
-    def make(name: str = "own", **dates: datetime) -> tuple[Path, Path]:
-        made = authority.issue_cert("localhost", **dates)
+    def make(
+        name: str = "own", not_before: datetime = datetime(2020, 1, 1), not_after: datetime = datetime(2999, 1, 1)
+    ) -> tuple[Path, Path]:
+        made = authority.sign(["localhost"], not_before, not_after).decode()
         cert, key = tmp_path / f"{name}.crt", tmp_path / f"{name}.key"
-        cert.write_bytes(made.cert_chain_pems[0].bytes())
-        key.write_bytes(made.private_key_pem.bytes())
+        begin = made.index("-----BEGIN CERTIFICATE-----")
+        key.write_text(made[:begin])
+        cert.write_text(made[begin:])
         return cert, key
 
     return make
@@ -214,7 +258,7 @@ def test_a_certificate_of_ones_own_is_taken(own: Callable[..., tuple[Path, Path]
 
 def test_a_certificate_of_ones_own_that_is_no_longer_valid_is_said(own: Callable[..., tuple[Path, Path]]) -> None:
     with pytest.raises(SettingsError, match=r"own\.crt cannot be used: certificate has expired\. Renew it"):
-        check_own(*own(not_after=datetime(2020, 1, 1)))
+        check_own(*own(not_after=datetime(2021, 1, 1)))
     with pytest.raises(SettingsError, match="certificate is not yet valid"):
         check_own(*own(not_before=datetime(2900, 1, 1)))
 
@@ -282,3 +326,36 @@ def test_the_server_serves_https_to_those_who_trust_its_authority(tmp_path: Path
             httpx.get(server.url, verify=ssl.create_default_context())
     finally:
         assert server.stop() == 0
+
+
+def offered(server: Server, **limits: Any) -> str:
+    """The version of TLS that a server and a client with these limits agree on. Raises SSLError where they do not."""
+    asking = server.trust()
+    asking.set_ciphers("ALL:@SECLEVEL=0")
+    for name, value in limits.items():
+        setattr(asking, name, value)
+    host, _, port = server.url.removeprefix("https://").partition(":")
+    with (
+        socket.create_connection((host, int(port)), 30) as plain,
+        asking.wrap_socket(plain, server_hostname=host) as connection,
+    ):
+        return connection.version() or ""
+
+
+def test_nothing_older_than_tls_1_2_and_no_weak_cipher_is_spoken(tmp_path: Path) -> None:
+    server = Server(tmp_path / "data", "--tls")
+    try:
+        assert offered(server) == "TLSv1.3"
+        assert offered(server, maximum_version=ssl.TLSVersion.TLSv1_2) == "TLSv1.2"
+        with (
+            pytest.warns(DeprecationWarning, match="TLSv1"),
+            pytest.raises(ssl.SSLError, match=r"EOF|PROTOCOL_VERSION"),
+        ):
+            offered(server, minimum_version=ssl.TLSVersion.TLSv1, maximum_version=ssl.TLSVersion.TLSv1_1)
+    finally:
+        server.stop()
+    files = Certificate(*[server.data / "tls" / name for name in ("server.pem", "server.pem", "ca.pem")])
+    serving = context(None, lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    serving.load_cert_chain(files.cert)
+    assert all(" Mac=AEAD" in each["description"] for each in serving.get_ciphers())
+    assert serving.options & ssl.OP_NO_RENEGOTIATION
