@@ -26,10 +26,12 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from server import name, renewal
+from server.accepting import AcceptingServer
 from server.passing import pass_on, take
-from server.protocol import HttpProtocol, Said, WebSocketProtocol
+from server.protocol import HttpProtocol
 from server.warm import LEARN, TERMINAL_SIGNALS, forget, lessons
 from server.watch import Watch, is_held, main_frame
+from server.websocket import Said, WebSocketProtocol
 from server.wire import Frame
 from server.workers import END_SECONDS
 
@@ -129,7 +131,7 @@ def follows_another() -> bool:
     return _follows
 
 
-class GivingServer(uvicorn.Server):
+class GivingServer(AcceptingServer):
     """A server that passes its connections on when it retires, and takes those of the one before it."""
 
     def __init__(

@@ -1,66 +1,141 @@
-"""Uvicorn's HTTP protocol, with limits on the head of a request: its size, the time until it is whole, and one host.
+"""Uvicorn's HTTP/1.1 protocol, with an end to everything that a client may keep it waiting for, and one host a request.
 
-Uvicorn itself waits for ever for a head that does not end, and keeps whatever comes.
+Uvicorn itself waits for ever for what does not come, keeps whatever comes, and answers who does not read. How long and
+how much is in server/deadlines.py; every second server/connections.py has each connection look where it stands.
 """
 
-import asyncio
 import re
 import socket
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
-from websockets.http11 import Request
 
-from server.guard import SECURITY_HEADERS
+from server.connections import connections_of
+from server.deadlines import HEAD_FIELDS, HEAD_LIMIT, REST_LIMIT, UNREAD, Limit, Patience, Phase, Unread, Wrapping
+from server.guard import ADMITTED, SECURITY_HEADERS
 from server.peer import CONNECTION, TRANSPORT
-from server.wire import DEFLATE
+from server.pieces import BODY_PIECE, PIECE, SMALL, PiecewiseFlow, taken_from
 
-HEAD_SECONDS = 10
-HEAD_LIMIT = 64 * 1024
 WHOLE_ADDRESS = re.compile(rb"[^/]+://([^/?#]*)")
 TWO_HOSTS = "The address and the Host header of a request name the same host."
-TOO_LARGE = "The head of this request is larger than 64 KiB."
-TOO_SLOW = "The head of this request did not come within 10 seconds."
+TOO_LARGE = "The head of this request is larger than 64 KiB, or has more than 1,000 fields."
+TOO_WRAPPED = "The chunks of this body carry more than 64 KiB that is not body: extensions, or fields at its end."
+NOT_HTTP = "Invalid HTTP request received."
+WITH_BODY = "The request for a WebSocket has no body."
+# Whoever is refused without a request to answer is told nothing, and this is what the log says.
+RESTING = "the rest of an answered request was more than 64 MiB"
+
+
+class _Forgetful(list[Any]):
+    """Where the fields go that come at the end of a body: nobody may take them for a head (RFC 9110, section 6.5.1)."""
+
+    def append(self, _: Any) -> None:
+        pass
+
+
+NOWHERE = _Forgetful()
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """httptools; a head is whole within HEAD_SECONDS of its first byte and is not larger than HEAD_LIMIT bytes.
+    """httptools, with limits. Status 408 and 431 as in RFC 9110, section 15.5.9, and RFC 6585, section 5."""
 
-    A connection that sends nothing at all is closed after the same time. Status 408 and 431 as in RFC 9110, section
-    15.5.9, and RFC 6585, section 5.
-    """
-
+    flow: PiecewiseFlow
     _connection: dict[str, Any]
     _give: Callable[[socket.socket], None] | None = None
-    _head_timer: asyncio.TimerHandle | None = None
+    # How many heads have come whole; how many bytes in all, of the head that comes, of the last body, of its rest.
+    _heads = 0
+    _came = 0
     _head_bytes = 0
+    _body_bytes = 0
+    _rest_bytes = 0
+    _wrapping_of = 0
     _reads_message = False
     _refusal: tuple[int, str] | None = None
+    # What is refused behind a request that is being answered is answered after it.
+    _refusal_to_come: tuple[int, str, str] | None = None
+    _drained = 0
+    # The heads and bytes that had come when the connection was first seen idle after them.
+    _idle_with = (0, 0)
+    # While others wait behind it: the request that is being answered, where `cycle` is the last that has come.
+    _answering: Any = None
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the first head."""
         super().connection_made(transport)
+        self.flow = PiecewiseFlow(transport, self.loop, self._feed)
         # What is found out about the connection, such as whose it is, holds for all of its requests.
         self._connection = {TRANSPORT: transport}
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._refuse_slow_head)
+        self._patience = Patience(self.timeout_keep_alive)
+        self._unread = Unread()
+        self._table = connections_of(self.server_state)
+        self._table.enter(self, self._address())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        self._table.leave(self)
+        self.flow.forget()
+        if self._answering is not None:
+            # Uvicorn tells the last request alone.
+            self._answering.disconnected = True
+            self._answering.message_event.set()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Read on; what one call brings may hold the rest of one head and all of the next."""
-        super().data_received(data)
-        if self._is_in_head():
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_LIMIT:
-                self._refuse(431, TOO_LARGE)
-                return
-        elif not self._is_idle() or self.timeout_keep_alive_task is not None or self._is_upgraded():
+        if len(data) > SMALL or self.flow.has_rest:
+            self.flow.take(data)
+        else:
+            self._feed(data)
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        size = len(data)
+        self._came += size
+        heads = self._heads
+        # The head may be whole with this piece; what is larger is looked at there.
+        self._head_bytes += size
+        body = self._body_bytes
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._refuse(*(self._refusal or (400, NOT_HTTP)), "it sent what is not HTTP, or not taken")
             return
-        # What came was a part of a head, or nothing but empty lines, or the rest of a body that was answered before.
-        if self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._refuse_slow_head)
+        except httptools.HttpParserUpgrade:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+                return
+            self._unsupported_upgrade_warning()
+        if self._reads_message:
+            self._count(size, self._body_bytes - body if heads == self._heads else None)
+        else:
+            self._head_bytes = 0
+
+    def _count(self, size: int, body: int | None) -> None:
+        """Look at a piece of a message that is not whole; `body` is how much of it is body, if no head is in it."""
+        if self._is_in_head():
+            if self._head_bytes > HEAD_LIMIT:
+                self._refuse(431, TOO_LARGE, "a head was too large")
+        elif self.cycle.response_complete:
+            self._rest_bytes += size
+            if self._rest_bytes > REST_LIMIT:
+                self._end(RESTING)
+        elif body is not None and self._is_wrapped_too_much(size, body):
+            self._end_request(431, TOO_WRAPPED, "what stood around the chunks of a body was too much")
+
+    def _is_wrapped_too_much(self, came: int, body: int) -> bool:
+        if self._wrapping_of != self._heads:
+            self._wrapping_of = self._heads
+            self._wrapping = Wrapping()
+        return self._wrapping.is_too_much(came, body)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Give the connection to the WebSocket protocol."""
+        self._table.leave(self)
+        self.flow.forget()
+        super().handle_websocket_upgrade()
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def on_message_begin(self) -> None:
         """Take note that a request has begun."""
@@ -68,39 +143,58 @@ class HttpProtocol(HttpToolsProtocol):
         self.scope[CONNECTION] = self._connection  # type: ignore[literal-required]
         self._reads_message = True
 
+    def on_headers_complete(self) -> None:
+        """Let the app answer, unless the head came in one piece that is too large."""
+        # Many small fields take four bytes each.
+        if self._head_bytes > HEAD_FIELDS and self._is_too_large():
+            self._reject(431, TOO_LARGE)
+        if self.url[:1] != b"/" and self._names_two_hosts():
+            self._reject(400, TWO_HOSTS)
+        upgrades = self.parser.should_upgrade()
+        if upgrades and self._should_upgrade() and self._has_body():
+            self._reject(400, WITH_BODY)
+        self._heads += 1
+        self._head_bytes = self._body_bytes = self._rest_bytes = 0
+        before = self.cycle
+        super().on_headers_complete()
+        if not upgrades:
+            self.headers = NOWHERE
+        if self.pipeline:
+            self.flow.is_held = True
+            self._answering = self._answering or before
+
+    def _is_too_large(self) -> bool:
+        headers = self.headers
+        return (
+            len(headers) > HEAD_FIELDS
+            or len(self.url) + sum(len(name) + len(value) for name, value in headers) > HEAD_LIMIT
+        )
+
+    def _has_body(self) -> bool:
+        return any(
+            name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0 "))
+            for name, value in self.headers
+        )
+
+    def _reject(self, status: int, words: str) -> None:
+        """Have the parser stop within a head; `_feed` then answers."""
+        self._refusal = status, words
+        raise httptools.HttpParserError
+
+    def on_body(self, body: bytes) -> None:
+        """Count, and give it to the app."""
+        self._body_bytes += len(body)
+        self.flow.piece = BODY_PIECE
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         """Take note that all of a request has come; it may have been answered before."""
         super().on_message_complete()
         self._reads_message = False
+        self._head_bytes = 0
+        self.flow.piece = PIECE
         if self._give is not None:
             self.loop.call_soon(self._give_when_idle)
-
-    def on_headers_complete(self) -> None:
-        """Let the app answer, unless the head came in one piece that is too large."""
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-        self._head_bytes = 0
-        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_LIMIT:
-            self._refusal = (431, TOO_LARGE)
-            # The parser passes it on to data_received, which then answers.
-            raise httptools.HttpParserError
-        if self._names_two_hosts():
-            self._refusal = (400, TWO_HOSTS)
-            raise httptools.HttpParserError
-        super().on_headers_complete()
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer a head that cannot be understood, or not be taken, and close."""
-        status, words = self._refusal or (400, msg)
-        self._refuse(status, words)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-        super().connection_lost(exc)
 
     def _names_two_hosts(self) -> bool:
         """Whether the target is a whole address, and of another host than the Host header says.
@@ -111,6 +205,118 @@ class HttpProtocol(HttpToolsProtocol):
         hosts = [value.lower() for name, value in self.headers if name == b"host"]
         return found is not None and hosts != [found[1].lower()]
 
+    def on_response_complete(self) -> None:
+        """Go on to the next request, here or in the next process."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._answering = cycle if self.pipeline else None
+            self._start_asgi_task(cycle, app)
+        elif self.expect_100_continue and self._reads_message and not self._body_bytes:
+            # Whoever waited to be asked for a body may leave it out: the next head would be taken for it.
+            self.transport.close()
+        elif self._refusal_to_come is not None:
+            self._refuse(*self._refusal_to_come)
+        if not self.pipeline:
+            self.flow.is_held = False
+            self.flow.resume_reading()
+        if self._give is not None:
+            self._give_when_idle()
+
+    def resume_writing(self) -> None:
+        """Let the app go on."""
+        self._drained += 1
+        super().resume_writing()
+
+    def is_admitted(self) -> bool:
+        """Whether the last request was one of somebody who may come in."""
+        return self.cycle is not None and bool(self.cycle.scope.get(ADMITTED))
+
+    def is_busy(self) -> bool:
+        """Whether the app is at work for it."""
+        return self._phase() is Phase.APP
+
+    def make_way(self) -> None:
+        """End at once."""
+        self.transport.abort()
+
+    def look(self) -> None:
+        """End what has taken too long."""
+        transport = self.transport
+        waiting = transport.get_write_buffer_size()
+        if self._unread.tick(bool(waiting), taken_from(transport, waiting, self._drained) if waiting else 0):
+            self._table.cuts.note(UNREAD, self._address())
+            transport.abort()
+        if transport.is_closing():
+            return
+        phase = self._phase()
+        if phase is Phase.IDLE and waiting:
+            phase = Phase.APP  # Nobody asks for the next thing before this one has come.
+        elif phase is Phase.IDLE:
+            if self._idle_with[0] != self._heads:
+                self._idle_with = self._heads, self._came
+            elif self._idle_with[1] != self._came:
+                phase = Phase.HEAD  # Empty lines came, which belong to no head.
+        broken = self._patience.tick(phase, self._heads, self._body_bytes)
+        if broken is not None:
+            self._cut(phase, broken)
+
+    def _phase(self) -> Phase:
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            waits = not self._reads_message or cycle.waiting_for_100_continue or self.flow.read_paused
+            return Phase.APP if waits or self.pipeline or self._is_in_head() else Phase.BODY
+        if not self._reads_message:
+            return Phase.IDLE if self._came else Phase.NEW
+        return Phase.HEAD if self._is_in_head() else Phase.REST
+
+    def _cut(self, phase: Phase, broken: Limit) -> None:
+        if phase is Phase.IDLE or not self._reads_message:
+            self.transport.close()  # Nothing was asked, so there is nothing to answer.
+        elif broken.status:
+            self._end_request(broken.status, broken.words, broken.words)
+        else:
+            self._end(broken.words)
+
+    def _end_request(self, status: int, words: str, kind: str) -> None:
+        """End a request that does not come to its end; the app that reads it hears that the client is gone."""
+        cycle = self.cycle
+        if self._is_in_head() or cycle is None or cycle.response_complete:
+            self._refuse(status, words, kind)
+            return
+        cycle.disconnected = True
+        cycle.message_event.set()
+        if cycle.response_started:
+            self._end(kind)
+        else:
+            cycle.response_complete = True
+            self._refuse(status, words, kind)
+
+    def _end(self, kind: str) -> None:
+        self._table.cuts.note(kind, self._address())
+        self.transport.abort()
+
+    def _refuse(self, status: int, words: str, kind: str) -> None:
+        if self.transport.is_closing():
+            return
+        if self.pipeline or not (self.cycle is None or self.cycle.response_complete):
+            self._refusal_to_come = status, words, kind
+            self.flow.pause_reading()
+            self.flow.is_held = True
+            return
+        self._table.cuts.note(kind, self._address())
+        headers = [
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", b"%d" % len(words)),
+            (b"connection", b"close"),
+            *SECURITY_HEADERS,
+        ]
+        lines = [STATUS_LINE[status], *(b"%s: %s\r\n" % header for header in headers), b"\r\n", words.encode()]
+        self.transport.write(b"".join(lines))
+        self.transport.close()
+
     def retire(self, give: Callable[[socket.socket], None]) -> None:
         """Pass the connection on through `give`, as soon as nothing is being asked or answered on it."""
         self._give = give
@@ -120,12 +326,6 @@ class HttpProtocol(HttpToolsProtocol):
         """Close when the answer is done; a connection that is passed on stays open."""
         if self._give is None:
             super().shutdown()
-
-    def on_response_complete(self) -> None:
-        """Go on to the next request, here or in the next process."""
-        super().on_response_complete()
-        if self._give is not None:
-            self._give_when_idle()
 
     def _give_when_idle(self) -> None:
         if self.transport.is_closing() or self._give is None:
@@ -143,188 +343,13 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _is_idle(self) -> bool:
         """Whether all that has come is answered; of a request that is answered already, the rest may still come."""
-        return not self._reads_message and (self.cycle is None or self.cycle.response_complete)
+        if self._reads_message or self.flow.has_rest:
+            return False
+        return self.cycle is None or self.cycle.response_complete
 
     def _is_in_head(self) -> bool:
         """Whether what has come so far ends within a head; a message that has begun gets its method when that ends."""
         return self.scope is None or "method" not in self.scope
 
-    def _is_upgraded(self) -> bool:
-        """Whether the connection belongs to a WebSocket by now."""
-        return self.transport.get_protocol() is not self
-
-    def _refuse_slow_head(self) -> None:
-        if self.scope is None or not self._is_in_head():
-            self.transport.close()  # Nothing was asked, so there is nothing to answer.
-        else:
-            self._refuse(408, TOO_SLOW)
-
-    def _refuse(self, status: int, words: str) -> None:
-        if self.transport.is_closing():
-            return
-        headers = [
-            (b"content-type", b"text/plain; charset=utf-8"),
-            (b"content-length", b"%d" % len(words)),
-            (b"connection", b"close"),
-            *SECURITY_HEADERS,
-        ]
-        lines = [STATUS_LINE[status], *(b"%s: %s\r\n" % header for header in headers), b"\r\n", words.encode()]
-        self.transport.write(b"".join(lines))
-        self.transport.close()
-
-
-class Frame(Protocol):
-    """A message as the bytes of its WebSocket frame, and of the same frame compressed without any other."""
-
-    plain: bytes
-    deflated: bytes
-
-
-class Said(NamedTuple):
-    """What was said on a connection: the head of its request, what both sides agreed on, the message that holds."""
-
-    head: bytes
-    agreed: list[str]
-    message: str
-
-
-class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """websockets' own protocol, which also takes finished frames, and can be passed on to another process.
-
-    The app finds it as the extension `server.frames` in the scope: sending a message through ASGI costs a coroutine
-    and the framing for each connection (7 µs beside 12 of the system call), writing a finished frame none of it.
-
-    Where an app has put what a peer said into `standing`, that one message holds until the peer says another. Such a
-    connection is passed on as it is: the next process tells its app the same head and the same message again, and the
-    peer does not notice, but for the `news`.
-    """
-
-    on_drain: Callable[[], None] | None = None
-    standing: str | None = None
-    _is_full = False
-    _takes_deflated = False
-    # What another process was told on this connection, until the app has accepted it here too.
-    _taken: Said | None = None
-    _news: Frame | None = None
-
-    def __init__(self, *args: Any, **named: Any) -> None:
-        super().__init__(*args, **named)
-        # No memory of one message is kept for the next: that would be 300 kB for each open page.
-        self.conn.available_extensions = [
-            ServerPerMessageDeflateFactory(
-                server_no_context_takeover=True,
-                client_no_context_takeover=True,
-                compress_settings=DEFLATE.compress_settings,
-            )
-        ]
-
-    def handle_connect(self, event: Request) -> None:
-        """Offer the app this protocol itself."""
-        super().handle_connect(event)
-        # A peer may ask for a smaller window than the one that finished frames are made with.
-        self._takes_deflated = any(
-            isinstance(each, PerMessageDeflate) and each.local_max_window_bits == DEFLATE.local_max_window_bits
-            for each in self.conn.extensions
-        )
-        if not self.handshake_complete:
-            extensions: dict[str, Any] = self.scope["extensions"]
-            extensions["server.frames"] = self
-            self.scope[CONNECTION] = {TRANSPORT: self.transport}  # type: ignore[literal-required]
-
-    def shutdown(self) -> None:
-        """Close with 1012, once: an encrypted connection is still there for a moment when it has been closed."""
-        if not self.transport.is_closing():
-            super().shutdown()
-
-    def retire(self, give: Callable[[socket.socket, Said], None]) -> None:
-        """Pass the connection on through `give`; close it where that cannot be done, so that the peer comes again."""
-        said = self._taken or self._said()
-        if said is None:
-            self.shutdown()
-        elif not self.transport.is_closing():
-            self.transport.pause_reading()
-            give(self.transport.get_extra_info("socket").dup(), said)
-            self.transport.abort()
-
-    def take_over(self, said: Said, news: Frame) -> None:
-        """Have it go on where another process was; the peer gets the `news` as soon as the app has accepted it here."""
-        self._taken, self._news = said, news
-
-    def connection_made(self, transport: Any) -> None:
-        """Begin; on a connection that is taken over, with what was said on it before anything else comes."""
-        super().connection_made(transport)
-        if self._taken is not None:
-            self.data_received(self._taken.head)
-            self.queue.put_nowait({"type": "websocket.receive", "text": self._taken.message})
-
-    async def send(self, message: Any) -> None:
-        """Send what the app says; to accept a connection that was taken over changes nothing for the peer."""
-        if self._taken is None or self.disconnected:
-            await super().send(message)
-        elif message["type"] == "websocket.accept" and self._agreed() == self._taken.agreed:
-            self._taken = None
-            self.handshake_complete = True
-            self.conn.send_response(self.response)
-            self.conn.data_to_send()
-            self.start_keepalive()
-            assert self._news is not None
-            self.write_frame(self._news)
-        else:
-            self.transport.abort()  # Who comes again is told why.
-
-    def send_500_response(self) -> None:
-        """Say that the app failed to accept, to a peer that waits for an answer to its head."""
-        if self._taken is None:
-            super().send_500_response()
-        else:
-            self.transport.abort()
-
-    def _said(self) -> Said | None:
-        """What the next process has to be told; None where that is not all, or something is under way."""
-        if self.standing is None or self.close_sent or self.scheme == "wss":
-            return None
-        is_quiet = self.queue.empty() and not self.frames and not self.transport.get_write_buffer_size()
-        if not (is_quiet and self._is_between_frames()):
-            return None
-        return Said(self.request.serialize(), self._agreed(), self.standing)
-
-    def _agreed(self) -> list[str]:
-        return self.response.headers.get_all("Sec-WebSocket-Extensions")
-
-    def _is_between_frames(self) -> bool:
-        """Whether none has begun; the parser is generators within each other, the innermost of which waits for it."""
-        waiting: Any = self.conn.parser
-        while waiting.gi_yieldfrom is not None:
-            waiting = waiting.gi_yieldfrom
-        return bool(waiting.__name__ == "at_eof")
-
-    def write_frame(self, frame: Frame) -> bool:
-        """Write a frame and say so; False while the peer has not taken what was written before."""
-        if self._is_full:
-            return False
-        transport = self.transport
-        if not (self.close_sent or transport.is_closing()):
-            transport.write(frame.deflated if self._takes_deflated else frame.plain)
-        return True
-
-    def pause_writing(self) -> None:
-        """Take no more frames."""
-        super().pause_writing()
-        self._is_full = True
-
-    def resume_writing(self) -> None:
-        """Let the app go on."""
-        super().resume_writing()
-        self._is_full = False
-        if self.on_drain is not None:
-            self.on_drain()
-
-    def end(self, code: int, reason: str) -> None:
-        """Close the connection, in the end without a word if it takes nothing."""
-        if self.close_sent or self.transport.is_closing():
-            return
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
-        self.conn.send_close(code, reason)
-        self.transport.write(b"".join(self.conn.data_to_send()))
-        self.close_sent = True
-        self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+    def _address(self) -> str:
+        return self.client[0] if self.client else ""

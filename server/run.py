@@ -23,7 +23,9 @@ from types import FrameType
 import uvicorn
 
 from server import links, log, peer, renewal, tls, token
+from server.accepting import AcceptingServer
 from server.bodies import MESSAGE_LIMIT
+from server.connections import OPEN_FILES
 from server.name import NAME
 from server.settings import Settings, bracketed
 from server.watch import Watch
@@ -33,8 +35,6 @@ APP = "app.main:app"
 HTTP_PROTOCOL = "server.protocol:HttpProtocol"
 HAS_UVLOOP = importlib.util.find_spec("uvloop") is not None
 BACKLOG = 2048
-# As many as macOS lets one process have at most.
-OPEN_FILES = 10240
 ROOT = Path(__file__).resolve().parent.parent
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def config(settings: Settings) -> uvicorn.Config:
         http=tls.http_protocol(settings, HTTP_PROTOCOL)[0],
         # The only one of Uvicorn's three that neither copies frames through streams nor keeps a task a connection.
         # Live updates go out through it as finished frames.
-        ws="server.protocol:WebSocketProtocol",
+        ws="server.websocket:WebSocketProtocol",
         # The protocol has a way of its own, in which a frame is compressed once for all.
         ws_per_message_deflate=False,
         # A page says in a few kilobytes what it shows; the guard holds this limit under other servers too.
@@ -118,7 +118,7 @@ def serve(settings: Settings) -> int:
         return 0 if server.started else 1
 
 
-class Server(uvicorn.Server):
+class Server(AcceptingServer):
     """A server that ends when its loop hangs, and within END_SECONDS of a signal; the stack is then in the log."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

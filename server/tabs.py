@@ -24,7 +24,7 @@ SIGN_IN_FIRST = 4401
 
 
 class Outlet(Protocol):
-    """Where frames of one connection go. A server that can write without waiting offers one (`server/protocol.py`)."""
+    """Where frames of one connection go. A server that can write without waiting offers one (`server/websocket.py`)."""
 
     on_drain: Callable[[], None] | None
     # What the page said last: all of what it shows, so that whoever takes the connection over needs no more.

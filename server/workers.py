@@ -20,6 +20,7 @@ import uvicorn
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from server import renewal
+from server.accepting import AcceptingServer
 from server.watch import IS_TIMED, Watch
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ PART_SECONDS = 0.5
 END_SECONDS = 4.5
 
 
-class ChildServer(uvicorn.Server):
+class ChildServer(AcceptingServer):
     """A server that ends when the process that started it is gone, as nobody else would end it then."""
 
     async def on_tick(self, counter: int) -> bool:

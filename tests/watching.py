@@ -238,7 +238,7 @@ def serving(app: ASGIApp) -> Iterator[int]:
     config = uvicorn.Config(
         app,
         http="server.protocol:HttpProtocol",
-        ws="server.protocol:WebSocketProtocol",
+        ws="server.websocket:WebSocketProtocol",
         lifespan="off",
         log_level="critical",
     )

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from server.protocol import HEAD_SECONDS
+from server.deadlines import HEAD_SECONDS
 from tests.conftest import Server
 from tests.faults.wire import connect
 

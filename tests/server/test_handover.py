@@ -253,7 +253,7 @@ def test_a_page_in_the_middle_of_a_word_has_to_come_again(running: Checkout) -> 
 
 OTHERS = [
     ("app/main.py", 'WebSocketRoute("/live"', 'WebSocketRoute("/alive"'),
-    ("server/protocol.py", "client_no_context_takeover=True", "client_no_context_takeover=False"),
+    ("server/websocket.py", "client_no_context_takeover=True", "client_no_context_takeover=False"),
 ]
 
 
