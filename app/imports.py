@@ -18,7 +18,7 @@ from app.access.confirm import check_upload
 from app.db import Connection, Row, db
 from app.kinds import Kind, kinds
 from app.pages import answer, form_again, page
-from server.fragments import fragment
+from server.fragments import fragment, wants_json
 from templates import imports as show
 from templates.imports import Import, ImportKind
 from templates.tags import Safe
@@ -67,10 +67,11 @@ async def add_import(request: Request) -> Any:
 
 
 @rt("/imports/{id:id}", methods=["get"])
+@fragment
 async def show_import(request: Request, id: int) -> Any:
     """How far an import has come."""
     each = await import_of(id)
-    if "application/json" in request.headers.get("accept", ""):
+    if wants_json():
         return JSONResponse(each._asdict() | {"kind": each.kind.table})
     return answer(request, each.filename, show.import_card(each), AREA)
 

@@ -18,7 +18,7 @@ from fasthtml.core import FastHTML
 from sqlite_utils.utils import sqlite3
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse
-from starlette.routing import WebSocketRoute
+from starlette.routing import Match, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -35,14 +35,14 @@ from app.access.sessions import sessions
 from app.db import SeveralProcesses, UnusableDatabase, UnusableDirectory, claim, db, prepare
 from app.kinds import kinds
 from app.migrations import migrations
-from app.pages import HANDLERS, ROOT, assets, head, page, shell
+from app.pages import HANDLERS, ROOT, assets, head, may_see_code, page, shell
 from app.presence import tabs_elsewhere
 from app.reads import Moments
 from app.settings import settings
 from server import links
 from server.bodies import FORM_LIMIT
 from server.failure import DEVELOPMENT
-from server.fragments import FragmentCache
+from server.fragments import FragmentCache, is_fragment
 from server.guard import ADMITTED, Guard
 from server.live import Hub
 from server.log import RequestLog
@@ -60,6 +60,7 @@ FEATURES: list[ModuleType] = [
 SESSION_COOKIE = f"{SLUG}_session"
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 LOOK_AFTER_SECONDS = 5
+NO_FRAGMENT = "This address is no fragment, so it cannot be kept live: a route says with @fragment that it is one."
 STARTED = time.monotonic()
 
 logger = logging.getLogger(__name__)
@@ -90,8 +91,24 @@ class App(FastHTML):
         return self.cache
 
     async def render(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request that the app itself makes, for a live view: as any other, but no line in the log."""
-        await self.guarded({**scope, "app": self}, receive, send)
+        """Answer a request that the app itself makes, for a live view: as any other, but no line in the log.
+
+        Only a fragment is rendered: whatever else an address does, it would be done again at every commit.
+        """
+        answer = self.guarded if self._is_harmless(scope) else sign_in.refusal(scope, 400, NO_FRAGMENT)
+        await answer({**scope, "app": self}, receive, send)
+
+    def _endp(self, f: Any, body_wrap: Any, before: Any = None) -> Any:
+        """FastHTML's way from a request to the function of a route; it says whether that is a fragment."""
+        endpoint = super()._endp(f, body_wrap, before=before)
+        endpoint.is_fragment = is_fragment(f)
+        return endpoint
+
+    def _is_harmless(self, scope: Scope) -> bool:
+        """Whether a fragment answers this address, or nothing does."""
+        found = (route for route in self.routes if route.matches(scope)[0] is Match.FULL)
+        route = next(found, None)
+        return route is None or is_fragment(getattr(route, "endpoint", None))
 
 
 def is_in_use() -> bool:
@@ -201,8 +218,11 @@ def tell(message: dict[str, Any]) -> None:
     app.cache.clear()
     if message["reload"] == "style":
         message["styles"] = [assets.url(name) for name in message.pop("files")]
-    # A page that comes later learns of a failure too.
-    hub.tell(json.dumps(message), lasting=message["reload"] == "failure")
+    if message["reload"] == "failure":
+        # A page that comes later learns of it too.
+        hub.tell(json.dumps(message), lasting=True, is_told=may_see_code)
+    else:
+        hub.tell(json.dumps(message), lasting=False)
 
 
 app.state.tell = tell

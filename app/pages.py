@@ -7,6 +7,7 @@ import errno
 import logging
 import re
 import traceback
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sqlite_utils.utils import sqlite3
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.types import Scope
 
 from app.kinds import kinds
 from app.reads import UnansweredRead
@@ -22,6 +24,8 @@ from app.settings import settings
 from server.assets import Assets
 from server.failure import as_html, as_page, failure
 from server.fragments import signed_in
+from server.guard import ADMITTED
+from server.peer import CONNECTION, OWNER, is_knowable
 from templates import errors, layout
 from templates.tags import Safe
 
@@ -95,14 +99,29 @@ async def refused(request: Request, error: Exception) -> Response:
 
 
 async def failed(request: Request, error: Exception) -> Response:
-    """The answer to an exception that no one expected; the trace is in the log, in development also on the page."""
-    if settings.reload and "application/json" not in request.headers.get("accept", ""):
+    """The answer to an exception that no one expected; the trace is in the log, for who writes the code on the page."""
+    if may_see_code(request.scope) and "application/json" not in request.headers.get("accept", ""):
         found = failure("".join(traceback.format_exception(error)), ROOT)
         if wants_fragment(request):
             headers = {"HX-Retarget": "body", "HX-Reswap": "beforeend"}
             return HTMLResponse(as_html(found, ROOT, settings.editor), 500, headers)
         return HTMLResponse(as_page(found, ROOT, settings.editor), 500)
     return error_answer(request, 500, "It has been written to the log. Your data is as it was. Try again.")
+
+
+def may_see_code(scope: Scope) -> bool:
+    """Whether a failure may be shown with its code: in development, to the owner's own processes on this machine.
+
+    Where the system does not say whose a process is, to who has signed in on this machine.
+    """
+    if not (settings.reload and settings.is_private and ADMITTED in scope):
+        return False
+    return bool(scope.get(CONNECTION, {}).get(OWNER)) or not _knows_owners()
+
+
+@cache
+def _knows_owners() -> bool:
+    return is_knowable()
 
 
 async def database_failed(request: Request, error: Exception) -> Response:

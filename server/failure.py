@@ -1,7 +1,8 @@
 """What went wrong in the code, for the one who writes it: message, file, line, the lines around it.
 
 Made from the text of a traceback, as that is what every way of failing leaves: a module that cannot be imported, an app
-that cannot start, an exception in a request. Shown in the terminal and in the browser, in development only.
+that cannot start, an exception in a request. Shown in the terminal and in the browser, in development only, and there
+to the owner of the code alone.
 """
 
 import html
@@ -16,9 +17,11 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from server.guard import Guard
+from server.peer import account_of, accounts_of_owner
 from server.settings import EDITORS
 
 LINES_AROUND = 4
+NO_APP = "<!doctype html><title>No app</title><p>The app could not start. The terminal of the server says why.</p>"
 AGAIN_PATH = "/development/again"
 AGAIN = (
     f'<form method="post" action="{AGAIN_PATH}"><p>It starts again at the next edit. <button>Start now</button></form>'
@@ -85,16 +88,28 @@ def as_page(failure: Failure, root: Path, editor: str, more: str = "") -> str:
 
 
 class StandIn:
-    """The ASGI app that serves where none does: it says why, until the code is mended, or AGAIN was pressed."""
+    """The ASGI app that serves where none does: it says why, until the code is mended, or AGAIN was pressed.
 
-    def __init__(self, page: str, hosts: tuple[str, ...]) -> None:
+    Nobody can sign in to it. So it tells that to the owner's own processes, where only this machine comes in
+    (`is_private`). All others, as where the system does not say whose a process is, hear that there is no app.
+    """
+
+    def __init__(self, page: str, hosts: tuple[str, ...], *, is_private: bool) -> None:
         self.page = page
         self.hosts = hosts
+        self.is_private = is_private
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await Guard(self._answer, hosts=self.hosts)(scope, receive, send)
+        guard = Guard(self._answer, hosts=self.hosts, is_private=self.is_private, behind_proxy=not self.is_private)
+        await guard(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not (self.is_private and account_of(scope) in accounts_of_owner()):
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1013, "reason": "There is no app yet."})
+            else:
+                await HTMLResponse(NO_APP, 503, {"cache-control": "no-store"})(scope, receive, send)
+            return
         if scope["type"] == "websocket":
             # It closes when another version serves; that is what the page waits for.
             await send({"type": "websocket.accept"})

@@ -53,12 +53,17 @@ class _View:
     signed_in: bool = False
     is_fragment: bool = False
     day: date | None = None
+    # Whether JSON is asked for; and the same once the route has asked for it.
+    accepts_json: bool = False
+    json: bool | None = None
 
 
 class _Entry(NamedTuple):
     token: Hashable
     # The day that it was made on, for a view that asked for it.
     day: date | None
+    # Whether it is what is answered to those who ask for JSON, or to the others; None where that is the same.
+    json: bool | None
     etag: bytes
     headers: list[tuple[bytes, bytes]]
     body: bytes
@@ -70,7 +75,10 @@ _view: ContextVar[_View | None] = ContextVar("view", default=None)
 
 
 def fragment(handler: Handler) -> Handler:
-    """Promise that a route's answer is a pure function of (URL, person, committed data, code), so it may be kept."""
+    """Promise that a route's answer is a pure function of (URL, person, committed data, code), so it may be kept.
+
+    Only what promises it can be shown live.
+    """
 
     def promise() -> None:
         view = _view.get()
@@ -84,6 +92,7 @@ def fragment(handler: Handler) -> Handler:
             promise()
             return await handler(*args, **named)
 
+        asynchronous.is_fragment = True  # type: ignore[attr-defined]
         return asynchronous  # type: ignore[return-value]
 
     @wraps(handler)
@@ -91,7 +100,22 @@ def fragment(handler: Handler) -> Handler:
         promise()
         return handler(*args, **named)
 
+    synchronous.is_fragment = True  # type: ignore[attr-defined]
     return synchronous  # type: ignore[return-value]
+
+
+def is_fragment(handler: object) -> bool:
+    """Whether a function has made the promise of a fragment."""
+    return getattr(handler, "is_fragment", False) is True
+
+
+def wants_json() -> bool:
+    """Whether the answer is for a program that asks for JSON; it is kept for those that ask for the same."""
+    view = _view.get()
+    if view is None:
+        return False
+    view.json = view.accepts_json
+    return view.accepts_json
 
 
 def today() -> date:
@@ -191,6 +215,7 @@ class FragmentCache:
             entry is None
             or entry.token != token
             or (entry.day is not None and entry.day != _day(_zone_named(person[1])))
+            or (entry.json is not None and entry.json != _accepts_json(headers))
         ):
             await self._render(scope, receive, send, key, person, token, headers.get(b"if-none-match"))
             return
@@ -207,7 +232,7 @@ class FragmentCache:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        _view.set(_view_of(self._person(scope)))
+        _view.set(_view_of(scope, self._person(scope)))
         await self.app(scope, receive, send)
 
     def _person(self, scope: Scope) -> Person:
@@ -227,7 +252,7 @@ class FragmentCache:
         if_none_match: bytes | None,
     ) -> None:
         """Let the app answer; keep the answer if the route is a fragment and all went well."""
-        view = _view_of(person)
+        view = _view_of(scope, person)
         _view.set(view)
         start: Message | None = None
         chunks: list[bytes] = []
@@ -241,7 +266,7 @@ class FragmentCache:
             else:
                 chunks.append(message.get("body", b""))
                 if not message.get("more_body"):
-                    entry = _entry(token, view.day, start, b"".join(chunks))
+                    entry = _entry(token, view, start, b"".join(chunks))
                     if entry is not None:
                         self._keep(key, entry)
                         await _answer(entry, if_none_match, send)
@@ -266,7 +291,7 @@ class FragmentCache:
         self._hits += 1
         if self._hits % CHECK_EVERY:
             return
-        _view.set(_view_of(person))
+        _view.set(_view_of(scope, person))
         chunks: list[bytes] = []
 
         async def collect(message: Message) -> None:
@@ -283,14 +308,15 @@ class FragmentCache:
             )
 
 
-def _entry(token: Hashable, day: date | None, start: Message, body: bytes) -> _Entry | None:
+def _entry(token: Hashable, view: _View, start: Message, body: bytes) -> _Entry | None:
     """What is kept of an answer; None for one that sets a cookie, which is no function of its URL."""
     headers = [(name, value) for name, value in start["headers"] if name not in (b"vary", b"etag", b"cache-control")]
     if any(name == b"set-cookie" for name, _ in headers):
         return None
     etag = b'"' + blake2b(body, digest_size=16).hexdigest().encode() + b'"'
-    headers += [(b"etag", etag), (b"vary", VARY), (b"cache-control", b"private, no-cache")]
-    return _Entry(token, day, etag, headers, body, answers.head_of(headers, body))
+    vary = VARY if view.json is None else VARY + b", Accept"
+    headers += [(b"etag", etag), (b"vary", vary), (b"cache-control", b"private, no-cache")]
+    return _Entry(token, view.day, view.json, etag, headers, body, answers.head_of(headers, body))
 
 
 async def _answer(entry: _Entry, if_none_match: bytes | None, send: Send) -> None:
@@ -321,8 +347,13 @@ def _parsed(header: bytes) -> Mapping[str, str]:
     return cookie_parser(header.decode("latin-1"))
 
 
-def _view_of(person: Person) -> _View:
-    return _View(zone=_zone_named(person[1]), signed_in=bool(person[2]))
+def _view_of(scope: Scope, person: Person) -> _View:
+    accepts_json = _accepts_json(headers_by_name(scope))
+    return _View(zone=_zone_named(person[1]), signed_in=bool(person[2]), accepts_json=accepts_json)
+
+
+def _accepts_json(headers: Mapping[bytes, bytes]) -> bool:
+    return b"application/json" in headers.get(b"accept", b"")
 
 
 @lru_cache(maxsize=128)

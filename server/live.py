@@ -67,6 +67,7 @@ class Hub:
         self.tabs: set[Tab] = set()
         self._renderings = Renderings(app, report)
         self._notice: Frame | None = None
+        self._is_told: Callable[[Scope], bool] = lambda scope: True
         self._views: dict[tuple[Any, ...], View] = {}
         self._seen: Hashable = None
         self._moved = 0.0
@@ -80,7 +81,7 @@ class Hub:
         await send({"type": "websocket.accept"})
         tab = Tab(outlet_of(scope, send), Person.of(scope), scope)
         self._add(tab)
-        if self._notice is not None:
+        if self._notice is not None and self._is_told(scope):
             tab.outlet.write_frame(self._notice)
         try:
             while (message := await receive())["type"] != "websocket.disconnect":
@@ -97,13 +98,14 @@ class Hub:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._look)
 
-    def tell(self, text: str, lasting: bool) -> None:
-        """Send a text, which is no view, to every tab; one that lasts also to those that come later."""
+    def tell(self, text: str, lasting: bool, is_told: Callable[[Scope], bool] = lambda scope: True) -> None:
+        """Send a text, which is no view, to every tab that is told; one that lasts also to those that come later."""
         frame = Frame(text)
         if lasting:
-            self._notice = frame
+            self._notice, self._is_told = frame, is_told
         for tab in self.tabs:
-            tab.outlet.write_frame(frame)
+            if is_told(tab.scope):
+                tab.outlet.write_frame(frame)
 
     def watch(self, tab: Tab, text: str) -> None:
         """Take the list of what a tab shows. Raises Refused for what is no such list."""

@@ -60,7 +60,6 @@ RETIRE_SECONDS = 1
 STACK_LIMIT = 65536
 LAST_SERVES = "The last version that worked goes on serving."
 PAGE_SAYS_SO = "There is a page that says so, no app."
-NO_APP = "<!doctype html><title>No app</title><p>The app could not start. The terminal of the server says why.</p>"
 EDIT, SIGNAL, OVERDUE = "edit", "signal", "overdue"
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 
@@ -254,11 +253,12 @@ class Reloader:
 
     def _stand_in(self, page: str) -> None:
         """Have a page served that says why there is no app yet."""
-        # Nobody has to sign in to it: on other machines it tells no code.
         host = self.config.host
+        # Nobody signs in to it. Where others come in, by themselves or by a proxy, it tells no code.
+        is_private = is_loopback(host) and not self.config.proxy_headers
         # Who comes between the two waits in the queue of the listening socket.
         self._retire(self.serving)
-        self.serving = self._begin(StandIn(page if is_loopback(host) else NO_APP, (host, *LOOPBACK_NAMES)))
+        self.serving = self._begin(StandIn(page, (host, *LOOPBACK_NAMES), is_private=is_private))
 
     def _retire(self, worker: Worker | None) -> None:
         if worker is not None:

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import connect
 
 from server.failure import as_html, as_text, failure
-from tests.reloading import Checkout
+from tests import accounts
+from tests.reloading import Checkout, until
 
 MODULE = """
 def first():
@@ -166,3 +168,115 @@ def test_a_program_is_told_in_a_sentence(running: Checkout) -> None:
 def test_nothing_but_its_own_files_is_served_under_development(running: Checkout) -> None:
     for path in ("/development/", "/development/../reload.py", "/development/%2e%2e/reload.py", "/development/x.js"):
         assert running.get(path).status_code == 404, path
+
+
+# Who sees code: the owner on this machine, and nobody that a proxy or another account brings.
+
+FAILING = "    raise RuntimeError('the words of the code')\n"
+PASSED_ON = {"Host": "tasks.test", "X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
+ASK = """
+import sys, urllib.error, urllib.request
+for address in sys.argv[1:]:
+    try:
+        answer = urllib.request.urlopen(urllib.request.Request(address, data=b"token=x"), timeout=60)
+    except urllib.error.HTTPError as error:
+        answer = error
+    print(answer.status, answer.read().decode())
+"""
+
+
+def tells_code(text: str) -> bool:
+    return any(words in text for words in ("the words of the code", "Traceback", "sign_in.py", "RuntimeError", ".py:"))
+
+
+def break_sign_in(checkout: Checkout) -> None:
+    checkout.edit("app/access/sign_in.py", "async def sign_in(request: Request) -> Response:\n", SIGN_IN)
+
+
+SIGN_IN = 'async def sign_in(request: Request) -> Response:\n    """Fail."""\n' + FAILING
+
+
+def test_behind_a_proxy_nobody_sees_code(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path)
+    break_sign_in(checkout)
+    try:
+        checkout.start("--reload", "--proxy-headers", "--allow-host", "tasks.test", wait=False)
+        with checkout.client(headers=PASSED_ON) as client:
+            until(lambda: client.get("/healthz").status_code == 200, "it serves")
+            for headers in ({}, {"HX-Request": "true"}, {"Accept": "application/json"}):
+                answer = client.post("/sign-in", data={"token": "x"}, headers=headers)
+                assert answer.status_code == 500
+                assert "It has been written to the log" in answer.text
+                assert not tells_code(answer.text)
+        assert "RuntimeError: the words of the code" in checkout.printed()
+    finally:
+        checkout.end_anyhow()
+
+
+def test_the_page_that_stands_in_tells_code_to_nobody_behind_a_proxy(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path)
+    checkout.path("app/main.py").write_text(FAILING.lstrip())
+    try:
+        checkout.start("--reload", "--proxy-headers", "--allow-host", "tasks.test", wait=False)
+        with checkout.client(headers={**PASSED_ON, "Host": "localhost"}) as client:
+            for path in ("/", "/sign-in", "/development/reload.js", "/development/again"):
+                answer = client.get(path)
+                assert (answer.status_code, "No app" in answer.text) == (503, True), path
+                assert not tells_code(answer.text)
+            assert client.post("/development/again").status_code == 503
+    finally:
+        checkout.end_anyhow()
+
+
+@accounts.only_root
+def test_another_account_of_this_machine_sees_no_code_where_the_owner_does(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path)
+    break_sign_in(checkout)
+    main = checkout.path("app/main.py")
+    source = main.read_text()
+    try:
+        checkout.start("--reload")
+        with checkout.client() as client:
+            assert tells_code(client.post("/sign-in", data={"token": "x"}).text)
+        printed = accounts.run_as(accounts.NOBODY, ASK, f"{checkout.url}/sign-in")
+        assert printed.startswith("500 ")
+        assert not tells_code(printed)
+
+        main.write_text(FAILING.lstrip())
+        checkout.end()
+        checkout.start("--reload", wait=False)
+        page = checkout.get("/tasks")
+        assert (page.status_code, tells_code(page.text)) == (500, True)
+        # What a proxy passes on, which nobody spoke of, is refused as in the app itself.
+        assert checkout.get("/tasks", **{"X-Forwarded-For": "203.0.113.7"}).status_code == 403
+        addresses = [f"{checkout.url}{path}" for path in ("/tasks", "/development/again", "/development/reload.js")]
+        printed = accounts.run_as(accounts.NOBODY, ASK, *addresses)
+        assert printed.count("503 ") == len(addresses)
+        assert not tells_code(printed)
+        assert checkout.get("/tasks").status_code == 500, "nobody else had it start again"
+        main.write_text(source)
+    finally:
+        checkout.end_anyhow()
+
+
+def test_a_failure_is_told_to_the_open_pages_of_the_owner_alone(tmp_path: Path) -> None:
+    """One process serves both; the other comes in by the sign-in link, as from another machine."""
+    checkout = Checkout(tmp_path)
+    try:
+        checkout.start("--reload", "--proxy-headers", "--allow-host", "tasks.test", wait=False)
+        with checkout.client(headers=PASSED_ON) as client:
+            until(lambda: client.get("/healthz").status_code == 200, "it serves")
+            client.post("/sign-in", data={"token": (checkout.data / "token").read_text().strip()})
+            # It is for https alone, which no proxy stands before here.
+            headers = {**PASSED_ON, "Cookie": "; ".join(f"{name}={value}" for name, value in client.cookies.items())}
+            assert client.get("/tasks", headers=headers).status_code == 200
+            del headers["Host"]
+            with connect(f"ws{checkout.url.removeprefix('http')}/live", additional_headers=headers) as socket:
+                checkout.path("templates/lists.py").write_text("def (\n")
+                until(lambda: "SyntaxError" in checkout.printed(), "it is said in the terminal")
+                socket.send('{"watch": [{"id": "connection", "url": "/connection", "version": null}]}')
+                frame = str(socket.recv(timeout=20))
+        assert 'id="connection"' in frame
+        assert "SyntaxError" not in frame
+    finally:
+        checkout.end_anyhow()

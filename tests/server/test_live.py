@@ -531,3 +531,33 @@ def test_what_does_not_exist_is_said_to_the_page(follower: Follower) -> None:
     target, words = follower.next()
     assert target == "toasts"
     assert "The address is wrong" in words
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["/export.db", "/export.csv", "/tasks/export.json", "/healthz", "/", "/sign-in", "/static/app.css", "/live"],
+)
+def test_only_a_fragment_can_be_watched_and_nothing_else_is_done(
+    follower: Follower, server: Server, address: str
+) -> None:
+    before = set(server.data.iterdir())
+    follower.watch(("tasks", address, None))
+    target, words = follower.next()
+    assert target == "toasts"
+    assert "no fragment" in words or "The address is wrong" in words
+    httpx.post(f"{server.url}/tasks", data={"title": "A commit"})
+    follower.watch(("tasks", address, None), ("count", "/connection", None))
+    follower.until("count", version_of(server.url, "/connection"))
+    assert set(server.data.iterdir()) == before
+
+
+def test_how_far_an_import_has_come_is_a_fragment(follower: Follower, server: Server) -> None:
+    sql = "INSERT INTO imports (id, kind, filename, state, process) VALUES (7, 'tasks', 'a.csv', ?, 0)"
+    server.sql(sql, ["discarded"])
+    html = httpx.get(f"{server.url}/imports/7", headers={"HX-Request": "true"})
+    json = httpx.get(f"{server.url}/imports/7", headers={"HX-Request": "true", "Accept": "application/json"})
+    assert json.json()["filename"] == "a.csv"
+    assert httpx.get(f"{server.url}/imports/7", headers={"HX-Request": "true"}).text == html.text
+    assert "Accept" in html.headers["vary"]
+    follower.watch(("import-7", "/imports/7", None))
+    assert follower.next()[0] == "import-7"
