@@ -18,7 +18,7 @@ from fasthtml.core import FastHTML
 from sqlite_utils.utils import sqlite3
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse
-from starlette.routing import Match, WebSocketRoute
+from starlette.routing import Match, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -39,7 +39,7 @@ from app.pages import HANDLERS, ROOT, assets, head, may_see_code, page, shell
 from app.presence import tabs_elsewhere
 from app.reads import Moments
 from app.settings import settings
-from server import links
+from server import links, reports
 from server.bodies import FORM_LIMIT
 from server.failure import DEVELOPMENT
 from server.fragments import FragmentCache, is_fragment
@@ -82,6 +82,7 @@ class App(FastHTML):
             is_download=exports.is_download,
             is_private=settings.is_private,
             behind_proxy=settings.proxy_headers,
+            reports=reports.PATH if settings.reload else "",
         )
         return RequestLog(self.guarded) if settings.logs_requests else self.guarded
 
@@ -210,6 +211,7 @@ hub = Hub(
 )
 app.router.routes.append(WebSocketRoute("/live", hub))
 if settings.reload:
+    app.router.routes.append(Route(reports.PATH, reports.Reports().take, methods=["POST"]))
     app.mount("/development", StaticFiles(directory=DEVELOPMENT))
 
 

@@ -202,6 +202,7 @@ class FragmentCache:
             b"hx-request" in headers and b"hx-history-restore-request" not in headers,
             person,
             headers.get(b"host"),
+            scope.get("scheme"),
         )
         # The token is read before the data is: an entry may hold newer data than its token says, never older.
         try:
@@ -337,7 +338,7 @@ def _matches(if_none_match: bytes, etag: bytes) -> bool:
 
 def _bytes(key: Key, entry: _Entry) -> int:
     """What an entry costs in memory."""
-    path, query, _, person, host = key
+    path, query, _, person, host, _ = key
     words = (entry.body, entry.head or b"", path, query, *person, host or b"")
     return ENTRY_BYTES + sum(map(len, words))
 

@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.bodies import FORM_LIMIT, KEPT_FORMS, check_fields, checked, limited_messages
 from server.callers import OWN_SITES, PROXY, SAFE_METHODS, TELLING, is_own_page, is_passed_on, keeps_open, refusal
 from server.fragments import HEADERS, headers_by_name
+from server.security_headers import SECURITY_HEADERS, reporting, with_security_headers
 from server.utf8 import is_escaped_utf8
 
 # A host that is let in comes with any port, and each spelling of it is remembered once.
@@ -26,19 +27,6 @@ KNOWN_HOSTS = 64
 ADMITTED = "server.admitted"
 Name = str | IPv4Address | IPv6Address
 HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{0,5}))?")
-
-SECURITY_HEADERS: list[tuple[bytes, bytes]] = [
-    (
-        b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-        b"manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    ),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"same-origin"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
-]
 
 
 class Refused(Exception):
@@ -60,6 +48,7 @@ class Guard:
     headers and all, and is not put together again. `refusal` makes the answer of a status and a sentence, to a request
     that is not let through. `is_download` says of a path whether it gives a file, to which no other site may lead.
     `is_private` says that only this machine comes in, where nobody signs in; `behind_proxy` that a proxy was named.
+    `reports` is the path where browsers report what the policy has made them refuse.
     """
 
     def __init__(
@@ -75,8 +64,10 @@ class Guard:
         is_download: Callable[[str], bool] = lambda path: False,
         is_private: bool = False,
         behind_proxy: bool = False,
+        reports: str = "",
     ) -> None:
-        self.app = cache(_Bounds(app, frozenset(uploads), max_upload, refusal))
+        self.headers = reporting(reports) if reports else SECURITY_HEADERS
+        self.app = cache(_Bounds(app, frozenset(uploads), max_upload, refusal, self._guarded))
         self.admit = admit
         self.refusal = refusal
         self.is_download = is_download
@@ -94,9 +85,12 @@ class Guard:
                 self.admit(scope)
             except Refused as refused:
                 answer = _handshake_refusal if scope["type"] == "websocket" else self.refusal
-                await answer(scope, refused.status, refused.message)(scope, receive, _with_security_headers(send))
+                await answer(scope, refused.status, refused.message)(scope, receive, self._guarded(scope, send))
                 return
         await self.app(scope, receive, send)
+
+    def _guarded(self, scope: Scope, send: Send) -> Send:
+        return with_security_headers(scope, send, self.headers)
 
     def _check(self, scope: Scope) -> None:
         """Raises Refused for a request that must not reach the app.
@@ -181,17 +175,19 @@ class _Bounds:
         uploads: frozenset[str],
         max_upload: int,
         refusal: Callable[[Scope, int, str], ASGIApp],
+        guarded: Callable[[Scope, Send], Send],
     ) -> None:
         self.app = app
         self.uploads = uploads
         self.max_upload = max_upload
         self.refusal = refusal
+        self.guarded = guarded
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        send = _with_security_headers(send)
+        send = self.guarded(scope, send)
         if scope["type"] == "websocket":
             await self.app(scope, *limited_messages(receive, send))
             return
@@ -223,15 +219,6 @@ def _check_address(scope: Scope) -> None:
         raise HTTPException(404, "No page has this address: what is escaped in it (%…) is no UTF-8.")
     for fields in filter(None, (scope["query_string"], query)):
         check_fields(fields)
-
-
-def _with_security_headers(send: Send) -> Send:
-    async def send_guarded(message: Message) -> None:
-        if message["type"] in ("http.response.start", "websocket.http.response.start"):
-            message["headers"] = [*message["headers"], *SECURITY_HEADERS]
-        await send(message)
-
-    return send_guarded
 
 
 def _handshake_refusal(scope: Scope, status: int, words: str) -> ASGIApp:

@@ -14,9 +14,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from server.connections import connections_of
 from server.deadlines import HEAD_FIELDS, HEAD_LIMIT, REST_LIMIT, UNREAD, Limit, Patience, Phase, Unread, Wrapping
-from server.guard import ADMITTED, SECURITY_HEADERS
+from server.guard import ADMITTED
 from server.peer import CONNECTION, TRANSPORT
 from server.pieces import BODY_PIECE, PIECE, SMALL, PiecewiseFlow, taken_from
+from server.security_headers import SECURITY_HEADERS
 
 WHOLE_ADDRESS = re.compile(rb"[^/]+://([^/?#]*)")
 TWO_HOSTS = "The address and the Host header of a request name the same host."

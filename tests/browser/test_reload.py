@@ -269,6 +269,47 @@ def test_a_request_that_fails_is_laid_over_the_page(page: Page, running: Checkou
 
 
 @pytest.mark.slow
+def test_a_loop_that_stands_still_is_said_on_the_open_page_until_it_is_mended(page: Page, running: Checkout) -> None:
+    new = new_title(page)
+    new.fill("Half a task")
+    running.edit("app/main.py", 'raise ValueError("asked for it")', "while True: pass")
+    running.publish()
+    page.evaluate("void fetch('/fail').catch(() => null)")
+    expect(page.locator(".failure h1")).to_have_text("The event loop has stood still for 10 s.")
+    expect(page.locator(".failure .here")).to_have_text("    while True: pass")
+    # A page that comes later says so too.
+    later = page.context.new_page()
+    later.goto("/tasks")
+    expect(later.locator(".failure h1")).to_be_visible()
+    running.edit("app/main.py", "while True: pass", 'raise ValueError("asked for it")')
+    for each in (page, later):
+        expect(each.locator(".failure")).to_have_count(0)
+    expect(later.locator("#tasks")).to_be_visible()
+    expect(new).to_have_value("Half a task")
+    assert is_the_same(page)
+
+
+def test_what_the_browser_refuses_is_said_in_the_log(page: Page, running: Checkout) -> None:
+    running.edit(
+        "app/main.py",
+        '    raise ValueError("asked for it")',
+        "    from starlette.responses import HTMLResponse\n\n"
+        "    return HTMLResponse(\"<p style='color: red'>x<script>document.title = 'it ran'</script>\")",
+    )
+    running.publish()
+    page.goto("/fail")
+    for words in (
+        "script-src-elem",
+        "document.title = 'it ran'",
+        "style-src-attr",
+        "color: red",
+        f"{running.url}/fail:1",
+    ):
+        until(lambda words=words: words in running.printed(), f"{words} is said")
+    assert page.title() != "it ran"
+
+
+@pytest.mark.slow
 def test_broken_at_the_first_start_the_page_mends_itself(
     chromium: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

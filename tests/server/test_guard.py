@@ -26,8 +26,9 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from server.bodies import FORM_LIMIT
-from server.guard import SECURITY_HEADERS, Guard, Refused
+from server.guard import Guard, Refused
 from server.name import PREFIX
+from server.security_headers import SECURITY_HEADERS
 from tests.conftest import DELETIONS, PROJECT, Server
 from tests.server.test_fragments import Headers, scope_of
 
