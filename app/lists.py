@@ -27,6 +27,10 @@ def query_of(area: str, given: Mapping[str, str], sorts: Mapping[str, str]) -> L
     q = given.get("q", "").strip()
     if len(q) > LONGEST_SEARCH:
         raise HTTPException(400, f"A search has at most {LONGEST_SEARCH:,} characters.")
+    try:
+        search.parse(q)
+    except search.TooManyWords as error:
+        raise HTTPException(400, str(error)) from None
     sort = one_of("sort", given.get("sort") or "newest", sorts)
     page = _number("page", given.get("page") or "1", 10**9 - 1)
     pages = _number("pages", given.get("pages") or "1", SHOWN_PAGES)

@@ -16,7 +16,9 @@ from tests.conftest import Server
 
 # 21 signs of New Tai Lue, vowels and finals, are letters to Python and marks to SQLite: none of them is a word alone.
 MARKS_TO_SQLITE = "".join(map(chr, [*range(0x19B0, 0x19C1), *range(0x19C8, 0x19CA)]))
-TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=MARKS_TO_SQLITE))
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=MARKS_TO_SQLITE)).filter(
+    lambda text: len(text.split()) <= search.MOST_WORDS
+)
 # What FTS5 itself would understand: https://www.sqlite.org/fts5.html, section 3.
 SYNTAX = st.lists(
     st.sampled_from(
@@ -24,7 +26,8 @@ SYNTAX = st.lists(
             *("AND", "OR", "NOT", "NEAR", "NEAR(", ")", "(", '"', '""', "*", "^", "-", "+", ":", "title:", "{title}:"),
             *("milk", "milk*", '"milk', 'milk"', "'", ";", "--", "\\", "%", "_", "\0", "🥛", "é", ",", ".", " "),
         ]
-    )
+    ),
+    max_size=search.MOST_WORDS,
 ).map(" ".join)
 
 
@@ -151,6 +154,52 @@ def test_words_are_looked_for_in_title_and_notes_together(searched: Searched) ->
 @pytest.mark.parametrize("text", ["", " ", "\0", "\n\t\u2003"])
 def test_without_a_word_everything_is_found(text: str) -> None:
     assert search.parse(text) == ("", [])
+
+
+@pytest.mark.parametrize(
+    ("typed", "needed"),
+    [
+        ("wo " * 330, ('"wo"*', [])),
+        ("wo WO wor Worx w", ('"Worx"*', [])),
+        ("ab abc abc-d abc-de", ('"abc-d"* "abc-de"*', [])),
+        ("! !! 🌱 🌱🌱 !", ("", ["!!", "🌱🌱"])),
+        ("12 1 milk 123", ('"milk"* "123"*', [])),
+    ],
+)
+def test_what_another_word_implies_is_not_looked_for(typed: str, needed: tuple[str, list[str]]) -> None:
+    assert search.parse(typed) == needed
+
+
+@given(st.lists(st.text("ab-", min_size=1, max_size=4), min_size=1, max_size=8), st.lists(st.text("ab-", max_size=6)))
+def test_what_is_left_out_changes_nothing(searched: Searched, words: list[str], title: list[str]) -> None:
+    """Each word alone finds the task exactly if all of them together do."""
+    id = searched.add("x " + " ".join(title))
+    assert (searched.finds(" ".join(words)) == [id]) == all(searched.finds(word) == [id] for word in words)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        " ".join(f"word{number}" for number in range(100, 117)),
+        " ".join(map(chr, range(0x1F300, 0x1F300 + 500))),
+        ".".join("abcdefghij" * 10),
+        " ".join([*(f"{number}x" for number in range(10, 20)), *map(chr, range(0x1F300, 0x1F307))]),
+    ],
+    ids=["words", "signs", "parts", "both"],
+)
+def test_too_many_words_are_refused_with_what_to_do(client: httpx.Client, htmx: httpx.Client, typed: str) -> None:
+    for asks in (client, htmx):
+        answer = asks.get("/tasks", params={"q": typed})
+        assert answer.status_code == 400
+        assert search.TOO_MANY in answer.text
+
+
+def test_as_many_words_as_fit_are_found(client: httpx.Client, server: Server) -> None:
+    words = [*(f"word{number}" for number in range(8)), *map(chr, range(0x1F300, 0x1F308))]
+    server.sql("INSERT INTO tasks (title, notes) VALUES (?, ?)", ["Words", " ".join(words)])
+    answer = client.get("/tasks", params={"q": " ".join(words)})
+    assert answer.status_code == 200
+    assert "1 found" in answer.text
 
 
 def test_what_is_typed_reaches_the_list(client: httpx.Client, server: Server) -> None:
