@@ -163,3 +163,45 @@ def import_any_kind(db: Database) -> None:
 def drop_sessions(db: Database) -> None:
     """Who is signed in stands in a file of its own (app/access/file.py), which no page follows."""
     db.execute("DROP TABLE IF EXISTS sessions")
+
+
+@migrations()
+def create_row_versions(db: Database) -> None:
+    """The version of each row of a feature that was ever changed: a number drawn anew at each change of it.
+
+    So no form puts its text over one that it has not seen, whichever program wrote that.
+    """
+    db.execute("""
+        CREATE TABLE row_versions (
+            table_name TEXT NOT NULL,
+            id INTEGER NOT NULL,
+            version INTEGER NOT NULL,
+            PRIMARY KEY (table_name, id)
+        ) WITHOUT ROWID
+    """)
+
+
+@migrations()
+def keep_versions_of_tasks(db: Database) -> None:
+    """A task gets another version when it is changed, replaced, or comes back; one that is new has none yet.
+
+    Deleted and inserted: an INSERT OR REPLACE in a trigger does what the statement outside says, so IGNORE would win.
+    """
+    db.execute("""
+        CREATE TRIGGER tasks_version_update AFTER UPDATE ON tasks BEGIN
+            DELETE FROM row_versions WHERE table_name = 'tasks' AND id IN (old.id, new.id);
+            INSERT INTO row_versions VALUES ('tasks', new.id, random());
+        END
+    """)
+    db.execute("""
+        CREATE TRIGGER tasks_version_insert AFTER INSERT ON tasks
+        WHEN new.id <= (SELECT seq FROM sqlite_sequence WHERE name = 'tasks') BEGIN
+            DELETE FROM row_versions WHERE table_name = 'tasks' AND id = new.id;
+            INSERT INTO row_versions VALUES ('tasks', new.id, random());
+        END
+    """)
+    db.execute("""
+        CREATE TRIGGER tasks_version_delete AFTER DELETE ON tasks BEGIN
+            DELETE FROM row_versions WHERE table_name = 'tasks' AND id = old.id;
+        END
+    """)

@@ -10,10 +10,35 @@ from app.db import NOW, Connection, Row, db
 KEPT_DELETIONS = "-30 days"
 
 
+# What a form may say of the row that it was filled in from, and the condition that it is still so: the version that
+# each form of ours has, and the moment of the last change, as an export has it.
+SEEN = {
+    "_version": """
+        ? = '' || coalesce((
+            SELECT version FROM row_versions WHERE table_name = '{table}' AND row_versions.id = {table}.id
+        ), 0)
+    """,
+    "updated_at": "updated_at = ?",
+}
+
+
+class Conflict(Exception):
+    """A row is not any more what a form was filled in from."""
+
+
 async def find(table: str, columns: Sequence[str], id: str | int) -> Row | None:
     """A row, if there is one."""
     found = await db.read(f"SELECT {', '.join(columns)} FROM {table} WHERE id = ?", [id])
     return found[0] if found else None
+
+
+async def version(table: str, id: str | int) -> str:
+    """Which version of a row there is: another one after every change of it, by whichever program.
+
+    To be read before the row: then that may be newer than its version says, never older.
+    """
+    found = await db.read("SELECT version FROM row_versions WHERE table_name = ? AND id = ?", [table, id])
+    return str(found[0][0]) if found else "0"
 
 
 def gone(noun: str) -> HTTPException:
@@ -35,11 +60,22 @@ def insert(connection: Connection, table: str, columns: Mapping[str, Any]) -> in
     return cursor.lastrowid
 
 
-def update(connection: Connection, table: str, noun: str, id: int, columns: Mapping[str, Any]) -> None:
-    """Change columns of a row; 404 where it has gone meanwhile."""
+def update(
+    connection: Connection, table: str, noun: str, id: int, columns: Mapping[str, Any], form: Mapping[str, str]
+) -> None:
+    """Change columns of a row that is still as the form has it which says so; 404 where it has gone meanwhile.
+
+    Raises Conflict where it was changed meanwhile.
+    """
     settings = ", ".join([*(f"{name} = ?" for name in columns), f"updated_at = {NOW}"])
-    if not connection.execute(f"UPDATE {table} SET {settings} WHERE id = ?", [*columns.values(), id]).rowcount:
-        raise gone(noun)
+    seen = [name for name in SEEN if name in form]
+    where = " AND ".join(["id = ?", *(SEEN[name].format(table=table) for name in seen)])
+    values = [*columns.values(), id, *(form[name] for name in seen)]
+    if connection.execute(f"UPDATE {table} SET {settings} WHERE {where}", values).rowcount:
+        return
+    if connection.execute(f"SELECT 1 FROM {table} WHERE id = ?", [id]).fetchone():
+        raise Conflict
+    raise gone(noun)
 
 
 def set_aside(connection: Connection, table: str, deletions: str, columns: Sequence[str], id: int) -> None:

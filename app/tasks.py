@@ -24,6 +24,8 @@ from templates.tags import Safe
 from templates.tasks import AREA, SORTS, STATUSES, Summary, Task, TaskInput, TaskList, TaskQuery, TaskRow
 
 COLUMNS = ("id", "title", "notes", "due", "done", "created_at", "updated_at")
+# What a person types into the form of a task.
+TYPED = ("title", "due", "notes")
 CHART_DAYS = 14
 CHANGED = {"HX-Trigger": "tasks-changed"}
 ORDERS = {
@@ -130,8 +132,8 @@ async def show_task(request: Request, id: int) -> Safe:
 @fragment
 async def edit_task(request: Request, id: int) -> Safe:
     """The form for a task."""
-    task = await task_of(id)
-    given = TaskInput(task.title, task.due or "", task.notes, task.updated_at)
+    version, task = await rows.version("tasks", id), await task_of(id)
+    given = as_typed(task, version)
     place = "list" if wants_fragment(request) and request.query_params.get("in") == "list" else "detail"
     return answer(request, f"Edit {task.title}", show.edit_form(id, given, place), AREA)
 
@@ -140,8 +142,9 @@ async def edit_task(request: Request, id: int) -> Safe:
 @fragment
 async def show_changes(request: Request, id: int) -> Safe:
     """What happened to a task since someone began to edit it."""
-    found = await rows.find("tasks", COLUMNS, id)
-    note = show.changes_note(id, request.query_params.get("since", ""), Task(*found) if found else None)
+    version, found = await rows.version("tasks", id), await rows.find("tasks", COLUMNS, id)
+    since = request.query_params.get("since", "")
+    note = show.changes_note(id, since, version, Task(*found) if found else None)
     return answer(request, "Changes", note, AREA)
 
 
@@ -153,21 +156,19 @@ async def change_task(request: Request, id: int) -> Any:
         return await delete_task(request, id)
     task = await task_of(id)
     place = form.get("in", "detail")
-    given = TaskInput(
-        form.get("title", task.title), form.get("due", task.due or ""), form.get("notes", task.notes), task.updated_at
-    )
 
-    def again(message: str, status: int) -> Response:
-        typed = show.edit_form(id, given._replace(error=message), place)
-        return form_again(request, f"Edit {task.title}", typed, f"#task-{id}", status)
+    def again(error: str, status: int, version: str) -> Response:
+        given = as_typed(task, version)._replace(error=error, **{name: form[name] for name in TYPED if name in form})
+        return form_again(request, f"Edit {task.title}", show.edit_form(id, given, place), f"#task-{id}", status)
 
     try:
         changes = forms.changes_of(form, READERS)
+        await db.write(lambda connection: rows.update(connection, "tasks", "task", id, changes, form))
     except InputError as error:
-        return again(str(error), 422)
-    if form.get("updated_at", task.updated_at) != task.updated_at:
-        return again(forms.conflict("task", "title", task.title), 409)
-    await db.write(lambda connection: rows.update(connection, "tasks", "task", id, changes))
+        return again(str(error), 422, form.get("_version") or await rows.version("tasks", id))
+    except rows.Conflict:
+        version, task = await rows.version("tasks", id), await task_of(id)
+        return again(forms.conflict("task", "title", task.title), 409, version)
     if not wants_fragment(request):
         return RedirectResponse(f"/tasks/{id}" if "title" in form else back(request, AREA), 303)
     task = await task_of(id)
@@ -271,6 +272,11 @@ async def task_of(id: int) -> Task:
     if not found:
         raise rows.gone("task")
     return Task(*found)
+
+
+def as_typed(task: Task, version: str) -> TaskInput:
+    """What a form that changes it begins with."""
+    return TaskInput(task.title, task.due or "", task.notes, version)
 
 
 def row(task: Task) -> Safe:

@@ -102,15 +102,15 @@ def add_form(*fields: object, area: str, heading: str, error: str = "", opened: 
     return Details(Summary(heading, data_key="n"), form, id="add", cls="card add-more", open=opened or bool(error))
 
 
-def edit_form(*fields: object, id: str, address: str, since: str, error: str, place: str, heading: str) -> Safe:
+def edit_form(*fields: object, id: str, address: str, version: str, error: str, place: str, heading: str) -> Safe:
     """The form that changes what is at `address`, in its row (`place` list) or on its page (`place` detail).
 
-    `since` is when that was changed last, as it was when the form was opened.
+    `version` is the one that it had when the form was opened.
     """
     form = Form(
         form_error(error),
-        unknown(P, id=f"changes-{id}", url=f"{address}/changes?{urlencode({'since': since})}", role="status"),
-        Input(type="hidden", name="updated_at", value=since),
+        unknown(P, id=f"changes-{id}", url=f"{address}/changes?{urlencode({'since': version})}", role="status"),
+        Input(type="hidden", name="_version", value=version),
         fields,
         Div(
             Button("Save", cls="button primary"),
@@ -136,11 +136,11 @@ def changes_note(words: str, *, id: str, address: str, since: str) -> Safe:
 
 
 def changes_in_words(noun: str, label: str, since: str, now: tuple[str, str] | None) -> str:
-    """What has happened since then; `now` is when it was changed last and what is in its field `label`."""
+    """What has happened since a version; `now` is the version that there is, and what is in its field `label`."""
     if now is None:
         return f"This {noun} was deleted elsewhere. Copy what you want to keep."
-    updated_at, name = now
-    if updated_at != since:
+    version, name = now
+    if version != since:
         return f"Changed elsewhere in the meantime; its {label} there is now “{name}”. Your text is kept."
     return ""
 

@@ -102,7 +102,7 @@ class TaskInput(NamedTuple):
     title: str = ""
     due: str = ""
     notes: str = ""
-    updated_at: str = ""
+    version: str = ""
     error: str = ""
 
 
@@ -250,16 +250,16 @@ def edit_form(id: int, given: TaskInput, place: str) -> Safe:
         forms.text("notes", "Notes", given._asdict()),
         id=f"task-{id}",
         address=f"{AREA}/{id}",
-        since=given.updated_at,
+        version=given.version,
         error=given.error,
         place=place,
         heading="Edit task",
     )
 
 
-def changes_note(id: int, since: str, task: Task | None) -> Safe:
+def changes_note(id: int, since: str, version: str, task: Task | None) -> Safe:
     """Says in an open form that its task was changed or deleted elsewhere."""
-    words = forms.changes_in_words("task", "title", since, (task.updated_at, task.title) if task else None)
+    words = forms.changes_in_words("task", "title", since, (version, task.title) if task else None)
     return forms.changes_note(words, id=f"task-{id}", address=f"{AREA}/{id}", since=since)
 
 

@@ -149,9 +149,9 @@ async def show_museum_piece(request: Request, id: int) -> Safe:
 @fragment
 async def edit_museum_piece(request: Request, id: int) -> Safe:
     """The form for a museum piece."""
-    record = await museum_piece_of(id)
+    version, record = await rows.version(KIND.table, id), await museum_piece_of(id)
     place = "list" if wants_fragment(request) and request.query_params.get("in") == "list" else "detail"
-    form = show.edit_form(id, as_typed(record), place)
+    form = show.edit_form(id, as_typed(record, version), place)
     return answer(request, f"Edit {record.short_name}", form, AREA)
 
 
@@ -159,9 +159,9 @@ async def edit_museum_piece(request: Request, id: int) -> Safe:
 @fragment
 async def show_changes(request: Request, id: int) -> Safe:
     """What happened to a museum piece since someone began to edit it."""
-    found = await rows.find(KIND.table, COLUMNS, id)
-    now = show.MuseumPiece(*found) if found else None
-    return answer(request, "Changes", show.changes_note(id, request.query_params.get("since", ""), now), AREA)
+    version, found = await rows.version(KIND.table, id), await rows.find(KIND.table, COLUMNS, id)
+    since, now = request.query_params.get("since", ""), show.MuseumPiece(*found) if found else None
+    return answer(request, "Changes", show.changes_note(id, since, version, now), AREA)
 
 
 @rt("/museum_pieces/{id:id}", methods=["post", "patch"])
@@ -170,21 +170,21 @@ async def change_museum_piece(request: Request, id: int) -> Any:
     form = await forms.form_of(request)
     if form.get("_method") == "delete":
         return await delete_museum_piece(request, id)
-    before = await museum_piece_of(id)
+    record = await museum_piece_of(id)
     place = form.get("in", "detail")
 
-    def again(message: str, status: int) -> Response:
-        typed = show.edit_form(id, as_typed(before) | form | {"updated_at": before.updated_at}, place, message)
-        title = f"Edit {before.short_name}"
-        return form_again(request, title, typed, f"#museum_piece-{id}", status)
+    def again(message: str, status: int, version: str) -> Response:
+        typed = show.edit_form(id, as_typed(record, version) | form | {"_version": version}, place, message)
+        return form_again(request, f"Edit {record.short_name}", typed, f"#museum_piece-{id}", status)
 
     try:
         changes = forms.changes_of(form, READERS)
+        await db.write(lambda connection: rows.update(connection, KIND.table, KIND.noun, id, changes, form))
     except InputError as error:
-        return again(str(error), 422)
-    if form.get("updated_at", before.updated_at) != before.updated_at:
-        return again(forms.conflict(KIND.noun, "short name", before.short_name), 409)
-    await db.write(lambda connection: rows.update(connection, KIND.table, KIND.noun, id, changes))
+        return again(str(error), 422, form.get("_version") or await rows.version(KIND.table, id))
+    except rows.Conflict:
+        version, record = await rows.version(KIND.table, id), await museum_piece_of(id)
+        return again(forms.conflict(KIND.noun, "short name", record.short_name), 409, version)
     if not wants_fragment(request):
         return RedirectResponse(f"{AREA}/{id}", 303)
     after = await museum_piece_of(id)
@@ -241,6 +241,7 @@ async def museum_piece_of(id: int) -> show.MuseumPiece:
     return show.MuseumPiece(*found)
 
 
-def as_typed(record: show.MuseumPiece) -> dict[str, str]:
+def as_typed(record: show.MuseumPiece, version: str) -> dict[str, str]:
     """What a form that changes it begins with."""
-    return {name: "" if value is None else str(value) for name, value in record._asdict().items()}
+    typed = {name: "" if value is None else str(value) for name, value in record._asdict().items()}
+    return typed | {"_version": version}

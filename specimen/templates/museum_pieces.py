@@ -84,7 +84,7 @@ def edit_form(id: int, given: Mapping[str, str], place: str, error: str = "") ->
         _fields(given, focus=True),
         id=f"museum_piece-{id}",
         address=f"{AREA}/{id}",
-        since=given["updated_at"],
+        version=given["_version"],
         error=error,
         place=place,
         heading="Edit museum piece",
@@ -183,9 +183,9 @@ def museum_piece_detail(record: MuseumPiece, today: date, zone: tzinfo | None) -
     )
 
 
-def changes_note(id: int, since: str, now: MuseumPiece | None) -> Safe:
+def changes_note(id: int, since: str, version: str, now: MuseumPiece | None) -> Safe:
     """Says in an open form that its museum piece was changed or deleted elsewhere."""
-    known = (now.updated_at, now.short_name) if now else None
+    known = (version, now.short_name) if now else None
     words = forms.changes_in_words("museum piece", "short name", since, known)
     return forms.changes_note(words, id=f"museum_piece-{id}", address=f"{AREA}/{id}", since=since)
 

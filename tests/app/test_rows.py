@@ -1,7 +1,7 @@
 """Rows: what is deleted comes back whole, and what is gone is said to be."""
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ def connection(tmp_path: Path) -> Iterator[Connection]:
         connection.execute(
             f"CREATE TABLE deleted (id INTEGER PRIMARY KEY, title, updated_at, deleted_at TEXT DEFAULT ({NOW}))"
         )
+        connection.execute("CREATE TABLE row_versions (table_name TEXT, id INTEGER, version INTEGER)")
         yield connection
 
 
@@ -46,8 +47,33 @@ def test_what_was_deleted_long_ago_goes_for_good(connection: Connection) -> None
 
 def test_a_change_of_what_is_gone_says_so(connection: Connection) -> None:
     id = rows.insert(connection, "books", {"title": "Dune", "updated_at": "then"})
-    rows.update(connection, "books", "book", id, {"title": "Emma"})
+    rows.update(connection, "books", "book", id, {"title": "Emma"}, {})
     ((_, title, updated_at),) = found(connection, "books")
     assert (title, updated_at == "then") == ("Emma", False)
     with pytest.raises(HTTPException, match="This book is gone"):
-        rows.update(connection, "books", "book", id + 1, {"title": "Emma"})
+        rows.update(connection, "books", "book", id + 1, {"title": "Emma"}, {})
+
+
+@pytest.mark.parametrize(
+    ("form", "changes"),
+    [
+        ({}, True),
+        ({"_version": "-7"}, True),
+        ({"_version": "0"}, False),
+        ({"_version": ""}, False),
+        ({"_version": "-7.0"}, False),
+        ({"updated_at": "then"}, True),
+        ({"updated_at": "now"}, False),
+        ({"_version": "-7", "updated_at": "now"}, False),
+    ],
+)
+def test_a_row_that_is_another_by_now_is_left_alone(
+    connection: Connection, form: dict[str, str], changes: bool
+) -> None:
+    id = rows.insert(connection, "books", {"title": "Dune", "updated_at": "then"})
+    connection.execute("INSERT INTO row_versions VALUES ('books', ?, -7), ('deleted', ?, 0)", [id, id])
+    with nullcontext() if changes else pytest.raises(rows.Conflict):
+        rows.update(connection, "books", "book", id, {"title": "Emma"}, form)
+    assert found(connection, "books")[0][1] == ("Emma" if changes else "Dune")
+    with pytest.raises(HTTPException, match="This book is gone"):
+        rows.update(connection, "books", "book", id + 1, {"title": "Emma"}, form)

@@ -26,6 +26,40 @@ def is_right(connection: Connection) -> None:
     connection.execute("INSERT INTO tasks_fts(tasks_fts, rank) VALUES ('integrity-check', 1)")
 
 
+CHANGES = [
+    "UPDATE tasks SET done = 1",
+    "UPDATE tasks SET title = title",
+    "UPDATE OR IGNORE tasks SET title = 'Milk'",
+    "UPDATE OR REPLACE tasks SET title = 'Milk'",
+    "REPLACE INTO tasks (id, title) VALUES (1, 'Milk')",
+    "INSERT INTO tasks (id, title) VALUES (1, 'Milk') ON CONFLICT DO UPDATE SET title = 'Milk'",
+    "INSERT OR FAIL INTO tasks (id, title) VALUES (1, 'Milk') ON CONFLICT (id) DO UPDATE SET title = 'Milk'",
+    "DELETE FROM tasks; INSERT INTO tasks (id, title) VALUES (1, 'Milk')",
+    "UPDATE tasks SET id = 7; UPDATE tasks SET id = 1",
+]
+
+
+def version(connection: Connection) -> list[Any]:
+    return connection.execute("SELECT version FROM row_versions WHERE table_name = 'tasks' AND id = 1").fetchall()
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+@pytest.mark.parametrize("change", CHANGES)
+def test_each_change_of_a_row_gives_it_another_version(change: str, recursive: bool) -> None:
+    with closing(new_file()) as connection:
+        connection.execute(f"PRAGMA recursive_triggers = {recursive}")
+        connection.execute("INSERT INTO tasks (title) VALUES ('Milk')")
+        versions = [version(connection)]
+        assert versions == [[]], "what was never changed has none"
+        for _ in range(5):
+            connection.executescript(change)
+            versions.append(version(connection))
+        assert len({*map(str, versions)}) == 6
+        connection.execute("INSERT INTO tasks (title) VALUES ('new')")
+        connection.execute("DELETE FROM tasks")
+        assert connection.execute("SELECT * FROM row_versions").fetchall() == [], "what is gone has none"
+
+
 TITLES = st.sampled_from(["Milk", "Bread and milk", "Ärger", "x"])
 IDS = st.integers(1, 4)
 DONE = st.integers(0, 1)

@@ -1,7 +1,9 @@
 """Tasks over HTTP: pages, fragments and plain forms, on the real server."""
 
+import asyncio
 import re
 import sqlite3
+from contextlib import closing
 from datetime import date
 
 import html5lib
@@ -11,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.tasks import COLUMNS, KIND
-from tests.conftest import Server
+from tests.conftest import PLAIN, Server
 from tests.watching import Follower, version_of
 
 
@@ -110,16 +112,98 @@ def test_a_change_touches_what_the_form_names(htmx: httpx.Client, server: Server
     assert only(server)["due"] is None
 
 
+def version_in(form: str) -> str:
+    """Which version a form says that it has."""
+    found = re.search(r'name="_version" value="(-?\d+)"', form)
+    assert found, form
+    return found[1]
+
+
 def test_a_change_of_what_was_changed_meanwhile_is_refused_once(htmx: httpx.Client, server: Server) -> None:
     server.add(1)
     row = only(server)
-    form = {"title": "Mine", "updated_at": row["updated_at"], "in": "list"}
-    assert htmx.patch(f"/tasks/{row['id']}", data=form).status_code == 200
-    refused = htmx.patch(f"/tasks/{row['id']}", data=form | {"title": "Yours"})
+    address = f"/tasks/{row['id']}"
+    form = {"title": "Mine", "_version": version_in(htmx.get(f"{address}/edit").text), "in": "list"}
+    assert htmx.patch(address, data=form).status_code == 200
+    refused = htmx.patch(address, data=form | {"title": "Yours", "notes": "kept"})
     assert refused.status_code == 409
     assert 'value="Yours"' in refused.text
+    assert "kept</textarea>" in refused.text
+    assert "its title is now “Mine”" in refused.text
     assert only(server)["title"] == "Mine"
-    assert f'name="updated_at" value="{only(server)["updated_at"]}"' in refused.text.replace('type="hidden" ', "")
+    again = form | {"title": "Yours", "_version": version_in(refused.text)}
+    assert htmx.patch(address, data=again).status_code == 200
+    assert only(server)["title"] == "Yours"
+
+
+def test_a_form_with_a_mistake_is_not_taken_for_newer_than_it_is(htmx: httpx.Client, server: Server) -> None:
+    server.add(1)
+    address = f"/tasks/{only(server)['id']}"
+    form = {"title": "", "_version": version_in(htmx.get(f"{address}/edit").text)}
+    server.sql("UPDATE tasks SET title = 'Theirs'")
+    refused = htmx.patch(address, data=form)
+    assert refused.status_code == 422
+    assert htmx.patch(address, data={"title": "Mine", "_version": version_in(refused.text)}).status_code == 409
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE tasks SET title = 'Theirs'",
+        "UPDATE tasks SET notes = notes",
+        "UPDATE OR IGNORE tasks SET title = 'Theirs'",
+        "UPDATE tasks SET title = 'Theirs'; UPDATE tasks SET title = 'Task 1'",
+        "CREATE TEMP TABLE t AS SELECT * FROM tasks; DELETE FROM tasks; INSERT INTO tasks SELECT * FROM t",
+        "UPDATE tasks SET id = 1000 + id; UPDATE tasks SET id = id - 1000",
+    ],
+)
+def test_what_another_program_changes_is_a_conflict_though_it_leaves_the_moment(
+    htmx: httpx.Client, server: Server, change: str
+) -> None:
+    for recursive in (False, True):
+        server.sql("DELETE FROM tasks")
+        server.add(1)
+        row = only(server)
+        address = f"/tasks/{row['id']}"
+        version = version_in(htmx.get(f"{address}/edit").text)
+        for _ in range(2):
+            with closing(sqlite3.connect(server.data / "app.db")) as other:
+                other.execute(f"PRAGMA recursive_triggers = {recursive}")
+                other.executescript(change)
+                other.commit()
+            assert only(server)["updated_at"] == row["updated_at"]
+            changes = htmx.get(f"{address}/changes?since={version}")
+            assert "Changed elsewhere in the meantime" in changes.text
+            assert htmx.patch(address, data={"title": "Mine", "_version": version}).status_code == 409
+            version = version_in(htmx.get(f"{address}/edit").text)
+        assert htmx.patch(address, data={"title": "Mine", "_version": version}).status_code == 200
+
+
+@pytest.mark.parametrize("field", ["_version", "updated_at"])
+def test_of_eight_who_save_the_same_version_at_once_one_is_told_yes(server: Server, field: str) -> None:
+    server.add(1)
+    address = f"{server.url}/tasks/{only(server)['id']}"
+
+    async def save(client: httpx.AsyncClient) -> list[int]:
+        seen = version_in((await client.get(f"{address}/edit")).text)
+        form = {field: seen if field == "_version" else only(server)["updated_at"], "notes": "kept"}
+        answers = await asyncio.gather(*(client.patch(address, data=form | {"title": f"{n}"}) for n in range(8)))
+        assert only(server)["title"] in next(answer.text for answer in answers if answer.status_code == 200)
+        return sorted(answer.status_code for answer in answers)
+
+    async def rounds() -> list[list[int]]:
+        async with httpx.AsyncClient(headers={"HX-Request": "true"}, **PLAIN) as client:
+            return [await save(client) for _ in range(30)]
+
+    assert asyncio.run(rounds()) == [[200, *[409] * 7]] * 30
+
+
+def test_one_click_needs_no_version(htmx: httpx.Client, server: Server) -> None:
+    server.add(1)
+    assert htmx.patch(f"/tasks/{only(server)['id']}", data={"done": "1", "in": "list"}).status_code == 200
+    server.sql("UPDATE tasks SET title = 'Theirs'")
+    assert htmx.patch(f"/tasks/{only(server)['id']}", data={"done": "0", "in": "list"}).status_code == 200
+    assert (only(server)["title"], only(server)["done"]) == ("Theirs", 0)
 
 
 def test_deleting_and_restoring_gives_the_same_row(client: httpx.Client, server: Server) -> None:

@@ -52,14 +52,14 @@ def test_a_change_is_made_in_its_row_or_on_its_page(place: str, tag: str) -> Non
         forms.line("a", "A", {"a": "x"}),
         id="book-3",
         address="/books/3",
-        since="then",
+        version="3",
         error="",
         place=place,
         heading="Edit book",
     )
     assert form.startswith(tag)
-    assert fields(form) == {"updated_at": "then", "a": "x"}
-    assert 'data-live="/books/3/changes?since=then"' in form
+    assert fields(form) == {"_version": "3", "a": "x"}
+    assert 'data-live="/books/3/changes?since=3"' in form
 
 
 def test_what_happened_elsewhere_is_said() -> None:

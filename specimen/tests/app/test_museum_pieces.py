@@ -1,5 +1,6 @@
 """Museum pieces over HTTP: pages, fragments, plain forms, import and export, on the real server."""
 
+import asyncio
 import re
 import sqlite3
 from typing import Any
@@ -146,17 +147,59 @@ def test_a_bad_form_is_refused_with_what_was_typed(
     assert all_rows(server) == before
 
 
+def version_in(form: str) -> str:
+    """Which version a form says that it has."""
+    found = re.search(r'name="_version" value="(-?\d+)"', form)
+    assert found, form
+    return found[1]
+
+
 def test_a_change_is_refused_once_where_it_was_changed_meanwhile(htmx: httpx.Client, server: Server) -> None:
     add(server)
     row = only(server)
-    form = {"short_name": "Mine", "updated_at": row["updated_at"], "in": "list"}
-    assert htmx.patch(f"/museum_pieces/{row['id']}", data=form).text.startswith("<li")
-    refused = htmx.patch(f"/museum_pieces/{row['id']}", data=form | {"short_name": "Yours"})
+    address = f"/museum_pieces/{row['id']}"
+    version = version_in(htmx.get(f"{address}/edit").text)
+    form = {"short_name": "Mine", "_version": version, "in": "list"}
+    assert htmx.patch(address, data=form).text.startswith("<li")
+    refused = htmx.patch(address, data=form | {"short_name": "Yours"})
     assert refused.status_code == 409
     assert 'value="Yours"' in refused.text
     assert only(server)["short_name"] == "Mine"
-    changes = htmx.get(f"/museum_pieces/{row['id']}/changes?since={row['updated_at']}").text
-    assert "there is now “Mine”" in changes
+    assert "there is now “Mine”" in htmx.get(f"{address}/changes?since={version}").text
+    again = form | {"short_name": "Yours", "_version": version_in(refused.text)}
+    assert htmx.patch(address, data=again).status_code == 200
+
+
+def test_what_another_program_changes_is_a_conflict_too(htmx: httpx.Client, server: Server) -> None:
+    add(server)
+    row = only(server)
+    address = f"/museum_pieces/{row['id']}"
+    names = ", ".join(museum_pieces.COLUMNS)
+    for change in (
+        "UPDATE museum_pieces SET short_name = 'Theirs'",
+        f"REPLACE INTO museum_pieces ({names}) SELECT {names} FROM museum_pieces",
+        "UPDATE OR IGNORE museum_pieces SET short_name = short_name",
+    ):
+        version = version_in(htmx.get(f"{address}/edit").text)
+        server.sql(change)
+        assert only(server)["updated_at"] == row["updated_at"]
+        assert htmx.patch(address, data={"short_name": "Mine", "_version": version}).status_code == 409
+
+
+def test_of_eight_who_save_the_same_version_at_once_one_is_told_yes(server: Server) -> None:
+    add(server)
+    address = f"{server.url}/museum_pieces/{only(server)['id']}"
+
+    async def save(client: httpx.AsyncClient) -> list[int]:
+        form = {"_version": version_in((await client.get(f"{address}/edit")).text)}
+        saves = [client.patch(address, data=form | {"short_name": f"{number}"}) for number in range(8)]
+        return sorted([answer.status_code for answer in await asyncio.gather(*saves)])
+
+    async def rounds() -> list[list[int]]:
+        async with httpx.AsyncClient(headers={"HX-Request": "true"}, timeout=60) as client:
+            return [await save(client) for _ in range(30)]
+
+    assert asyncio.run(rounds()) == [[200, *[409] * 7]] * 30
 
 
 def test_deleting_and_restoring_gives_the_same_row(client: httpx.Client, server: Server) -> None:
