@@ -112,10 +112,6 @@ class Database:
         assert self._reads is not None, "the database is not open"
         return await self._reads.read(sql, parameters, is_long)
 
-    def read_now(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """All rows of a query that finds what it asks for by a key, where nothing can be awaited."""
-        return self._watcher().execute(sql, parameters).fetchall()
-
     async def write(self, change: Callable[[Connection], Result]) -> Result:
         """Run `change` in a transaction on the writer's thread; its result, once the commit is on disk.
 

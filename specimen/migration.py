@@ -59,7 +59,7 @@ def create_museum_pieces(db: Database) -> None:
     ]
     words = "unicode61 remove_diacritics 2"
     db.table("museum_pieces").enable_fts(searched, create_triggers=True, tokenize=words)
-    # A museum piece gets another version when it is changed, replaced, or comes back; one that is new has none yet.
+    # Another version after each change, whichever program makes it; what is new has none yet.
     db.execute("""
         CREATE TRIGGER museum_pieces_version_update AFTER UPDATE ON museum_pieces BEGIN
             DELETE FROM row_versions WHERE table_name = 'museum_pieces' AND id IN (old.id, new.id);

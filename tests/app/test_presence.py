@@ -78,6 +78,12 @@ def test_what_a_killed_server_has_left_is_not_counted(tmp_path: Path) -> None:
     assert again.stop() == 0
 
 
+def read(sql: str) -> list[database.Row]:
+    """What the file says."""
+    with closing(database.open_reading(db.path)) as connection:
+        return connection.execute(sql).fetchall()
+
+
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The file alone, which does not wait long for other programs."""
@@ -102,7 +108,7 @@ def test_there_are_at_most_four_commits_a_second(file: Path) -> None:
             presence.count(count)
             await asyncio.sleep(0.001)
         await until(lambda: presence._writing is None)
-        assert db.read_now("SELECT tabs FROM presence")[0]["tabs"] == count
+        assert read("SELECT tabs FROM presence")[0]["tabs"] == count
 
     asyncio.run(run())
     assert 2 <= len(commits) <= 4
@@ -123,7 +129,7 @@ def test_a_count_that_cannot_be_written_is_logged_and_tried_again(
             await until(lambda: caplog.records)
         presence.count(4)
         await until(lambda: presence._writing is None)
-        assert db.read_now("SELECT tabs FROM presence")[0]["tabs"] == 4
+        assert read("SELECT tabs FROM presence")[0]["tabs"] == 4
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(run())
@@ -137,11 +143,11 @@ def test_leaving_takes_the_row_out_also_while_it_is_being_written(file: Path, wa
         presence.count(3)
         await asyncio.sleep(0)
         if waits:
-            await until(lambda: db.read_now("SELECT * FROM presence"))
+            await until(lambda: read("SELECT * FROM presence"))
         await presence.leave()
         # What was written before this is on disk by now.
         await db.write(lambda connection: None)
-        assert [tuple(row) for row in db.read_now("SELECT * FROM presence")] == []
+        assert [tuple(row) for row in read("SELECT * FROM presence")] == []
 
     asyncio.run(run())
 
@@ -151,11 +157,11 @@ def test_looking_after_others_leaves_ones_own_row_alone(file: Path) -> None:
         own = Presence()
         await db.write(lambda c: c.execute("INSERT INTO presence (process, tabs) VALUES (?, 7)", [os.getpid()]))
         await own.begin()
-        assert db.read_now("SELECT * FROM presence") == [], "an earlier process of this number has left it"
+        assert read("SELECT * FROM presence") == [], "an earlier process of this number has left it"
         own.count(2)
-        await until(lambda: db.read_now("SELECT * FROM presence"))
+        await until(lambda: read("SELECT * FROM presence"))
         await own.clear()
-        assert [row["tabs"] for row in db.read_now("SELECT tabs FROM presence")] == [2]
+        assert [row["tabs"] for row in read("SELECT tabs FROM presence")] == [2]
         await own.leave()
 
     asyncio.run(look())
