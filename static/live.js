@@ -4,12 +4,14 @@
 
   const ASK_AFTER = 20_000;
   const LOST_AFTER = 40_000;
+  const LEAVING = 5_000;
   const root = document.documentElement;
   const connection = () => document.getElementById("connection");
   const isOpen = () => socket?.readyState === WebSocket.OPEN;
   let socket = null;
   let said = "";
   let heard = 0;
+  let left = 0;
 
   function watch() {
     if (!isOpen()) return;
@@ -38,9 +40,17 @@
     if (!document.hidden) root.dataset.connection = "lost";
     leaveIfSignedOut();
   });
+  // The answer to a form on its way may be what ended the session: it is shown, unless it is a download.
+  addEventListener("beforeunload", () => {
+    left = Date.now();
+  });
   // Whoever is not signed in any more is shown the way in, and nothing of what the page has. A socket that is refused
   // closes without a reason (1006), as one does whose server is gone: so the server is asked.
   async function leaveIfSignedOut() {
+    if (Date.now() - left < LEAVING) {
+      setTimeout(leaveIfSignedOut, LEAVING);
+      return;
+    }
     const answer = await fetch("/connection", { headers: { "HX-Request": "true" } }).catch(() => null);
     if (answer?.status === 401) location.reload();
   }
