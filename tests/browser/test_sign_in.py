@@ -72,7 +72,7 @@ def test_who_pastes_the_token_comes_to_the_page_that_was_wanted(visitor: Page, r
 def person(visitor: Page, running: Running) -> Page:
     """The page of somebody who has signed in."""
     visitor.goto(f"/sign-in?token={read(running.data)}")
-    visitor.keyboard.press("Enter")
+    visitor.get_by_role("button", name="Sign in").click()
     visitor.wait_for_url("**/tasks")
     expect(visitor.locator("html")).to_have_attribute("data-connection", "open")
     return visitor

@@ -25,6 +25,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Two workers, for others than this machine alone."""
     options = ("--workers", "2", "--proxy-headers")
     running = Running("server.py", "run", *options, data=tmp_path_factory.mktemp("workers") / "data")
+    with running.client() as client:
+        assert client.get("/healthz").status_code == 200
     yield running
     running.end_anyhow()
 
