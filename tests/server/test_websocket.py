@@ -118,7 +118,9 @@ def test_a_message_that_the_app_does_not_take_costs_the_page_nothing() -> None:
     in_loop(run())
 
 
-@pytest.mark.parametrize("each", [frame(Opcode.PING, b""), frame(Opcode.PONG, b""), BEGUN + MORE * 20])
+@pytest.mark.parametrize(
+    "each", [frame(Opcode.PING, b""), frame(Opcode.PONG, b""), BEGUN + MORE * 20], ids=["pings", "pongs", "pieces"]
+)
 def test_a_flood_of_frames_ends_its_connection(each: bytes) -> None:
     async def run() -> None:
         async with connected(Echo()) as client:
