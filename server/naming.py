@@ -24,7 +24,19 @@ ALLOWED = re.compile(r"\w[\w .,&'!+-]*")
 # What may follow the prefix of an environment variable, in code and in prose.
 OF_VARIABLE = r'(?=[A-Z…\\{"])'
 # What stands before it in prose: directories, and the user of a service.
-BEFORE_SLUG = "|".join(rf"(?<={each})" for each in ("/srv/", "/share/", "/backup/", "/system/", "User=", "sudo -u "))
+OF_SLUG = (
+    "/srv/",
+    "/lib/",
+    "/share/",
+    "/backup/",
+    "/system/",
+    "User=",
+    "StateDirectory=",
+    "sudo -u ",
+    "restart ",
+    "=true ",
+)
+BEFORE_SLUG = "|".join(rf"(?<={each})" for each in OF_SLUG)
 ROOMS = ("app", "server", "templates", "tests", "specimen")
 TEXTS = ("AGENTS.md", "CHANGELOG.md")
 
@@ -130,7 +142,7 @@ def _prose(text: str, old: Name, new: Name) -> str:
     text = re.sub(rf"\A# {re.escape(old.name)}\n", lambda _: f"# {new.name}\n", text)
     text = text.replace(f"\nDescription={old.name}\n", f"\nDescription={new.name}\n")
     text = re.sub(rf"(?:{BEFORE_SLUG}){re.escape(old.slug)}\b", new.slug, text)
-    text = text.replace(f"--home /srv/{new.slug} {old.slug}\n", f"--home /srv/{new.slug} {new.slug}\n")
+    text = text.replace(f"--home /var/lib/{new.slug} {old.slug}\n", f"--home /var/lib/{new.slug} {new.slug}\n")
     return _variables(text, old, new)
 
 
