@@ -1,10 +1,12 @@
-"""Imports: their queries and their routes. The work itself is in `app/import_job.py`."""
+"""Imports: their queries and their routes. The work itself is in `app/import_queue.py` and `app/import_job.py`."""
 
 import asyncio
 import json
 import os
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, BinaryIO
 
 from fasthtml.core import APIRouter
@@ -13,11 +15,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from app import import_job
+from app import import_job, import_queue, import_sweep
 from app.access.confirm import check_upload
-from app.db import Connection, Row, db
+from app.db import NOW, Connection, Row, db
+from app.forms import form_of
+from app.import_queue import queue
+from app.import_sweep import TooMany
 from app.kinds import Kind, kinds
 from app.pages import answer, form_again, page
+from app.room import refuse_without_room
+from app.settings import settings
 from server.fragments import fragment, wants_json
 from templates import imports as show
 from templates.imports import Import, ImportKind
@@ -25,19 +32,26 @@ from templates.tags import Safe
 
 AREA = "/imports"
 SHOWN_IMPORTS = 20
+LONGEST_FILENAME = 200
+# What a list of imports shows; the rest of a row may be long.
+LISTED = "id, kind, filename, state, process, rows_total"
 
 rt = APIRouter()
-look_back = import_job.look_back
-recover = import_job.recover
-end_all = import_job.end_all
+end_all = queue.end
+
+
+async def recover() -> None:
+    """Take up what a stop has left, and let go of what was kept long enough."""
+    queue.wake()
+    await import_sweep.sweep()
 
 
 @rt("/imports", methods=["get"])
 @fragment
 async def list_imports(request: Request) -> Safe:
     """The way in and out."""
-    rows = await db.read("SELECT * FROM imports ORDER BY id DESC LIMIT ?", [SHOWN_IMPORTS])
-    imports = [_import(row) for row in rows if row["kind"] in kinds]
+    rows = await db.read(f"SELECT {LISTED} FROM imports ORDER BY id DESC LIMIT ?", [SHOWN_IMPORTS])
+    imports = [await _listed(row) for row in rows if row["kind"] in kinds]
     kind = _named_kind(request.query_params.get("kind"))
     return page("Import & export", show.imports_page(imports, _in_words(), kind.table), AREA)
 
@@ -53,16 +67,16 @@ async def add_import(request: Request) -> Any:
     if not isinstance(file, UploadFile) or not file.filename:
         form_with_error = show.upload_form(_in_words(), kind.table, "Choose a file first.")
         return form_again(request, "Import & export", form_with_error, "#upload", 422)
-    name = Path(file.filename).name[:200]
-    id = await db.write(lambda connection: _insert(connection, kind, name, file.size or 0))
+    coming = import_sweep.coming_path(token_hex(8))
     try:
-        await asyncio.to_thread(_save, file.file, import_job.upload_path(id))
-    except OSError:
+        size = await asyncio.to_thread(_save, file.file, coming)
+        id = await db.write(_insert(kind, _name(file.filename), coming, size))
+    except TooMany as error:
+        raise HTTPException(429, str(error)) from None
+    finally:
         # Nothing is left of a file that the disk has no room for.
-        import_job.upload_path(id).unlink(missing_ok=True)
-        await db.write(lambda connection: connection.execute("DELETE FROM imports WHERE id = ?", [id]).rowcount)
-        raise
-    import_job.begin(import_job.check(id))
+        coming.unlink(missing_ok=True)
+    queue.wake()
     return RedirectResponse(f"{AREA}/{id}", 303)
 
 
@@ -79,18 +93,17 @@ async def show_import(request: Request, id: int) -> Any:
 @rt("/imports/{id:id}/columns", methods=["post"])
 async def change_columns(request: Request, id: int) -> Response:
     """Read the file again with other columns."""
-    form = await request.form()
-    columns = json.dumps({field: form.get(field) or None for field in (await import_of(id)).kind.labels})
+    each = await import_of(id)
+    columns = json.dumps(_chosen(each, await form_of(request)))
     await _move(id, "ready", "checking", columns=columns, problems="[]", problem_count=0, bytes_read=0)
-    import_job.begin(import_job.check(id))
     return RedirectResponse(f"{AREA}/{id}", 303)
 
 
 @rt("/imports/{id:id}/start", methods=["post"])
 async def start_import(request: Request, id: int) -> Response:
     """Write what was read."""
+    refuse_without_room()
     await _move(id, "ready", "writing", rows_done=0)
-    import_job.begin(import_job.write(id))
     return RedirectResponse(f"{AREA}/{id}", 303)
 
 
@@ -102,8 +115,7 @@ async def cancel_import(request: Request, id: int) -> Response:
         await _move(id, state, "discarded")
         import_job.upload_path(id).unlink(missing_ok=True)
     else:
-        await _move(id, state, "undoing", allowed=("writing", "done"))
-        import_job.begin(import_job.undo(id))
+        await _move(id, state, "undoing", allowed=("writing", "done"), error="")
     return RedirectResponse(f"{AREA}/{id}", 303)
 
 
@@ -112,27 +124,48 @@ async def import_of(id: int) -> Import:
     rows = await db.read("SELECT * FROM imports WHERE id = ?", [id])
     if not rows or rows[0]["kind"] not in kinds:
         raise HTTPException(404, "There is no such import.")
-    return _import(rows[0])
+    return await _import(rows[0])
 
 
 async def _move(id: int, state: str, next: str, allowed: tuple[str, ...] = (), **columns: Any) -> None:
-    """Move an import on, and make this process the one that works on it; 409 where it is elsewhere by now."""
+    """Move an import on, and into the queue; 409 where it is elsewhere by now."""
     try:
         if allowed and state not in allowed:
             raise import_job.Stopped
-        await db.write(import_job.move(id, state, next, process=os.getpid(), **columns))
+        await db.write(import_job.move(id, state, next, process=0, **columns))
+        queue.wake()
     except import_job.Stopped:
         state = (await import_of(id)).state
         raise HTTPException(409, f"This import is already further: {show.STATES[state].lower()}.") from None
 
 
-def _import(row: Row) -> Import:
+async def _import(row: Row) -> Import:
     kind = kinds[row["kind"]]
-    values = {name: row[name] for name in Import._fields}
+    values = {name: row[name] for name in row.keys() if name in Import._fields}  # noqa: SIM118 - a row is no dict
     understood = json.loads(row["understood"])
     for each in understood.get("sample", ()):
         each.update({name: bool(each[name]) for name in _switches(kind) if each[name] is not None})
-    return Import(**values | {"kind": _words(kind), "understood": understood, "problems": json.loads(row["problems"])})
+    values |= {"kind": _words(kind), "understood": understood, "problems": json.loads(row["problems"])}
+    return Import(**values, before=await import_queue.before(row["id"]) if row["state"] in show.RUNNING else 0)
+
+
+async def _listed(row: Row) -> show.ListedImport:
+    before = await import_queue.before(row["id"]) if row["state"] in show.RUNNING else 0
+    return show.ListedImport(
+        row["id"], _words(kinds[row["kind"]]), row["filename"], row["state"], row["rows_total"], before
+    )
+
+
+def _chosen(each: Import, form: Mapping[str, str]) -> dict[str, str | None]:
+    """The column of each field, None where there is to be none; 422 for one that the file does not have."""
+    known = {column["name"] for column in each.understood.get("columns", ())}
+    for field, label in each.kind.labels.items():
+        if form.get(field) and form[field] not in known:
+            raise HTTPException(
+                422,
+                f"The file has no such column for “{label}”. Open {AREA}/{each.id} again, and choose one of its own.",
+            )
+    return {field: form.get(field) or None for field in each.kind.labels}
 
 
 def _named_kind(name: Any) -> Kind:
@@ -160,17 +193,37 @@ def _switches(kind: Kind) -> list[str]:
     return [field.name for field in kind.fields if field.reads in ("done", "yes_or_no")]
 
 
-def _insert(connection: Connection, kind: Kind, filename: str, size: int) -> int:
-    cursor = connection.execute(
-        "INSERT INTO imports (kind, filename, state, process, bytes_total) VALUES (?, ?, 'checking', ?, ?)",
-        [kind.table, filename, os.getpid(), size],
-    )
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid
+def _name(filename: str) -> str:
+    """What a person calls the file: one line that any program can print."""
+    name = Path(filename).name.encode(errors="replace").decode()
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)[:LONGEST_FILENAME]
 
 
-def _save(upload: BinaryIO, path: Path) -> None:
+def _insert(kind: Kind, filename: str, coming: Path, size: int) -> Callable[[Connection], int]:
+    """A change that puts an import into the queue, and its file in its place. Raises TooMany."""
+
+    def change(connection: Connection) -> int:
+        import_sweep.refuse_too_many(connection, size, settings.max_upload)
+        cursor = connection.execute(
+            f"""
+            INSERT INTO imports (kind, filename, state, process, bytes_total, moved_at)
+            VALUES (?, ?, 'checking', 0, ?, {NOW})
+            """,
+            [kind.table, filename, size],
+        )
+        assert cursor.lastrowid is not None
+        os.replace(coming, import_job.upload_path(cursor.lastrowid))
+        return cursor.lastrowid
+
+    return change
+
+
+def _save(upload: BinaryIO, path: Path) -> int:
+    """Keep what has come in; how many bytes it has. Raises OSError where the disk has no room for it."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
+    size = upload.seek(0, os.SEEK_END)
+    refuse_without_room(size)
     upload.seek(0)
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "wb") as file:
         shutil.copyfileobj(upload, file, 1024 * 1024)
+    return size

@@ -38,6 +38,7 @@ from app.migrations import migrations
 from app.pages import HANDLERS, ROOT, assets, head, may_see_code, page, shell
 from app.presence import tabs_elsewhere
 from app.reads import Moments
+from app.room import UploadRoom
 from app.settings import settings
 from server import links, reports
 from server.bodies import FORM_LIMIT
@@ -61,6 +62,8 @@ SESSION_COOKIE = f"{SLUG}_session"
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 LOOK_AFTER_SECONDS = 5
 NO_FRAGMENT = "This address is no fragment, so it cannot be kept live: a route says with @fragment that it is one."
+# The paths that take files.
+UPLOADS = frozenset(("/imports",))
 STARTED = time.monotonic()
 
 logger = logging.getLogger(__name__)
@@ -72,9 +75,9 @@ class App(FastHTML):
     def build_middleware_stack(self) -> ASGIApp:
         """Guard, then cache, then what FastHTML has, whose reads are of one moment."""
         self.guarded = Guard(
-            super().build_middleware_stack(),
+            UploadRoom(super().build_middleware_stack(), UPLOADS),
             hosts={settings.host, *LOOPBACK_NAMES, *settings.allow_host},
-            uploads={"/imports"},
+            uploads=UPLOADS,
             max_upload=settings.max_upload,
             admit=sessions.admit,
             cache=self.keep,
@@ -144,7 +147,6 @@ async def start() -> None:
     # Large uploads wait on the disk of the data, not in a memory that the system calls its temporary directory.
     tempfile.tempdir = str(settings.data.resolve())
     db.on_commit = hub.wake
-    await imports.look_back()
     await presence.presence.begin()
     app.state.looking_after = asyncio.create_task(look_after())
 

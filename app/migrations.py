@@ -205,3 +205,11 @@ def keep_versions_of_tasks(db: Database) -> None:
             DELETE FROM row_versions WHERE table_name = 'tasks' AND id = old.id;
         END
     """)
+
+
+@migrations()
+def queue_imports(db: Database) -> None:
+    """Since when each import is in its state, which is its place in the queue, and how often it was taken up."""
+    db.execute("ALTER TABLE imports ADD COLUMN moved_at TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE imports ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0")
+    db.execute(f"UPDATE imports SET moved_at = {NOW}")

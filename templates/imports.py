@@ -44,7 +44,13 @@ STATES = {
     "undone": "Taken back",
     "failed": "Could not be read",
     "discarded": "Discarded",
+    "expired": "Expired",
 }
+# How long a file that was read waits for its import to be started, and how long and how many of those that are over
+# are kept.
+WAITING_DAYS = 7
+KEPT_DAYS = 90
+KEPT_IMPORTS = 100
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 RUNNING = ("checking", "writing", "undoing")
 SHOWN_PROBLEMS = 50
@@ -65,8 +71,19 @@ class ImportKind(NamedTuple):
         return f"{count:,} {self.noun if count == 1 else self.plural}"
 
 
+class ListedImport(NamedTuple):
+    """One import among others; `before` are those that are taken before it, where it waits for its turn."""
+
+    id: int
+    kind: ImportKind
+    filename: str
+    state: str
+    rows_total: int
+    before: int
+
+
 class Import(NamedTuple):
-    """One import, as far as it has come."""
+    """One import, as far as it has come; `before` are those that are taken before it, where it waits for its turn."""
 
     id: int
     kind: ImportKind
@@ -81,9 +98,10 @@ class Import(NamedTuple):
     rows_done: int
     rows_total: int
     created_at: str
+    before: int = 0
 
 
-def imports_page(imports: Sequence[Import], kinds: Sequence[ImportKind], chosen: str) -> tuple[Safe | None, ...]:
+def imports_page(imports: Sequence[ListedImport], kinds: Sequence[ImportKind], chosen: str) -> tuple[Safe | None, ...]:
     """The page of imports and exports; `chosen` is the kind that the form begins with."""
     return (
         Div(
@@ -131,7 +149,7 @@ def import_card(each: Import) -> Safe:
         Section,
         P(A("All imports", href="/imports"), cls="back"),
         H1(each.filename),
-        P(STATES[each.state], cls=f"state {each.state}"),
+        P(_state(each), cls=f"state {each.state}"),
         _BODIES[each.state](each),
         P(A("Look how far it has come", href=f"/imports/{each.id}"), cls="unless-live") if running else None,
         id="import",
@@ -140,7 +158,19 @@ def import_card(each: Import) -> Safe:
     )
 
 
+def _state(each: Import | ListedImport) -> str:
+    return "Waiting" if each.before else STATES[each.state]
+
+
+def _turn(each: Import) -> str:
+    """What an import waits for."""
+    others = "1 import comes" if each.before == 1 else f"{each.before:,} imports come"
+    return f"One is worked on at a time: {others} before it. It begins by itself."
+
+
 def _checking(each: Import) -> Safe:
+    if each.before:
+        return Div(P(_turn(each)), P("Nothing is written yet."), _cancel(each, "Discard"))
     return Div(
         _bar(each.bytes_read, each.bytes_total, "Reading the file"),
         P(f"{_megabytes(each.bytes_read)} of {_megabytes(each.bytes_total)} read. Nothing is written yet."),
@@ -166,6 +196,7 @@ def _ready(each: Import) -> Safe:
             Strong(understood["list"]),
             ". Left out: ",
             ", ".join(f"{name} ({count:,})" for name, count in understood["other_lists"].items()),
+            f" and {understood['more_lists']:,} more" if understood.get("more_lists") else None,
             ".",
         )
         if understood.get("other_lists")
@@ -189,10 +220,13 @@ def _ready(each: Import) -> Safe:
             _cancel(each, "Discard"),
             cls="actions",
         ),
+        P(f"The file waits for you for {WAITING_DAYS} days; then it is deleted.", cls="quiet"),
     )
 
 
 def _writing(each: Import) -> Safe:
+    if each.before:
+        return Div(P(_turn(each)), P("Nothing is written yet."), _cancel(each, "Cancel"))
     return Div(
         _bar(each.rows_done, each.rows_total, "Importing"),
         P(f"{each.rows_done:,} of {each.kind.counted(each.rows_total)}. You can go on working meanwhile."),
@@ -202,6 +236,7 @@ def _writing(each: Import) -> Safe:
 
 def _done(each: Import) -> Safe:
     return Div(
+        P("It could not be taken back: ", each.error, cls="form-error", role="alert") if each.error else None,
         P(Strong(each.kind.counted(each.rows_done)), " imported."),
         _problems(each),
         Div(
@@ -213,6 +248,8 @@ def _done(each: Import) -> Safe:
 
 
 def _undoing(each: Import) -> Safe:
+    if each.before:
+        return Div(P(_turn(each)), P(f"{each.kind.counted(each.rows_done)} to take out."))
     return Div(
         _bar(each.rows_total - each.rows_done, each.rows_total, "Taking back"),
         P(f"{each.kind.counted(each.rows_done)} still to take out."),
@@ -235,6 +272,16 @@ def _discarded(each: Import) -> Safe:
     return Div(P("Nothing was written."), _again())
 
 
+def _expired(each: Import) -> Safe:
+    return Div(
+        P(
+            f"The file waited {WAITING_DAYS} days for its import to be started, and was then deleted. "
+            "Nothing was written; bring the file again."
+        ),
+        _again(),
+    )
+
+
 _BODIES = {
     "checking": _checking,
     "ready": _ready,
@@ -244,6 +291,7 @@ _BODIES = {
     "undone": _undone,
     "failed": _failed,
     "discarded": _discarded,
+    "expired": _expired,
 }
 
 
@@ -331,14 +379,14 @@ def _problems(each: Import) -> Safe | None:
     )
 
 
-def _history(imports: Sequence[Import]) -> Safe:
+def _history(imports: Sequence[ListedImport]) -> Safe:
     return Section(
         H2("Imports so far"),
         Ul(
             [
                 Li(
                     A(each.filename, href=f"/imports/{each.id}"),
-                    Span(STATES[each.state], cls=f"state {each.state}"),
+                    Span(_state(each), cls=f"state {each.state}"),
                     Span(each.kind.counted(each.rows_total), cls="quiet") if each.rows_total else None,
                 )
                 for each in imports

@@ -1,23 +1,14 @@
 """The work of an import when things go wrong: a stop in the middle, a cancel, a file of a million rows."""
 
-import asyncio
-import os
 import signal
 import statistics
 import time
-from collections.abc import Coroutine, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
 import pytest
 
-from app import import_job
-from app.db import db, prepare
-from app.kinds import kinds
-from app.migrations import migrations
-from tests.app.reading.kind import KIND
 from tests.app.test_imports import JSON, settled, until, upload
 from tests.conftest import Server
 
@@ -148,32 +139,3 @@ def test_a_million_rows_cost_little_memory_and_leave_the_list_usable(
     )
     assert server.sql("SELECT count(*) AS tasks FROM tasks")[0]["tasks"] == 1_000_000
     assert peak - before < 100_000_000
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Iterator[Path]:
-    """The file of the data, with an import that a process of this one's number is reading, or was."""
-    db.open(prepare(tmp_path, migrations))
-    insert = "INSERT INTO imports (kind, filename, state, process) VALUES ('tasks', 'a.csv', 'checking', ?)"
-    asyncio.run(db.write(lambda connection: connection.execute(insert, [os.getpid()])))
-    yield tmp_path
-    db.close()
-
-
-@pytest.mark.parametrize("was_there_at_the_start", [True, False])
-def test_what_this_process_reads_is_taken_up_only_if_it_was_there_at_its_start(
-    file: Path, monkeypatch: pytest.MonkeyPatch, was_there_at_the_start: bool
-) -> None:
-    taken_up: list[str] = []
-
-    def begin(job: Coroutine[Any, Any, None]) -> None:
-        taken_up.append(job.__name__)
-        job.close()
-
-    monkeypatch.setattr(import_job, "begin", begin)
-    monkeypatch.setitem(kinds, "tasks", KIND)
-    if was_there_at_the_start:
-        asyncio.run(import_job.look_back())
-    for _ in range(2):
-        asyncio.run(import_job.recover())
-    assert taken_up == ["check"] * was_there_at_the_start

@@ -1,0 +1,187 @@
+"""The queue of imports: one is worked on at a time, whichever of the processes that serve the data does it.
+
+Whoever holds the lock of a file beside the data takes one import after another. The system takes the lock from a
+process that has ended, however it came to its end; so what is marked as being worked on while the lock was free was
+left behind, and is taken up again: what was being read is read anew, what was half written is taken back.
+"""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import Context
+
+try:
+    import fcntl
+except ImportError:  # Windows has none, and one process serves there.
+    fcntl = None  # type: ignore[assignment]
+
+from sqlite_utils.utils import sqlite3
+
+from app import import_job
+from app.db import Connection, Row, db
+from app.kinds import kinds
+
+LOCK = "imports.lock"
+RUNNING = ("checking", "writing", "undoing")
+# One that has ended the server so often is not tried again.
+MOST_ATTEMPTS = 3
+# How soon another process notices that it may go on.
+ASK_SECONDS = 0.5
+# A disk that is full, or a file that another program holds, is not asked as often.
+RETRY_SECONDS = 5
+# How long the end of the server waits for a word in the file.
+LAST_SECONDS = 2
+GIVEN_UP = {
+    "checking": f"The server stopped {MOST_ATTEMPTS} times while it read this file, which may be the reason. Split the "
+    "file, or export the list in another format (CSV or JSON), and import that.",
+    "undoing": f"The server stopped {MOST_ATTEMPTS} times while it took this import back. Try again.",
+}
+NO_ROOM = "There was no room left on the disk. Make room, then import the file again."
+JOBS = {"checking": import_job.check, "writing": import_job.write, "undoing": import_job.undo}
+
+logger = logging.getLogger(__name__)
+
+
+class Queue:
+    """This process's part in the work."""
+
+    def __init__(self) -> None:
+        self._work: asyncio.Task[None] | None = None
+
+    def wake(self) -> None:
+        """Work as long as there is something to do; called after each change, and now and then.
+
+        What is read there is no part of the request that has called this.
+        """
+        if self._work is None or self._work.done():
+            self._work = asyncio.create_task(self._run(), context=Context())
+
+    async def end(self) -> None:
+        """Stop where it is; the next start, or another process, takes it up."""
+        if self._work is None or self._work.done():
+            return
+        self._work.cancel()
+        await asyncio.gather(self._work, return_exceptions=True)
+
+    async def _run(self) -> None:
+        """Take one import after another, while there are any."""
+        try:
+            while await _waiting():
+                with _lock() as is_ours:
+                    if is_ours:
+                        await _take_up_what_was_left()
+                        while waiting := await _waiting():
+                            await _work_on(waiting[0])
+                            # Whoever has come meanwhile is answered first.
+                            await asyncio.sleep(0)
+                    else:
+                        await asyncio.sleep(ASK_SECONDS)
+        except sqlite3.OperationalError as error:
+            logger.warning("Imports stand still, and will be taken up again: %s.", error)
+        except Exception:
+            logger.exception("The queue of imports failed, and will be begun anew.")
+
+
+async def before(id: int) -> int:
+    """How many others are taken before an import that waits; 0 where it is being worked on."""
+    order = [row["id"] for row in await _waiting()]
+    working = await db.read("SELECT process FROM imports WHERE id = ?", [id])
+    return order.index(id) if id in order and working and working[0]["process"] == 0 else 0
+
+
+async def _waiting() -> list[Row]:
+    """What there is to do, in its order: what is being worked on, what is taken back, then the rest as it came."""
+    rows = await db.read(f"""
+        SELECT id, kind, state, process, attempts FROM imports WHERE state IN {RUNNING}
+        ORDER BY process = 0, state <> 'undoing', moved_at, id
+    """)
+    return [row for row in rows if row["kind"] in kinds]
+
+
+@contextmanager
+def _lock() -> Iterator[bool]:
+    """Whether this process is the one that works now; it is as long as the context lasts."""
+    descriptor = os.open(db.path.parent / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        yield _is_locked(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_locked(descriptor: int) -> bool:
+    if fcntl is not None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+    return True
+
+
+async def _take_up_what_was_left() -> None:
+    """Put back into the queue what a process was doing that is gone; only by whoever holds the lock."""
+    for row in await _waiting():
+        id, state = row["id"], row["state"]
+        if row["process"] == 0:
+            continue
+        if state == "writing":
+            await import_job.fail(id, state, "The server stopped in the middle of this import.")
+        elif row["attempts"] >= MOST_ATTEMPTS:
+            await import_job.fail(id, state, GIVEN_UP[state])
+        else:
+            await db.write(_mark(id, state, process=0))
+
+
+async def _work_on(row: Row) -> None:
+    """Do what is to be done, and see to it that it has an end, whatever happens."""
+    id, state = row["id"], row["state"]
+    if not await db.write(_mark(id, state, process=os.getpid(), attempts=1)):
+        return
+    error = ""
+    try:
+        await JOBS[state](id)
+    except asyncio.CancelledError:
+        if state != "writing":
+            # That the server is stopped is no fault of the file's.
+            with contextlib.suppress(sqlite3.Error, TimeoutError):
+                await asyncio.wait_for(db.write(_mark(id, state, process=0, attempts=-1)), LAST_SECONDS)
+        raise
+    except import_job.Stopped:
+        return
+    except Exception as failure:
+        logger.exception("Import %s failed.", id)
+        error = _in_words(failure)
+    while error:
+        try:
+            await import_job.fail(id, state, error)
+            return
+        except sqlite3.OperationalError as busy:
+            logger.warning("The end of import %s could not be written, and will be tried again: %s.", id, busy)
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+def _mark(id: int, state: str, *, process: int, attempts: int = 0) -> Callable[[Connection], bool]:
+    """A change that says which process works on an import, 0 for none; whether it is still in that state."""
+    sql = "UPDATE imports SET process = ?, attempts = attempts + ? WHERE id = ? AND state = ?"
+
+    def change(connection: Connection) -> bool:
+        return bool(connection.execute(sql, [process, attempts, id, state]).rowcount)
+
+    return change
+
+
+def _in_words(failure: Exception) -> str:
+    """What went wrong, for a person."""
+    if isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NO_ROOM
+    if isinstance(failure, sqlite3.Error) and "full" in str(failure):
+        return NO_ROOM
+    if isinstance(failure, sqlite3.Error):
+        return f"The rows could not be written: {failure}."
+    return f"It failed ({type(failure).__name__}); the log says where. Import the file again."
+
+
+queue = Queue()

@@ -1,0 +1,61 @@
+"""Room on the disk of the data: some of it stays free, so that uploads and imports leave room for all else."""
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Collection
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.db import db
+
+# A small disk keeps a twentieth of it free.
+RESERVE_BYTES = 64 * 1024**2
+RESERVE_SHARE = 20
+# How much of an upload comes in until the room is looked at again.
+PIECE_BYTES = 4 * 1024**2
+
+
+def refuse_without_room(size: int = 0) -> None:
+    """Raises the OSError of a full disk where so many bytes more would leave too little room on it."""
+    usage = shutil.disk_usage(db.path.parent)
+    if usage.free - size < min(RESERVE_BYTES, usage.total // RESERVE_SHARE):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class UploadRoom:
+    """ASGI middleware: what is sent to one of `paths` ends with that error before it has taken the last room.
+
+    It is to stand within what answers errors.
+    """
+
+    def __init__(self, app: ASGIApp, paths: Collection[str]) -> None:
+        self.app = app
+        self.paths = frozenset(paths)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] in self.paths and scope["method"] == "POST":
+            receive = _while_there_is_room(receive, Headers(scope=scope).get("content-length", ""))
+        await self.app(scope, receive, send)
+
+
+def _while_there_is_room(receive: Receive, length: str) -> Receive:
+    # A file comes in without a name first, and is copied from there.
+    needed = 2 * int(length) if re.fullmatch(r"\d{1,18}", length, re.ASCII) else 0
+    seen = -1
+
+    async def receive_with_room() -> Message:
+        nonlocal seen
+        if seen < 0:
+            seen = 0
+            refuse_without_room(needed)
+        message = await receive()
+        before = seen
+        seen += len(message.get("body", b""))
+        if seen // PIECE_BYTES > before // PIECE_BYTES:
+            refuse_without_room(PIECE_BYTES)
+        return message
+
+    return receive_with_room
