@@ -27,6 +27,7 @@ from app import (
     forms,
     imports,
     presence,
+    security_txt,
     tasks,
 )
 from app.access import confirm, overview, sign_in
@@ -201,7 +202,7 @@ app = App(
 app.mount(assets.prefix, assets)
 for feature in FEATURES:
     kinds[feature.KIND.table] = feature.KIND
-for part in (*FEATURES, imports, exports, presence, sign_in, confirm, overview):
+for part in (*FEATURES, imports, exports, presence, sign_in, confirm, overview, security_txt):
     part.rt.to_app(app)
 hub = Hub(
     app.render,

@@ -98,6 +98,11 @@ FILE = click.Path(dir_okay=False, exists=True, resolve_path=True, path_type=Path
 @click.option("--cert", type=FILE, **_setting("cert") | {"show_default": "none"}, help="Your own certificate (PEM).")
 @click.option("--key", type=FILE, **_setting("key") | {"show_default": "none"}, help="The key of that certificate.")
 @click.option("--http2/--no-http2", **_setting("http2"), help="Speak HTTP/2 too, where zttp is installed.")
+@click.option(
+    "--security-contact",
+    **_setting("security_contact") | {"show_default": "none"},
+    help="Who is told of security problems, in /.well-known/security.txt: mailto:…, https://… or tel:…",
+)
 @click.option("--log-level", type=click.Choice(LOG_LEVELS), **_setting("log_level"), help="What is logged.")
 @click.option("--log-format", type=click.Choice(LOG_FORMATS), **_setting("log_format"), help="Text, or JSON lines.")
 def run(**options: Any) -> None:

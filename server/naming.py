@@ -38,7 +38,7 @@ OF_SLUG = (
 )
 BEFORE_SLUG = "|".join(rf"(?<={each})" for each in OF_SLUG)
 ROOMS = ("app", "server", "templates", "tests", "specimen")
-TEXTS = ("AGENTS.md", "CHANGELOG.md")
+TEXTS = ("AGENTS.md", "CHANGELOG.md", "SECURITY.md")
 
 
 class Name(NamedTuple):

@@ -29,6 +29,9 @@ EDITORS = {
 }
 UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
+# In printable ASCII: it is a line of a file.
+CONTACT = re.compile(r"(mailto:|https://|tel:)[!-~]+")
+
 Bytes = NewType("Bytes", int)
 
 
@@ -56,6 +59,7 @@ class Settings:
     cert: Path | None = None
     key: Path | None = None
     http2: bool = False
+    security_contact: str = ""
     editor: str = "vscode"
     log_level: str = "info"
     log_format: str = "text"
@@ -81,6 +85,11 @@ class Settings:
                 raise SettingsError(f"--allow-host is a name or an address without scheme and port, not “{host}”.")
         if self.max_upload < 1:
             raise SettingsError(f"--max-upload is at least 1 byte, not {self.max_upload}.")
+        if self.security_contact and not CONTACT.fullmatch(self.security_contact):
+            raise SettingsError(
+                "--security-contact is an address that begins with mailto:, https:// or tel:, "
+                f"not “{self.security_contact}”."
+            )
         if bool(self.cert) != bool(self.key):
             raise SettingsError("--cert and --key come together: name both files, or use --tls alone.")
 

@@ -20,6 +20,7 @@ from app.access.file import AccessFile, Unreadable
 from app.access.limits import STRANGERS, client_of
 from app.db import Connection
 from app.pages import assets
+from app.security_txt import PATH as SECURITY_TXT
 from server.fragments import SIGNED_IN, cookies_of
 from server.guard import ADMITTED, Refused, local_address
 from server.name import SLUG
@@ -36,9 +37,9 @@ CONFIRMED = 10 * 60
 MINUTE = 60
 # One person has so many browsers at most; of more sessions, those go that were not used for longest.
 SESSIONS = 200
-# What answers anyone: the way in and the health; beside them the static files.
+# What answers anyone: the way in, the health, and whom to tell of a security problem; beside them the static files.
 SIGN_IN = "/sign-in"
-OPEN = frozenset((SIGN_IN, "/healthz"))
+OPEN = frozenset((SIGN_IN, "/healthz", SECURITY_TXT))
 SIGN_IN_FIRST = (
     "Sign in first: open the link that the server printed in its terminal; “python server.py token” shows it."
 )

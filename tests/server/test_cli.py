@@ -86,6 +86,11 @@ CHOICES: list[tuple[list[str], dict[str, str], dict[str, Any]]] = [
     ),
     (["--proxy-headers"], {f"{PREFIX}PROXY_HEADERS": "1"}, {"proxy_headers": True}),
     (["--max-upload", "20M"], {f"{PREFIX}MAX_UPLOAD": "20M"}, {"max_upload": 20 * 1024 * 1024}),
+    (
+        ["--security-contact", "tel:+1"],
+        {f"{PREFIX}SECURITY_CONTACT": "tel:+1"},
+        {"security_contact": "tel:+1"},
+    ),
     (["--tls"], {f"{PREFIX}TLS": "1"}, {"tls": True}),
     (
         ["--cert", PEM, "--key", PEM],
