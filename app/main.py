@@ -41,6 +41,7 @@ from app.presence import tabs_elsewhere
 from app.reads import Moments
 from app.room import UploadRoom
 from app.settings import settings
+from app.texts import texts
 from server import links, reports
 from server.bodies import FORM_LIMIT
 from server.failure import DEVELOPMENT
@@ -176,6 +177,7 @@ async def stop() -> None:
     app.state.looking_after.cancel()
     await imports.end_all()
     await presence.presence.leave()
+    await texts.close()
     await sessions.file.close()
     tempfile.tempdir = None
     db.close()

@@ -16,6 +16,7 @@ from app.db import Connection, db
 from app.forms import InputError
 from app.kinds import Field, Kind
 from app.pages import answer, back, form_again, page, wants_fragment
+from app.texts import with_texts
 from server.fragments import fragment, today, zone
 from templates import tasks as show
 from templates.forms import LINE_LENGTH
@@ -125,7 +126,7 @@ async def show_task(request: Request, id: int) -> Safe:
     task = await task_of(id)
     if wants_fragment(request) and request.query_params.get("in") == "list":
         return row(task)
-    return answer(request, task.title, show.task_detail(task, today(), zone()), AREA)
+    return answer(request, task.title, await detail(task), AREA)
 
 
 @rt("/tasks/{id:id}/edit", methods=["get"])
@@ -172,7 +173,7 @@ async def change_task(request: Request, id: int) -> Any:
     if not wants_fragment(request):
         return RedirectResponse(f"/tasks/{id}" if "title" in form else back(request, AREA), 303)
     task = await task_of(id)
-    return HTMLResponse(row(task) if place == "list" else show.task_detail(task, today(), zone()), headers=CHANGED)
+    return HTMLResponse(row(task) if place == "list" else await detail(task), headers=CHANGED)
 
 
 @rt("/tasks/{id:id}", methods=["delete"])
@@ -277,6 +278,11 @@ async def task_of(id: int) -> Task:
 def as_typed(task: Task, version: str) -> TaskInput:
     """What a form that changes it begins with."""
     return TaskInput(task.title, task.due or "", task.notes, version)
+
+
+async def detail(task: Task) -> Safe:
+    """A task, whole, with its notes drawn."""
+    return show.task_detail(await with_texts(KIND, task), today(), zone())
 
 
 def row(task: Task) -> Safe:

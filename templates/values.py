@@ -2,17 +2,20 @@
 
 from calendar import month_name
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from functools import cache
-from typing import TYPE_CHECKING
 
-from templates.tags import H2, Dd, Div, Dt, P, Safe, Section, Time, raw
+from templates.markdown import is_short, to_html
+from templates.tags import H2, Dd, Div, Dt, Fragment, P, Safe, Section, Time, raw
 
-if TYPE_CHECKING:
-    from markdown_it import MarkdownIt
-    from markdown_it.rules_core import StateCore
-
+# How much of a text is shown as it was typed, in characters.
+SHOWN_TEXT = 200_000
 # Looked up, as strftime takes as long as a tag.
 MONTHS = list(month_name)
+
+
+class Cut(str):
+    """The begin of a text that is too large to be read whole."""
+
+    __slots__ = ()
 
 
 def pair(name: str, value: object, cls: str | None = None) -> Safe:
@@ -53,33 +56,29 @@ def moment(text: str, zone: tzinfo | None) -> Safe:
 
 
 def text(markdown: str, empty: str = "") -> Safe | None:
-    """A longer text, written in Markdown; the words `empty` where there is none."""
+    """A longer text, written in Markdown; the words `empty` where there is none.
+
+    One that is not short is drawn beforehand (`app/texts.py`), or shown as it was typed.
+    """
+    if isinstance(markdown, Safe):
+        return Div(markdown, cls="notes")
     if markdown.strip():
-        return Div(raw(_markdown().render(markdown)), cls="notes")
+        return Div(raw(to_html(markdown)) if is_short(markdown) else as_typed(markdown), cls="notes")
     return P(empty, cls="quiet") if empty else None
 
 
 def section(name: str, markdown: str) -> Safe | None:
     """A longer text under its name; nothing where there is none."""
-    return Section(H2(name), text(markdown)) if markdown.strip() else None
+    shown = text(markdown)
+    return Section(H2(name), shown) if shown else None
 
 
-@cache
-def _markdown() -> "MarkdownIt":
-    """Raw HTML is shown as text, and so are pictures: one could come from another server.
-
-    Loaded when the first text is shown, as it takes a tenth of the time of a start.
-    """
-    from markdown_it import MarkdownIt
-
-    markdown = MarkdownIt("commonmark", {"html": False, "breaks": True})
-    markdown.core.ruler.push("alignment", _without_style)
-    return markdown.enable(["table", "strikethrough"]).disable("image")
-
-
-def _without_style(state: "StateCore") -> None:
-    """A column says how it is aligned, without an inline style: the policy of the page lets none in."""
-    for token in state.tokens:
-        style = str(token.attrs.pop("style", ""))
-        if style:
-            token.attrs["align"] = style.removeprefix("text-align:")
+def as_typed(text: str) -> Safe:
+    """A text that is too long, or too involved, to be drawn."""
+    shown = text[:SHOWN_TEXT]
+    words = "This text is too long or too involved for Markdown: it is shown as it was typed."
+    if len(shown) < len(text) or isinstance(text, Cut):
+        words = (
+            f"This text is too long to be shown whole: here are its first {len(shown):,} characters. An export has all."
+        )
+    return Fragment(P(words, cls="quiet"), Div(shown, cls="as-typed"))

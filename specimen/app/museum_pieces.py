@@ -15,6 +15,7 @@ from app.db import db
 from app.forms import InputError
 from app.kinds import Field, Kind
 from app.pages import answer, back, form_again, page, wants_fragment
+from app.texts import with_texts
 from server.fragments import fragment, today, zone
 from templates import museum_pieces as show
 from templates.lists import ListQuery, partial
@@ -141,8 +142,7 @@ async def show_museum_piece(request: Request, id: int) -> Safe:
     record = await museum_piece_of(id)
     if wants_fragment(request) and request.query_params.get("in") == "list":
         return show.museum_piece_row(record, today())
-    detail = show.museum_piece_detail(record, today(), zone())
-    return answer(request, record.short_name, detail, AREA)
+    return answer(request, record.short_name, await detail(record), AREA)
 
 
 @rt("/museum_pieces/{id:id}/edit", methods=["get"])
@@ -190,7 +190,7 @@ async def change_museum_piece(request: Request, id: int) -> Any:
     after = await museum_piece_of(id)
     if place == "list":
         return show.museum_piece_row(after, today())
-    return show.museum_piece_detail(after, today(), zone())
+    return await detail(after)
 
 
 @rt("/museum_pieces/{id:id}", methods=["delete"])
@@ -239,6 +239,11 @@ async def museum_piece_of(id: int) -> show.MuseumPiece:
     if not found:
         raise rows.gone(KIND.noun)
     return show.MuseumPiece(*found)
+
+
+async def detail(record: show.MuseumPiece) -> Safe:
+    """A museum piece, whole, with its texts drawn."""
+    return show.museum_piece_detail(await with_texts(KIND, record), today(), zone())
 
 
 def as_typed(record: show.MuseumPiece, version: str) -> dict[str, str]:

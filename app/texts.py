@@ -1,0 +1,136 @@
+"""Texts in Markdown: short ones are drawn where they stand, longer ones beforehand, in a process beside the event loop.
+
+Python cannot stop in the middle of one, nor do anything else meanwhile. So one process per worker draws them, one after
+another, with a limit of time, memory and size (`app/texts_process.py`). What goes beyond is shown as it was typed:
+never an error, nothing lost. What was found out about a text is kept, so that it costs its time once.
+"""
+
+import asyncio
+import logging
+import sys
+from collections import OrderedDict
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, TypeVar
+
+from starlette.exceptions import HTTPException
+
+from app.kinds import Kind
+from templates.markdown import is_short
+from templates.tags import Safe, raw
+from templates.values import as_typed
+
+ROOT = Path(__file__).resolve().parent.parent
+# A book of 60 pages; what is longer is shown as it was typed.
+LONGEST_TEXT = 200_000
+# How long the process may take for a text, in time on the clock, before it is ended.
+DRAW_SECONDS = 10
+WAITING_TEXTS = 32
+KEPT_BYTES = 8 * 1024 * 1024
+LENGTH_BYTES = 4
+DRAWN, TOO_MUCH = b"1", b"0"
+
+Record = TypeVar("Record", bound=Any)
+logger = logging.getLogger("uvicorn.error")
+
+
+class Texts:
+    """What long texts look like, and the process that draws them."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[bytes, Safe] = OrderedDict()
+        self._kept_bytes = 0
+        self._jobs: dict[bytes, asyncio.Task[Safe]] = {}
+        self._process: asyncio.subprocess.Process | None = None
+        self._turn = asyncio.Lock()
+
+    async def draw(self, text: str) -> str:
+        """A text as HTML, or as it is where the template draws it quickly enough. Raises HTTPException."""
+        if is_short(text):
+            return text
+        if len(text) > LONGEST_TEXT:
+            return as_typed(text)
+        key = blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        job = self._jobs.get(key)
+        if job is None:
+            if len(self._jobs) >= WAITING_TEXTS:
+                raise HTTPException(
+                    503, "Many long texts are being drawn. Try again in a moment.", {"retry-after": "5"}
+                )
+            job = self._jobs[key] = asyncio.create_task(self._draw(key, text))
+            job.add_done_callback(lambda _: self._jobs.pop(key))
+        # Others may wait for it too.
+        return await asyncio.shield(job)
+
+    async def close(self) -> None:
+        """End the process, and what waits for it."""
+        for job in self._jobs.values():
+            job.cancel()
+        await asyncio.gather(*self._jobs.values(), return_exceptions=True)
+        await self._end()
+
+    async def _draw(self, key: bytes, text: str) -> Safe:
+        async with self._turn:
+            try:
+                async with asyncio.timeout(DRAW_SECONDS):
+                    html = await self._ask(text)
+            except (TimeoutError, asyncio.IncompleteReadError) as error:
+                logger.warning("A text of %s characters has ended the process that draws texts: %r.", len(text), error)
+                await self._end()
+                html = None
+            except OSError as error:
+                logger.error("The process that draws long texts cannot be used: %s.", error)
+                await self._end()
+                return as_typed(text)
+            except asyncio.CancelledError:
+                await self._end()
+                raise
+        drawn = as_typed(text) if html is None else raw(html)
+        self._keep(key, drawn)
+        return drawn
+
+    async def _ask(self, text: str) -> str | None:
+        """What the process answers; None where the text is too much."""
+        if self._process is not None and self._process.returncode is not None:
+            self._process = None
+        process = self._process = self._process or await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "app.texts_process",
+            cwd=ROOT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            # Ctrl-C in the terminal is for the server; it ends its processes itself.
+            start_new_session=True,
+        )  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        body = text.encode(errors="surrogatepass")
+        process.stdin.write(len(body).to_bytes(LENGTH_BYTES, "big") + body)
+        await process.stdin.drain()
+        state = await process.stdout.readexactly(1)
+        length = int.from_bytes(await process.stdout.readexactly(LENGTH_BYTES), "big")
+        answer = await process.stdout.readexactly(length)
+        return answer.decode(errors="surrogatepass") if state == DRAWN else None
+
+    async def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            process.kill()
+            await process.wait()
+
+    def _keep(self, key: bytes, drawn: Safe) -> None:
+        self._kept[key] = drawn
+        self._kept_bytes += len(drawn)
+        while self._kept_bytes > KEPT_BYTES:
+            _, dropped = self._kept.popitem(last=False)
+            self._kept_bytes -= len(dropped)
+
+
+texts = Texts()
+
+
+async def with_texts(kind: Kind, record: Record) -> Record:
+    """A record of this kind with its long texts drawn."""
+    names = [field.name for field in kind.fields if field.reads == "text"]
+    drawn: Record = record._replace(**{name: await texts.draw(getattr(record, name)) for name in names})
+    return drawn
