@@ -117,11 +117,13 @@ class HttpProtocol(HttpToolsProtocol):
         if self._is_in_head():
             if self._head_bytes > HEAD_LIMIT:
                 self._refuse(431, TOO_LARGE, "a head was too large")
-        elif self.cycle.response_complete:
+            return
+        if self.cycle.response_complete:
             self._rest_bytes += size
             if self._rest_bytes > REST_LIMIT:
                 self._end(RESTING)
-        elif body is not None and self._is_wrapped_too_much(size, body):
+                return
+        if body is not None and self._is_wrapped_too_much(size, body):
             self._end_request(431, TOO_WRAPPED, "what stood around the chunks of a body was too much")
 
     def _is_wrapped_too_much(self, came: int, body: int) -> bool:
@@ -284,8 +286,11 @@ class HttpProtocol(HttpToolsProtocol):
     def _end_request(self, status: int, words: str, kind: str) -> None:
         """End a request that does not come to its end; the app that reads it hears that the client is gone."""
         cycle = self.cycle
-        if self._is_in_head() or cycle is None or cycle.response_complete:
+        if self._is_in_head():
             self._refuse(status, words, kind)
+            return
+        if cycle.response_complete:
+            self._end(kind)
             return
         cycle.disconnected = True
         cycle.message_event.set()

@@ -57,13 +57,20 @@ class Server:
     """`python server.py run` on a free port of loopback."""
 
     def __init__(
-        self, data: Path, *options: str, environment: dict[str, str] | None = None, project: Path = PROJECT
+        self,
+        data: Path,
+        *options: str,
+        environment: dict[str, str] | None = None,
+        project: Path = PROJECT,
+        files: int | None = None,
     ) -> None:
+        # The limit of open files is one that the server cannot raise.
+        limited = ["/bin/sh", "-c", f'ulimit -n {files} && exec "$@"', "sh"] if files else []
         self.data = data
         self.log = data.parent / f"{data.name}.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, project / "server.py", *SERVED, "--data", data, *options],
+                [*limited, sys.executable, project / "server.py", *SERVED, "--data", data, *options],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,

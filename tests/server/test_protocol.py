@@ -362,16 +362,17 @@ def test_fields_at_the_end_of_a_body_are_forgotten() -> None:
     ],
     ids=["fields", "one field", "empty fields", "one extension", "an extension to each chunk"],
 )
-def test_what_stands_around_a_body_is_bounded(begin: bytes, more: bytes) -> None:
+@pytest.mark.parametrize("reads", [True, False], ids=["read", "answered before"])
+def test_what_stands_around_a_body_is_bounded(reads: bool, begin: bytes, more: bytes) -> None:
     async def run() -> None:
         app = Reading()
-        async with in_one_loop(app) as client:
+        async with in_one_loop(app if reads else deaf) as client:
             await client.send(CHUNKED)
             await client.send(begin)
             for _ in range(80):
                 await client.send(more)
             assert not client.is_open
-            await until(lambda: app.ends)
+            await until(lambda: app.ends or not reads)
             assert app.headers in ([], [(b"host", b"localhost"), (b"transfer-encoding", b"chunked")])
 
     in_loop(run())
