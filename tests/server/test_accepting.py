@@ -102,8 +102,34 @@ def test_a_handshake_that_does_not_come_is_not_waited_for(
     assert said == ["the handshake of TLS did not come within 10 seconds", "the handshake of TLS failed"]
 
 
-def test_a_handshake_makes_room_for_others(files: Certificate) -> None:
-    with serving("asyncio", files) as (server, port), contextlib.ExitStack() as stack:
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_client_that_does_not_close_its_side_is_not_waited_for(
+    loop: str, files: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does the handshake, asks, and never answers the closing of the server."""
+    monkeypatch.setattr(accepting, "SHUTDOWN_SECONDS", 0.3)
+    context = ssl.create_default_context(cafile=files.ca)
+    arrived, leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(arrived, leaving, server_hostname="localhost")
+    with serving(loop, files) as (_, port), socket.create_connection(("127.0.0.1", port), 20) as connection:
+        for step in (client.do_handshake, lambda: client.write(GET)):
+            while True:
+                try:
+                    step()
+                except ssl.SSLWantReadError:
+                    connection.sendall(leaving.read())
+                    arrived.write(connection.recv(65536))
+                else:
+                    connection.sendall(leaving.read())
+                    break
+        began = time.monotonic()
+        read(connection)
+        assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_handshake_makes_room_for_others(loop: str, files: Certificate) -> None:
+    with serving(loop, files) as (server, port), contextlib.ExitStack() as stack:
         connections_of(server.server_state).most = Bounds(10, 10, 4, 4)
         connections_of(server.server_state)._look_above = 4
         silent = [stack.enter_context(socket.create_connection(("127.0.0.1", port), 20)) for _ in range(8)]
