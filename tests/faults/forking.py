@@ -9,7 +9,6 @@ import contextlib
 import importlib
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -65,7 +64,6 @@ def main() -> None:
     """Do one job after another."""
     for name in sys.argv[1:]:
         importlib.import_module(name)
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for line in sys.stdin:
         module, arguments, patience = json.loads(line)
         with tempfile.TemporaryFile() as said:
@@ -76,7 +74,7 @@ def main() -> None:
             said.seek(0)
             text = said.read().decode(errors="replace")
         code = os.waitstatus_to_exitcode(status)
-        print(json.dumps([code, text, usage.ru_utime + usage.ru_stime, (usage.ru_maxrss - own) / 1024]), flush=True)
+        print(json.dumps([code, text, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024]), flush=True)
 
 
 def _be(module: str, arguments: list[str], said: Any) -> None:

@@ -89,7 +89,7 @@ class Forms(HttpWay):
             for _ in range(chance.choice((1, 2, 3, 4, 5)))
         ]
         if chance.random() < 0.01:
-            fields = fields[:1] * chance.choice((20, 999, 1001, 5000))
+            fields = fields[:1] * chance.choice((20, 199, 201, 1001))
         charset = f"; charset={chance.choice(CHARSETS)}" if chance.random() < 0.3 else ""
         if chance.random() < 0.5:
             kind, body = "application/x-www-form-urlencoded", self._urlencoded(chance, fields)

@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Iterator
+from itertools import groupby
 
 from tests.faults import grammar
 from tests.faults.fuzzing import Input
@@ -128,13 +129,9 @@ class HttpWay:
 
 def pieces(given: Input) -> Iterator[bytes]:
     """What is sent at once."""
-    piece = b""
-    for part in given:
-        if part == PAUSE:
-            yield piece
-            piece = b""
-        piece += part
-    yield piece
+    for is_pause, parts in groupby(given, key=lambda part: part == PAUSE):
+        if not is_pause:
+            yield b"".join(parts)
 
 
 def chunked(chance: random.Random, body: bytes) -> list[bytes]:
