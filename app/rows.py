@@ -89,7 +89,9 @@ def set_aside(connection: Connection, table: str, deletions: str, columns: Seque
 
 
 def bring_back(connection: Connection, table: str, deletions: str, columns: Sequence[str], id: int) -> bool:
-    """Bring a deleted row back as it was; whether there was one."""
+    """Bring a deleted row back as it was; whether there was one. 409 where another program has taken its number."""
+    if connection.execute(f"SELECT 1 FROM {table} JOIN {deletions} USING (id) WHERE id = ?", [id]).fetchone():
+        raise HTTPException(409, f"Number {id} is in use again, so what was deleted stays where it is kept.")
     names = ", ".join(columns)
     restored = connection.execute(
         f"INSERT INTO {table} ({names}) SELECT {names} FROM {deletions} WHERE id = ? RETURNING id", [id]

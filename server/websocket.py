@@ -7,14 +7,17 @@ from typing import Any, NamedTuple, Protocol, cast
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 from websockets.http11 import Request
+from websockets.protocol import State
 
 from server.connections import connections_of
 from server.deadlines import FRAMES_PER_SECOND, UNREAD, Patience, Phase, Unread
 from server.guard import ADMITTED
 from server.peer import CONNECTION, TRANSPORT
 from server.pieces import SMALL, PiecewiseFlow, taken_from
+from server.utf8 import is_utf8
 from server.wire import DEFLATE
 
+NO_UTF8 = "A text is UTF-8."
 TOO_MANY = "a WebSocket sent more than 1,000 frames in a second"
 
 
@@ -142,8 +145,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().handle_events()
 
     def send_receive_event_to_app(self) -> None:
-        """Give the app a message, and read on when it has taken it."""
+        """Give the app a message, and read on when it has taken it; text that is no UTF-8 ends the connection."""
         self._messages += 1
+        if self.curr_msg_data_type == "text" and not is_utf8(b"".join(self.frames)):
+            # Uvicorn would write a trace to the log, and fail where the peer has closed already.
+            self.frames = []
+            self.end(1007, NO_UTF8)
+            return
         super().send_receive_event_to_app()
         if self.read_paused:
             self.flow.pause_reading()
@@ -158,6 +166,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     async def send(self, message: Any) -> None:
         """Send what the app says; to accept a connection that was taken over changes nothing for the peer."""
+        if message["type"] == "websocket.close" and self.close_sent:
+            return  # For what the peer has said it was closed already.
         if self._taken is None or self.disconnected:
             await super().send(message)
             if self.close_sent and not self.read_paused:
@@ -269,7 +279,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def end(self, code: int, reason: str) -> None:
         """Close the connection, in the end without a word if it takes nothing."""
-        if self.close_sent or self.transport.is_closing():
+        if self.close_sent or self.transport.is_closing() or self.conn.state is not State.OPEN:
             return
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.conn.send_close(code, reason)

@@ -38,6 +38,16 @@ def test_a_deleted_row_comes_back_whole_and_once(connection: Connection) -> None
     assert not rows.bring_back(connection, "books", "deleted", COLUMNS, id)
 
 
+def test_what_another_program_has_taken_the_number_of_stays_where_it_is_kept(connection: Connection) -> None:
+    id = rows.insert(connection, "books", {"title": "Dune"})
+    rows.set_aside(connection, "books", "deleted", COLUMNS, id)
+    connection.execute("INSERT INTO books (id, title) VALUES (?, 'Emma')", [id])
+    with pytest.raises(HTTPException, match="in use again") as refused:
+        rows.bring_back(connection, "books", "deleted", COLUMNS, id)
+    assert refused.value.status_code == 409
+    assert [row[1] for table in ("books", "deleted") for row in found(connection, table)] == ["Emma", "Dune"]
+
+
 def test_what_was_deleted_long_ago_goes_for_good(connection: Connection) -> None:
     connection.execute("INSERT INTO deleted (id, deleted_at) VALUES (9, '2020-01-01T00:00:00.000Z')")
     id = rows.insert(connection, "books", {"title": "Dune"})

@@ -193,3 +193,73 @@ def test_the_table_knows_whose_page_it_is(is_admitted: bool) -> None:
             assert socket.transport.is_closing()
 
     in_loop(run())
+
+
+CLOSE = frame(Opcode.CLOSE, b"\x03\xe8")
+BAD = frame(Opcode.TEXT, b"\xff")
+IN_PIECES = frame(Opcode.TEXT, b"\xc3", fin=False)
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (BAD, b"\x03\xef"),
+        (IN_PIECES + frame(Opcode.CONT, b"\x28"), b"\x03\xef"),
+        (BAD + BAD, b"\x03\xef"),
+        (BAD + CLOSE, b"\x03\xe8"),
+        (frame(Opcode.TEXT, b"\xed\xa0\x80") + CLOSE, b"\x03\xe8"),
+    ],
+    ids=["a byte", "in pieces", "twice", "and a close behind it", "half a pair and a close behind it"],
+)
+def test_text_that_is_no_utf8_ends_the_connection_without_a_trace(
+    sent: bytes, code: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        app = Echo()
+        async with connected(app) as client:
+            await open_socket(client)
+            await client.send(sent)
+            assert (await client.read(4))[:4] == b"\x88" + client.got[1:2] + code
+            await until(lambda: app.heard == ["gone"])
+
+    in_loop(run())
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_text_in_pieces_that_is_utf8_as_a_whole_is_heard() -> None:
+    async def run() -> None:
+        app = Echo()
+        async with connected(app) as client:
+            await open_socket(client)
+            await client.send(IN_PIECES + frame(Opcode.CONT, b"\xa9"))
+            await until(lambda: app.heard == ["é"])
+
+    in_loop(run())
+
+
+class Refusing(Echo):
+    """An app that closes at the first message, as late as it may."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await receive()
+        await self.go_on.wait()
+        await send({"type": "websocket.close", "code": 1008})
+        self.heard.append("closed")
+
+
+def test_an_app_may_close_what_has_been_closed_for_its_text_already(caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        app = Refusing()
+        app.go_on.clear()
+        async with connected(app) as client:
+            await open_socket(client)
+            await client.send(frame(Opcode.TEXT, b"x"))
+            await client.send(BAD)
+            await client.read(4)
+            app.go_on.set()
+            await until(lambda: app.heard == ["closed"])
+
+    in_loop(run())
+    assert not [record for record in caplog.records if record.exc_info]
