@@ -30,7 +30,8 @@ def make(directory: Path) -> str:
 def keep(directory: Path, code: str) -> None:
     """Have a code be good for one sign-in."""
     room = directory / DIRECTORY
-    room.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for each in (directory, room):
+        each.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(room / hashed(code), os.O_CREAT | os.O_WRONLY, 0o600))
 
 

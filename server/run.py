@@ -192,17 +192,18 @@ def _announce(settings: Settings, listening: socket.socket) -> None:
         behind_proxy = settings.proxy_headers and settings.allow_host
         outside = f"https://{settings.allow_host[0]}" if behind_proxy else address
         print(token.announce(settings.data, outside), flush=True)
+    here = address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
     asks_owner = not (settings.is_private and peer.is_knowable())
     # What is printed by a service goes to a log, where no link belongs.
     if asks_owner and (settings.open or sys.stdout.isatty()):
-        print(f"Sign in on this machine, once: {_link_for_once(settings, address)}", flush=True)
+        print(f"Sign in on this machine, once: {_link_for_once(settings, here)}", flush=True)
     missing = tls.http_protocol(settings, HTTP_PROTOCOL)[1]
     if missing:
         print(missing, flush=True)
     if settings.tls and not settings.cert:
         print(tls.how_to_trust(settings.data / "tls" / "ca.pem"), flush=True)
     if settings.open:
-        threading.Thread(target=_open_when_ready, args=(settings, address, asks_owner), daemon=True).start()
+        threading.Thread(target=_open_when_ready, args=(settings, here, asks_owner), daemon=True).start()
 
 
 def _link_for_once(settings: Settings, address: str) -> str:

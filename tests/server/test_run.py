@@ -182,6 +182,42 @@ def test_the_page_opens_in_the_browser_once_it_is_there(start: Start, tmp_path: 
     until(opened.exists)
     assert opened.read_text().strip() == running.url
     assert running.end(signal.SIGINT) == 0
+    assert "code=" not in running.printed, "here the owner is known by the connection"
+
+
+def test_where_the_owner_has_to_sign_in_the_page_that_opens_does_it(start: Start, tmp_path: Path) -> None:
+    """As on macOS, where the system does not say whose process asks, and where others can come in."""
+    opened = tmp_path / "opened"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}.begun && mv {opened}.begun {opened}\n')
+    browser.chmod(0o700)
+    running = start("server.py", "--open", "--proxy-headers", DISPLAY=":0", BROWSER=f"{browser} %s")
+    printed = running.wait_for(r"Sign in on this machine, once: (\S+)").rpartition(" ")[2]
+    until(opened.exists)
+    address = opened.read_text().strip()
+    assert re.fullmatch(rf"file://{running.data}/links/[0-9a-f]{{64}}\.html", address)
+    page = Path(address.removeprefix("file://"))
+    assert [path.stat().st_mode & 0o777 for path in (page, page.parent, running.data)] == [0o600, 0o700, 0o700]
+    found = re.search(rf"url=({running.url}/sign-in\?code=[\w-]+)", page.read_text())
+    assert found
+    assert found[1] != printed
+    for link in (found[1], printed):
+        with running.client() as client:
+            assert client.get("/tasks").status_code == 401
+            assert 'name="code"' in client.get(link).text
+            assert client.post("/sign-in", data={"code": link.partition("=")[2]}).status_code == 303
+            assert client.get("/tasks").status_code == 200
+            assert client.post("/sign-in", data={"code": link.partition("=")[2]}).status_code == 401
+    until(lambda: not page.exists())
+
+
+def test_a_service_prints_no_link(start: Start) -> None:
+    """What it prints is kept in a log."""
+    running = start("server.py", "--no-open", "--proxy-headers")
+    with running.client() as client:
+        assert client.get("/healthz").status_code == 200
+    assert running.end(signal.SIGTERM) == 0
+    assert "code=" not in running.printed
 
 
 def test_workers_share_the_data_are_all_well_and_end_together(start: Start) -> None:

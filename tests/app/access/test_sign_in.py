@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import html5lib
@@ -18,6 +19,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from server import links
 from server.name import PREFIX, SLUG
 from server.token import read
 from tests.conftest import PROJECT, STRICT
@@ -70,6 +72,12 @@ def token_of(running: Running) -> str:
 
 def sign_in(client: httpx.Client, token: str, next: str = "/tasks") -> httpx.Response:
     return client.post("/sign-in", data={"token": token, "next": next})
+
+
+def be_forgiven(running: Running) -> None:
+    """Show the right token: what was tried before is forgotten then."""
+    with running.client() as client:
+        sign_in(client, token_of(running))
 
 
 def form_of(answer: httpx.Response) -> dict[str, str]:
@@ -244,12 +252,15 @@ def test_no_secret_is_in_the_log(tmp_path: Path) -> None:
             client.get("/sign-in", params={"token": token}, headers={"Host": "evil.example"})
             sign_in(client, token)
             client.get("/tasks", params={"token": token})
+            code = links.make(running.data)
+            client.get("/sign-in", params={"code": code})
+            client.post("/sign-in", data={"code": code})
             cookies = dict(client.cookies)
         assert running.end(signal.SIGTERM) in (0, -signal.SIGTERM)
     finally:
         running.end_anyhow()
     assert "GET /sign-in?token=… " in running.printed
-    for secret in (token, *cookies.values()):
+    for secret in (token, code, *cookies.values()):
         assert secret not in running.printed
 
 
@@ -301,3 +312,114 @@ def test_who_has_signed_out_is_shown_nothing_more(running: Running) -> None:
             assert follower.next()[0] == "tasks"
             client.post("/sign-out")
             assert follower.close_code() == (4401, "Sign in again.")
+
+
+# Links for once
+
+
+def test_a_link_for_once_signs_in_once_and_asking_for_it_uses_nothing_up(running: Running) -> None:
+    code = links.make(running.data)
+    with running.client() as first, running.client() as second:
+        for method in ("GET", "HEAD", "GET"):
+            page = first.request(method, "/sign-in", params={"code": code})
+            assert (page.status_code, page.headers["cache-control"]) == (200, "no-store")
+            assert "set-cookie" not in page.headers
+        form = form_of(page)
+        assert form == {"code": code, "next": "/"}
+        answer = first.post("/sign-in", data=form)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+        replayed = second.post("/sign-in", data=form)
+        assert replayed.status_code == 401
+        assert "This link was used" in replayed.text
+        assert "set-cookie" not in replayed.headers
+        assert first.get("/tasks").status_code == 200
+        assert second.get("/tasks").status_code == 401
+
+
+def test_a_link_for_once_is_no_token_and_the_token_is_no_link(running: Running, client: httpx.Client) -> None:
+    assert sign_in(client, links.make(running.data)).status_code in (401, 429)
+    assert client.post("/sign-in", data={"code": token_of(running)}).status_code in (401, 429)
+    assert client.get("/tasks").status_code == 401
+
+
+def test_of_many_who_use_one_link_at_once_one_comes_in(running: Running) -> None:
+    be_forgiven(running)
+
+    async def use_all() -> None:
+        async with httpx.AsyncClient(base_url=running.url, timeout=30) as client:
+            code = links.make(running.data)
+            answers = await asyncio.gather(*(client.post("/sign-in", data={"code": code}) for _ in range(6)))
+            assert [each.status_code for each in answers].count(303) == 1
+
+    asyncio.run(use_all())
+
+
+def test_signing_out_clears_what_this_origin_keeps_and_no_cookie_of_another_app(
+    running: Running, client: httpx.Client
+) -> None:
+    sign_in(client, token_of(running))
+    answer = client.post("/sign-out")
+    assert answer.headers["clear-site-data"] == '"cache", "storage"'
+    (deleted,) = answer.headers.get_list("set-cookie")
+    assert deleted.startswith(f'{SLUG}_access_{urlsplit(running.url).port}=""; ')
+    assert "max-age=0" in deleted.lower()
+
+
+def test_a_cookie_that_was_planted_is_no_session_afterwards(running: Running, client: httpx.Client) -> None:
+    name = f"{SLUG}_access_{urlsplit(running.url).port}"
+    client.cookies.set(name, "known-to-somebody-else", domain="127.0.0.1", path="/")
+    sign_in(client, token_of(running))
+    with running.client(cookies={name: "known-to-somebody-else"}) as other:
+        assert other.get("/tasks").status_code == 401
+
+
+def test_how_long_it_takes_does_not_tell_a_nearly_right_token(running: Running) -> None:
+    """Hashes are compared, in constant time: what a hash begins with says nothing of what a token begins with."""
+    right = token_of(running)
+    be_forgiven(running)
+    for nearly in (right[:-1], right + "x", right[:-1] + ("a" if right[-1] != "a" else "b"), right.swapcase()):
+        with running.client() as client:
+            assert sign_in(client, nearly).status_code in (401, 429)
+
+
+def test_what_a_stranger_does_moves_no_page(running: Running, client: httpx.Client) -> None:
+    with closing(sqlite3.connect(running.data / "app.db")) as watching:
+        until(lambda: watching.execute("SELECT coalesce(sum(tabs), 0) FROM presence").fetchone() == (0,))
+        before = watching.execute("PRAGMA data_version").fetchone()
+        be_forgiven(running)
+        sign_in(client, "wrong")
+        client.get("/tasks")
+        sign_in(client, token_of(running))
+        client.post("/sign-out")
+        assert watching.execute("PRAGMA data_version").fetchone() == before
+
+
+def test_a_stranger_is_told_only_whether_it_is_well(running: Running, client: httpx.Client) -> None:
+    said = client.get("/healthz")
+    assert (said.status_code, said.json()) == (200, {"status": "ok"})
+    assert said.headers["cache-control"] == "no-store"
+    sign_in(client, token_of(running))
+    assert client.get("/healthz").json().keys() == {"status", "version", "commit token", "uptime", "clients"}
+
+
+@pytest.mark.parametrize(
+    ("path", "options"),
+    [
+        ("/nothing", {}),
+        ("/tasks/999999", {}),
+        ("/static/nothing.css", {}),
+        ("/tasks", {"method": "PUT"}),
+        ("/tasks", {"headers": {"Host": "evil.example"}}),
+        ("/tasks", {"method": "POST", "headers": {"Origin": "http://evil.example"}}),
+        ("/tasks?sort=nothing-like-it", {"headers": {"Accept": "application/json"}}),
+        ("/imports", {"method": "POST", "json": {}}),
+        ("/sign-in/x", {}),
+    ],
+)
+def test_no_error_is_kept_by_a_browser(running: Running, client: httpx.Client, path: str, options: Any) -> None:
+    for signed_in in (False, True):
+        if signed_in:
+            sign_in(client, token_of(running))
+        answer = client.request(**{"method": "GET", "url": path, **options})
+        if answer.status_code >= 400:
+            assert answer.headers.get("cache-control") == "no-store", (signed_in, answer.status_code)
