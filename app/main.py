@@ -31,7 +31,7 @@ from app import (
     tasks,
 )
 from app.access import confirm, overview, sign_in
-from app.access.file import Unreadable
+from app.access.file import Unreadable, UnusableFile
 from app.access.sessions import sessions
 from app.db import SeveralProcesses, UnusableDatabase, UnusableDirectory, claim, db, prepare
 from app.kinds import kinds
@@ -197,7 +197,7 @@ app = App(
     session_cookie=SESSION_COOKIE,
     same_site="lax",
     max_part_size=FORM_LIMIT,
-    exception_handlers={**HANDLERS, confirm.ConfirmFirst: confirm.ask},
+    exception_handlers={**HANDLERS, confirm.ConfirmFirst: confirm.ask, UnusableFile: sign_in.unusable},
     on_startup=[start],
     on_shutdown=[stop],
 )

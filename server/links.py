@@ -15,6 +15,7 @@ from pathlib import Path
 from server.token import hashed
 
 DIRECTORY = "links"
+USED = ".used"
 # How long a link can be used, in seconds.
 LIFETIME = 10 * 60
 
@@ -23,16 +24,11 @@ def make(directory: Path) -> str:
     """A new code, for one sign-in within LIFETIME."""
     sweep(directory)
     code = secrets.token_urlsafe(24)
-    keep(directory, code)
-    return code
-
-
-def keep(directory: Path, code: str) -> None:
-    """Have a code be good for one sign-in."""
     room = directory / DIRECTORY
     for each in (directory, room):
         each.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(room / hashed(code), os.O_CREAT | os.O_WRONLY, 0o600))
+    os.close(os.open(room / hashed(code), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    return code
 
 
 def use(directory: Path, code: str) -> bool:
@@ -40,10 +36,16 @@ def use(directory: Path, code: str) -> bool:
     path = directory / DIRECTORY / hashed(code)
     try:
         is_good = time.time() - path.stat().st_mtime < LIFETIME
-        path.unlink()
+        path.rename(path.with_suffix(USED))
     except (FileNotFoundError, NotADirectoryError):
         return False
     return is_good
+
+
+def give_back(directory: Path, code: str) -> None:
+    """Have a code be as good as before it was used, as nobody has come in by it. It needs no room on the disk."""
+    path = directory / DIRECTORY / hashed(code)
+    path.with_suffix(USED).rename(path)
 
 
 def page_to(directory: Path, code: str, address: str) -> Path:
@@ -69,5 +71,6 @@ def sweep(directory: Path) -> None:
         for path in list((directory / DIRECTORY).iterdir()):
             with contextlib.suppress(FileNotFoundError):
                 is_used = path.suffix == ".html" and not path.with_suffix("").exists()
+                # A used one stays for its time: whoever it let in may yet be refused.
                 if is_used or time.time() - path.stat().st_mtime >= LIFETIME:
                     path.unlink()

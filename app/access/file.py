@@ -7,10 +7,13 @@ nobody; changes are made on a thread of their own, and are on disk before they a
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
+import re
+import shutil
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -53,14 +56,23 @@ BUSY_SECONDS = 2
 # Changes that nobody waits for are written together, so often at most, and only so many are kept until then.
 SOON_SECONDS = 0.5
 SOON_CHANGES = 200
-# What is raised where the file cannot be opened or read: by SQLite, by the system, and for an index that is cut short.
-Unreadable = (sqlite3.Error, OSError, ValueError)
+# The room that the log and its index need at least.
+NEEDED_BYTES = 256 * 1024
 
 logger = logging.getLogger(__name__)
 
 
+class UnusableFile(Exception):
+    """The file is damaged, newer than this code, or may not be opened; the message says which."""
+
+
+# What is raised where the file cannot be read or written; OperationalError and OSError where that may pass: the file is
+# locked, the disk is full.
+Unreadable = (UnusableFile, sqlite3.OperationalError, OSError)
+
+
 class AccessFile:
-    """DATA/access.db of one data directory. What it does raises one of Unreadable where the file cannot be used."""
+    """DATA/access.db of one data directory. What it does raises one of Unreadable where that cannot be done."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / FILE_NAME
@@ -74,15 +86,21 @@ class AccessFile:
     def state(self) -> Hashable:
         """Another value than before when something was committed (see Database.token)."""
         if self._index is None:
-            self._index = map_log_index(self.path, self._reader())
+            with _named(self.path):
+                self._index = map_log_index(self.path, self._reader())
         return self._index[:LOG_INDEX_HEADER]
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """All rows of a query over these small tables."""
-        return self._reader().execute(sql, parameters).fetchall()
+        with _named(self.path):
+            return self._reader().execute(sql, parameters).fetchall()
 
     async def write(self, change: Callable[[Connection], Result]) -> Result:
         """Run `change` in a transaction; its result, once that is on disk."""
+        # While the reader is open, the log and its index stay: then a full disk keeps nobody out who is in. Unlike it,
+        # the writer waits for a program that holds the file.
+        with contextlib.suppress(sqlite3.OperationalError), _named(self.path):
+            self._reader()
         return await asyncio.get_running_loop().run_in_executor(self._thread(), self._write, change)
 
     def write_soon(self, change: Change) -> None:
@@ -126,7 +144,7 @@ class AccessFile:
             logger.error("What happened at the sign-in could not be kept in %s: %s.", self.path, error)
 
     def _write(self, change: Callable[[Connection], Result]) -> Result:
-        with closing(_connected(self.path, BUSY_SECONDS)) as connection:
+        with _named(self.path), closing(_connected(self.path, BUSY_SECONDS)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 result = change(connection)
@@ -160,6 +178,21 @@ class AccessFile:
         return self._writer
 
 
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Raises UnusableFile for what does not pass by itself."""
+    try:
+        yield
+    except (sqlite3.DatabaseError, OSError, ValueError) as error:  # ValueError is that of an index that is cut short.
+        passes = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if passes or (isinstance(error, sqlite3.OperationalError) and re.search("locked|full", str(error))):
+            raise
+        # Where there is no room for the log of the file, SQLite says only that something went wrong.
+        if isinstance(error, sqlite3.OperationalError) and shutil.disk_usage(path.parent).free < NEEDED_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise UnusableFile(f"{path}: {error}") from error
+
+
 def _connected(path: Path, seconds: float) -> Connection:
     """A connection to the file, which is made where it is missing, for its owner alone."""
     if not path.exists():
@@ -171,7 +204,7 @@ def _connected(path: Path, seconds: float) -> Connection:
         if shape == 0:
             _make(connection)
         elif shape != SHAPE:
-            raise sqlite3.DatabaseError(f"{path} was written by a newer version of this app")
+            raise sqlite3.DatabaseError("it was written by a newer version of this app")
         connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
         connection.execute("PRAGMA synchronous = FULL")
     except BaseException:

@@ -273,7 +273,7 @@ class Sessions:
         now = time.monotonic()
         if now >= self._reported + MINUTE or not self._reported:
             self._reported = now
-            logger.error("%s cannot be read, so nobody can be let in: %s.", self.file.path, error)
+            logger.error("Who is signed in cannot be read, so nobody can be let in: %s.", error)
 
     def _found(self, cookie: str) -> Session | None:
         """The session of a cookie that was not seen since the sessions were read."""

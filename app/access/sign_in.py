@@ -4,6 +4,7 @@ Asking for a page changes nothing, so that nothing that looks at links ahead of 
 """
 
 import hmac
+import logging
 
 from fasthtml.core import APIRouter
 from starlette.requests import Request
@@ -22,9 +23,15 @@ from templates import sign_in as show
 
 WRONG_TOKEN = "That is not the token. “python server.py token” shows it."
 USED_LINK = "This link was used, or is older than ten minutes. “python server.py token” shows one that stays good."
+UNUSABLE = (
+    "The file of those who may come in, access.db, cannot be used; the log says why. Move it away from the data, and "
+    "everybody signs in once more."
+)
 NO_STORE = {"cache-control": "no-store"}
 # What this origin may keep. Cookies know no ports, so “cookies” would sign out of other apps of this machine as well.
 CLEAR = {"clear-site-data": '"cache", "storage"'}
+
+logger = logging.getLogger(__name__)
 
 rt = APIRouter()
 
@@ -59,6 +66,12 @@ async def sign_out(request: Request) -> Response:
     answer = RedirectResponse("/sign-in", 303, CLEAR)
     answer.delete_cookie(cookie_name(request.scope), httponly=True, samesite="lax")
     return answer
+
+
+async def unusable(request: Request, error: Exception) -> Response:
+    """The answer where the file of those who may come in cannot be used."""
+    logger.error("%s %s: %s", request.method, request.url.path, error)
+    return error_answer(request, 503, UNUSABLE)
 
 
 def is_token(given: str) -> bool:
@@ -104,7 +117,7 @@ async def _begun(request: Request, kind: Kind, next: str, code: str = "") -> Res
         cookie = await sessions.begin(request.scope, kind)
     except BaseException:
         if code:
-            links.keep(settings.data, code)  # The link was not used, as nobody came in by it.
+            links.give_back(settings.data, code)
         raise
     wrong_tokens.forget(request.scope)
     answer = RedirectResponse(next, 303, NO_STORE)

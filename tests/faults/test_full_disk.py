@@ -28,12 +28,13 @@ UNSHARE = ["unshare", "--mount", *([] if hasattr(os, "geteuid") and os.geteuid()
 class SmallDisk(Running):
     """A server whose data lies on a small disk."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *options: str) -> None:
         data.mkdir()
         self.mountpoint = data
         code = "import os, sys; os.execvp(sys.argv[1], sys.argv[1:])"
         super().__init__(
-            "-c", code, *UNSHARE, "sh", "-c", MOUNTED, data, sys.executable, PROJECT / "server.py", data=data
+            *("-c", code, *UNSHARE, "sh", "-c", MOUNTED, data, sys.executable, PROJECT / "server.py", "run", *options),
+            data=data,
         )
 
     @property
@@ -45,10 +46,15 @@ class SmallDisk(Running):
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[SmallDisk]:
     """A server on a disk of its own."""
+    yield from small_disk(tmp_path)
+
+
+def small_disk(tmp_path: Path, *options: str) -> Iterator[SmallDisk]:
+    """The same with options; skips where this system does not let us mount one."""
     probe = [*UNSHARE, "sh", "-c", MOUNTED, tmp_path, "true"]
     if shutil.which("unshare") is None or subprocess.run(probe, capture_output=True).returncode:
         pytest.skip("this system does not let us mount a small disk")
-    running = SmallDisk(tmp_path / "data")
+    running = SmallDisk(tmp_path / "data", *options)
     yield running
     running.end_anyhow()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from server import links
-from server.links import LIFETIME, keep, link_of, make, page_to, sweep, use
+from server.links import LIFETIME, give_back, link_of, make, page_to, sweep, use
 
 
 def test_a_code_is_good_once(tmp_path: Path) -> None:
@@ -52,6 +52,7 @@ def test_it_is_good_for_a_while_only(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert use(tmp_path, early)
     monkeypatch.setattr(time, "time", lambda: now + LIFETIME + 5)
     assert not use(tmp_path, late)
+    sweep(tmp_path)
     assert not list((tmp_path / links.DIRECTORY).iterdir())
 
 
@@ -90,8 +91,14 @@ def test_what_was_never_used_is_swept_away(tmp_path: Path, monkeypatch: pytest.M
     assert not list((tmp_path / links.DIRECTORY).iterdir())
 
 
-def test_one_that_let_nobody_in_can_be_kept(tmp_path: Path) -> None:
+def test_one_that_let_nobody_in_can_be_given_back_but_lives_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     code = make(tmp_path)
-    assert use(tmp_path, code)
-    keep(tmp_path, code)
-    assert use(tmp_path, code)
+    for _ in range(2):
+        assert use(tmp_path, code)
+        assert not use(tmp_path, code)
+        give_back(tmp_path, code)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + LIFETIME + 5)
+    assert not use(tmp_path, code)

@@ -15,7 +15,7 @@ import pytest
 from sqlite_utils.utils import sqlite3
 
 from app.access import file as module
-from app.access.file import SHAPE, AccessFile
+from app.access.file import SHAPE, AccessFile, UnusableFile
 from app.db import Connection
 from tests.conftest import PROJECT
 from tests.watching import until
@@ -154,7 +154,7 @@ def test_a_newer_shape_is_left_alone(file: AccessFile) -> None:
     write(file, "a")
     with closing(sqlite3.connect(file.path)) as newer:
         newer.execute(f"PRAGMA user_version = {SHAPE + 1}")
-    with pytest.raises(sqlite3.DatabaseError, match="newer version"):
+    with pytest.raises(UnusableFile, match=r"access\.db: .* newer version"):
         write(file, "b")
 
 

@@ -13,6 +13,7 @@ from starlette.types import Scope
 
 from app.access import sessions as module
 from app.access.events import Kind, recent
+from app.access.file import UnusableFile
 from app.access.limits import RateLimit
 from app.access.sessions import (
     CONFIRMED,
@@ -356,7 +357,7 @@ def test_where_the_file_cannot_be_read_nobody_comes_in_but_the_owner(file: Path,
     assert caplog.text.count("nobody can be let in") == 1, "strangers do not fill the log"
     assert comes_in(sessions, address="127.0.0.1", account=OWNER)
     assert comes_in(sessions, "a-cookie", "/sign-in", account=NAMELESS)
-    with pytest.raises(sqlite3.DatabaseError):
+    with pytest.raises(UnusableFile):
         begin(sessions)
     assert (file / "access.db").read_bytes().startswith(b"This is no"), "it was left as it is"
 
