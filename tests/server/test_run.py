@@ -310,7 +310,8 @@ def test_who_serves_is_not_told_and_nobody_speaks_for_another(client: httpx.Clie
     )
     assert answer.status_code == 403, "the scheme is the one that is spoken"
     assert "server" not in answer.headers
-    assert client.get("/tasks", headers=forwarded).status_code == 200
+    assert client.get("/tasks", headers=forwarded).status_code == 403, "a proxy that nobody has spoken of"
+    assert client.get("/tasks").status_code == 200
 
 
 def test_where_uvloop_is_missing_asyncio_serves_and_it_is_said(start: Start) -> None:
