@@ -190,8 +190,10 @@ class GivingServer(AcceptingServer):
                 if word == END or (word == GIVE_UP and self._loop is None):
                     self._end()
                     continue
-                if word == RETIRE and is_held(main_frame()):
-                    _say(self._pipe, RETIRING)
+                if word == RETIRE:
+                    self._watch.hurry()
+                    if is_held(main_frame()):
+                        _say(self._pipe, RETIRING)
                 if word == CONNECTION:
                     content = take(self._pipe), content
                 # Before the loop runs it waits for that.

@@ -54,8 +54,9 @@ logger = logging.getLogger(__name__)
 
 # What is saved so soon after a worker has begun belongs to the same edit: that worker is given up for another.
 SAME_EDIT_SECONDS = 0.05
-# One that was told to retire and has not said within this time that it does hangs, and is ended.
-RETIRE_SECONDS = 1
+# One that was told to retire and has not said within this time that it does is ended. Its own watch does that sooner,
+# unless it is kept from it by C code that never gives way.
+RETIRE_SECONDS = 3
 # More than faulthandler writes of one thread, and as much as a pipe holds.
 STACK_LIMIT = 65536
 LAST_SERVES = "The last version that worked goes on serving."

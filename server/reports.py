@@ -17,6 +17,7 @@ PATH = "/development/refused"
 LIMIT, VALUE_LIMIT = 16384, 200
 # A page that is refused a hundred things is one page to be mended.
 LINES, SECONDS = 10, 10
+EXTENSION = "-extension:"
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,9 @@ class Reports:
             words = _words(report)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return Response("This is no report of a Content-Security-Policy.", 400)
-        self._log(words)
+        # What extensions of the browser want to do on the page is not the app's.
+        if EXTENSION not in f"{report.get('source-file')} {report.get('blocked-uri')}":
+            self._log(words)
         return Response(status_code=204)
 
     def _log(self, words: str) -> None:

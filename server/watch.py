@@ -21,6 +21,8 @@ from types import FrameType
 # A loop that has not turned for so long hangs.
 HANG_SECONDS = 10
 LOOK_SECONDS = 0.5
+# The same for one that another process waits for, until it turns.
+HURRY_SECONDS = 1
 # Processor time for the same. All cores may work for other threads from one look to the next, or to the fourth.
 PROCESSOR_SECONDS = max(HANG_SECONDS, 4 * LOOK_SECONDS * (os.cpu_count() or 1))
 # What a log that nobody reads may hold up the end.
@@ -42,6 +44,7 @@ class Watch:
         self._on_slow_start = on_slow_start
         self._loop: asyncio.AbstractEventLoop | None = None
         self._has_turned = False
+        self._limit = float(HANG_SECONDS)
         self._looking = threading.Thread(target=self._look, name="watch", daemon=True)
         if on_slow_start is not None:
             self._looking.start()
@@ -56,6 +59,10 @@ class Watch:
         if not self._looking.is_alive():
             self._looking.start()
 
+    def hurry(self) -> None:
+        """End it sooner if it does not turn now, as it has been told to give way."""
+        self._limit = HURRY_SECONDS
+
     def _look(self) -> None:
         waiting = threading.Event()
         still = 0.0
@@ -64,14 +71,14 @@ class Watch:
             if loop is not None:
                 _wind_up(PROCESSOR_SECONDS)
             if loop is not None and self._has_turned:
-                still, self._has_turned = 0.0, False
+                still, self._has_turned, self._limit = 0.0, False, float(HANG_SECONDS)
                 try:
                     loop.call_soon_threadsafe(self._turn)
                 except RuntimeError:
                     break  # The loop is closed, as the process ends.
                 continue
             still += LOOK_SECONDS
-            if still >= HANG_SECONDS:
+            if still >= self._limit:
                 still = 0.0
                 self._hangs(loop)
         _wind_up(0)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -78,6 +79,20 @@ def test_what_is_no_report_is_refused_and_not_logged(running: Checkout, content:
     assert send(running, report(**{"script-sample": "x" * LIMIT})) == 413
     assert "The browser refused" not in running.printed()
     assert "Traceback" not in running.printed()
+
+
+def test_what_an_extension_of_the_browser_wanted_is_not_the_apps(running: Checkout) -> None:
+    assert send(running, report(**{"source-file": "chrome-extension://abc/x.js"})) == 204
+    assert send(running, report(**{"blocked-uri": "moz-extension://abc/x.css"})) == 204
+    assert send(running, report()) == 204
+    until(lambda: running.printed().count("The browser refused") == 1, "the app's own is logged")
+
+
+def test_who_has_not_signed_in_cannot_report(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path).start("--reload", "--proxy-headers")
+    assert send(checkout, report(), **{"X-Forwarded-For": "192.0.2.1"}) == 401
+    assert "The browser refused" not in checkout.printed()
+    assert checkout.end() == 0
 
 
 def test_another_site_cannot_report(running: Checkout) -> None:

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import httpx
 import psutil
 import pytest
 
+from server.reload import RETIRE_SECONDS
 from server.watch import is_held, main_frame, trace_of
 from tests.reloading import Checkout
 from tests.server.test_workers import START, Supervised, until
@@ -186,6 +188,31 @@ def test_an_old_version_that_hangs_is_ended_when_the_new_one_serves(tmp_path: Pa
         assert checkout.end() == 0
     finally:
         checkout.end_anyhow()
+
+
+def test_an_old_version_that_is_debugged_may_be_debugged_on(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path)
+    commands = tmp_path / "commands"
+    os.mkfifo(commands)
+    debugged = f"__import__('pdb').Pdb(stdin=open({str(commands)!r}), stdout=open(os.devnull, 'w')).set_trace()"
+    source = checkout.path("app/main.py").read_text()
+    words = 'raise ValueError("asked for it")'
+    checkout.edit("app/main.py", words, f'{debugged}; return PlainTextResponse("debugged")')
+    checkout.start()
+    answers: list[str] = []
+    asking = threading.Thread(target=lambda: answers.append(checkout.get("/fail").text))
+    asking.start()
+    try:
+        with commands.open("w") as pipe:
+            serve(checkout, source)
+            time.sleep(RETIRE_SECONDS + 2)
+            pipe.write("continue\n")
+        asking.join(60)
+        assert answers == ["debugged"]
+        assert checkout.end() == 0
+    finally:
+        checkout.end_anyhow()
+        asking.join(60)
 
 
 def test_a_traced_frame_is_held_and_any_other_is_not() -> None:
