@@ -68,7 +68,7 @@ def test_a_single_process_ends_and_says_where(supervised: Callable[[int], Superv
     assert f"in {how}" in alone.log.read_text()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_time_in_which_all_was_stopped_does_not_count(supervised: Callable[[int], Supervised], workers: int) -> None:
     stopped = supervised(workers)
     processes = [psutil.Process(stopped.process.pid), *map(psutil.Process, stopped.pids())]
@@ -120,7 +120,7 @@ def ask(running: Checkout, path: str) -> str:
     raise AssertionError("always cut off")
 
 
-@pytest.mark.parametrize("how", HANGS)
+@pytest.mark.parametrize("how", ["loop", pytest.param("sleep", marks=pytest.mark.slow), "regex"])
 def test_in_development_a_page_says_where_it_hangs_until_it_is_mended(running: Checkout, how: str) -> None:
     running.publish()
     main = running.path("app/main.py")
@@ -190,6 +190,7 @@ def test_an_old_version_that_hangs_is_ended_when_the_new_one_serves(tmp_path: Pa
         checkout.end_anyhow()
 
 
+@pytest.mark.slow
 def test_an_old_version_that_is_debugged_may_be_debugged_on(tmp_path: Path) -> None:
     checkout = Checkout(tmp_path)
     commands = tmp_path / "commands"
