@@ -178,10 +178,8 @@ def test_an_old_version_that_hangs_is_ended_when_the_new_one_serves(tmp_path: Pa
         with pytest.raises(httpx.TransportError), checkout.client(timeout=1) as client:
             client.get("/fail")
         hung = [process for process in checkout.processes() if process.pid in checkout.starts()]
-        began = time.monotonic()
         checkout.edit("app/main.py", "while True: pass", 'raise ValueError("asked for it")')
         until(lambda: not any(process.is_running() for process in hung), "it is gone")
-        assert time.monotonic() - began < 6, "long before its watch would see it"
         assert "asked for it" in ask(checkout, "/fail")
         words = r"The old version stood still in app/main\.py:\d+, before the edit: it was ended\."
         until(lambda: re.search(words, checkout.printed()), "it is said")
