@@ -180,6 +180,12 @@ def optional(read: Reader) -> Reader:
     return read_if_any
 
 
+def as_typed(value: Any) -> str:
+    """A value as a form begins with it."""
+    # The begin of a text that is too large stays what it is, so that no form takes it for the text.
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
 def conflict(noun: str, label: str, name: str) -> str:
     """Says that what a form would change was changed by someone else since it was opened."""
     return (

@@ -8,7 +8,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from app import search
-from app.db import Row, db
+from app.db import SIZE, Row, db
+from app.rows import LARGEST_LINE
 from templates.lists import SHOWN_PAGES, ListQuery, Query
 
 # One screen of a laptop; the next page comes when the end is in sight.
@@ -65,15 +66,20 @@ def matching(table: str, columns: Sequence[str], q: str) -> tuple[list[str], lis
     return conditions, [*filter(None, [wanted.match]), *wanted.literals]
 
 
+def short(column: str) -> str:
+    """A column in SQL, for a list: a value that is too large for one is not even read."""
+    return f"iif({SIZE}({column}) > {LARGEST_LINE}, '…', {column})"
+
+
 async def rows_of(
-    query: Query, table: str, columns: str, conditions: Sequence[str], parameters: Sequence[Any], order: str
+    query: Query, table: str, columns: Sequence[str], conditions: Sequence[str], parameters: Sequence[Any], order: str
 ) -> tuple[list[Row], bool, str]:
     """The rows of the pages that are asked for, whether more follow, and how many a search has found, in words."""
     shown = PAGE_ROWS * query.pages
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     # Only the ids are sorted and skipped; the rows are fetched for one page.
     rows = await db.read(
-        f"SELECT {columns} FROM {table} WHERE id IN "
+        f"SELECT {', '.join(columns)} FROM {table} WHERE id IN "
         f"(SELECT id FROM {table} {where} ORDER BY {order} LIMIT ? OFFSET ?) ORDER BY {order}",
         [*parameters, shown + 1, (query.page - 1) * PAGE_ROWS],
         is_long=bool(query.q) or query.page > DEEP_PAGE,

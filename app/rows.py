@@ -5,9 +5,17 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
-from app.db import NOW, Connection, Row, db
+from app.db import NOW, SIZE, Connection, db
+from app.kinds import Kind
+from server.bodies import FORM_LIMIT
+from templates.forms import LINE_LENGTH
+from templates.values import SHOWN_TEXT, Cut
 
 KEPT_DELETIONS = "-30 days"
+# Values of more bytes are shown by their begins, of so many characters: only other programs write them.
+LARGEST_LINE = 10_000
+LARGEST_TEXT = FORM_LIMIT
+SHOWN = {LARGEST_LINE: LINE_LENGTH, LARGEST_TEXT: SHOWN_TEXT}
 
 
 # What a form may say of the row that it was filled in from, and the condition that it is still so: the version that
@@ -26,10 +34,24 @@ class Conflict(Exception):
     """A row is not any more what a form was filled in from."""
 
 
-async def find(table: str, columns: Sequence[str], id: str | int) -> Row | None:
-    """A row, if there is one."""
-    found = await db.read(f"SELECT {', '.join(columns)} FROM {table} WHERE id = ?", [id])
-    return found[0] if found else None
+async def find(kind: Kind, id: str | int, *, is_deleted: bool = False) -> Sequence[Any] | None:
+    """The columns of a row, if there is one; of values that are too large to be shown the begin, as `Cut`."""
+    table = kind.deletions if is_deleted else kind.table
+    most = dict.fromkeys(kind.columns, LARGEST_LINE)
+    most |= {field.name: LARGEST_TEXT for field in kind.fields if field.reads == "text"}
+    # What is not there is not too large either.
+    whole = " AND ".join(f"({SIZE}({name}) <= {bytes}) IS NOT FALSE" for name, bytes in most.items())
+    found = await db.read(f"SELECT {', '.join(most)} FROM {table} WHERE id = ? AND {whole}", [id])
+    if found:
+        return found[0]
+    begins = [
+        f"{SIZE}({name}) > {bytes}, iif({SIZE}({name}) > {bytes}, substr({name}, 1, {SHOWN[bytes]}), {name})"
+        for name, bytes in most.items()
+    ]
+    found = await db.read(f"SELECT {', '.join(begins)} FROM {table} WHERE id = ?", [id], is_long=True)
+    if not found:
+        return None
+    return [Cut(value) if is_cut else value for is_cut, value in zip(found[0][::2], found[0][1::2], strict=True)]
 
 
 async def version(table: str, id: str | int) -> str:

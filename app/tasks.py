@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from app import forms, lists, rows
-from app.db import Connection, db
+from app.db import SIZE, Connection, db
 from app.forms import InputError
 from app.kinds import Field, Kind
 from app.pages import answer, back, form_again, page, wants_fragment
@@ -143,7 +143,7 @@ async def edit_task(request: Request, id: int) -> Safe:
 @fragment
 async def show_changes(request: Request, id: int) -> Safe:
     """What happened to a task since someone began to edit it."""
-    version, found = await rows.version("tasks", id), await rows.find("tasks", COLUMNS, id)
+    version, found = await rows.version("tasks", id), await rows.find(KIND, id)
     since = request.query_params.get("since", "")
     note = show.changes_note(id, since, version, Task(*found) if found else None)
     return answer(request, "Changes", note, AREA)
@@ -234,7 +234,7 @@ async def tasks_of(query: TaskQuery) -> TaskList:
     if query.status != "all":
         conditions.append("done = ?")
         parameters.append(int(query.status == "done"))
-    columns = "id, title, due, done, notes <> '' AS has_notes"
+    columns = ["id", lists.short("title"), "due", "done", f"{SIZE}(notes) > 0"]
     found, more, words = await lists.rows_of(query, "tasks", columns, conditions, parameters, ORDERS[query.sort])
     return TaskList(query, [TaskRow(*row) for row in found], more, counts, words, today())
 
@@ -269,7 +269,7 @@ async def _done_on(day: date, zone: tzinfo | None) -> int:
 
 async def task_of(id: int) -> Task:
     """A task; 404 where there is none."""
-    found = await rows.find("tasks", COLUMNS, id)
+    found = await rows.find(KIND, id)
     if not found:
         raise rows.gone("task")
     return Task(*found)
@@ -292,7 +292,7 @@ def row(task: Task) -> Safe:
 
 async def find_deletion(id: str) -> Task | None:
     """A deleted task that can be brought back."""
-    found = await rows.find("deletions", COLUMNS, id)
+    found = await rows.find(KIND, id, is_deleted=True)
     return Task(*found) if found else None
 
 

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from app.kinds import Kind
 from templates.markdown import is_short
 from templates.tags import Safe, raw
-from templates.values import as_typed
+from templates.values import Cut, as_typed
 
 ROOT = Path(__file__).resolve().parent.parent
 # A book of 60 pages; what is longer is shown as it was typed.
@@ -46,10 +46,10 @@ class Texts:
 
     async def draw(self, text: str) -> str:
         """A text as HTML, or as it is where the template draws it quickly enough. Raises HTTPException."""
+        if len(text) > LONGEST_TEXT or isinstance(text, Cut):
+            return as_typed(text)
         if is_short(text):
             return text
-        if len(text) > LONGEST_TEXT:
-            return as_typed(text)
         key = blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
         if key in self._kept:
             self._kept.move_to_end(key)

@@ -24,6 +24,7 @@ from templates.tags import (
     Summary,
     Textarea,
 )
+from templates.values import Cut
 
 LINE_LENGTH = 1000
 
@@ -33,9 +34,12 @@ Given = Mapping[str, str]
 
 def line(name: str, label: str, given: Given, *, required: bool = False, focus: bool = False) -> Safe:
     """A field for one line of text."""
+    value = given.get(name, "")
+    if isinstance(value, Cut):
+        return Label(label, _too_large(), Input(value=value, disabled=True), cls="line")
     field = Input(
         name=name,
-        value=given.get(name, ""),
+        value=value,
         required=required,
         maxlength=LINE_LENGTH,
         autocomplete="off",
@@ -46,10 +50,11 @@ def line(name: str, label: str, given: Given, *, required: bool = False, focus: 
 
 def text(name: str, label: str, given: Given, *, required: bool = False) -> Safe:
     """A field for a text in Markdown."""
+    value = given.get(name, "")
+    if isinstance(value, Cut):
+        return Label(Span(label, " ", _too_large()), Textarea(value, rows=6, disabled=True), cls="wide")
     hint = Span("Markdown works here", cls="quiet")
-    return Label(
-        Span(label, " ", hint), Textarea(given.get(name, ""), name=name, rows=6, required=required), cls="wide"
-    )
+    return Label(Span(label, " ", hint), Textarea(value, name=name, rows=6, required=required), cls="wide")
 
 
 def whole_number(name: str, label: str, given: Given, *, required: bool = False) -> Safe:
@@ -148,6 +153,11 @@ def changes_in_words(noun: str, label: str, since: str, now: tuple[str, str] | N
 def form_error(message: str) -> Safe | None:
     """What was wrong with what was typed."""
     return P(message, cls="form-error", role="alert") if message else None
+
+
+def _too_large() -> Safe:
+    """Says why a field cannot be changed: a form would put its begin in place of the whole."""
+    return Span("Too large to be changed here: this is its begin", cls="quiet")
 
 
 def _number(name: str, label: str, given: Given, required: bool, **attributes: str) -> Safe:

@@ -109,7 +109,7 @@ async def list_museum_pieces(request: Request) -> Safe:
     listed = await museum_pieces_of(query_of(request.query_params))
     if wants_fragment(request):
         return show.museum_piece_list(listed)
-    deleted = await rows.find(KIND.deletions, COLUMNS, request.query_params.get("deleted", ""))
+    deleted = await rows.find(KIND, request.query_params.get("deleted", ""), is_deleted=True)
     undo = show.MuseumPiece(*deleted) if deleted else None
     return page("Museum pieces", show.museum_pieces_page(listed, undo), AREA)
 
@@ -159,7 +159,7 @@ async def edit_museum_piece(request: Request, id: int) -> Safe:
 @fragment
 async def show_changes(request: Request, id: int) -> Safe:
     """What happened to a museum piece since someone began to edit it."""
-    version, found = await rows.version(KIND.table, id), await rows.find(KIND.table, COLUMNS, id)
+    version, found = await rows.version(KIND.table, id), await rows.find(KIND, id)
     since, now = request.query_params.get("since", ""), show.MuseumPiece(*found) if found else None
     return answer(request, "Changes", show.changes_note(id, since, version, now), AREA)
 
@@ -227,7 +227,7 @@ def query_of(given: Mapping[str, str]) -> ListQuery:
 async def museum_pieces_of(query: ListQuery) -> show.MuseumPieceList:
     """The pages of a list that are asked for."""
     conditions, parameters = lists.matching(KIND.table, SEARCHED, query.q)
-    columns, order = ", ".join(COLUMNS), ORDERS[query.sort]
+    columns, order = [lists.short(name) for name in COLUMNS], ORDERS[query.sort]
     found, more, words = await lists.rows_of(query, KIND.table, columns, conditions, parameters, order)
     records = [show.MuseumPiece(*row) for row in found]
     return show.MuseumPieceList(query, records, more, words, today())
@@ -235,7 +235,7 @@ async def museum_pieces_of(query: ListQuery) -> show.MuseumPieceList:
 
 async def museum_piece_of(id: int) -> show.MuseumPiece:
     """A museum piece; 404 where there is none."""
-    found = await rows.find(KIND.table, COLUMNS, id)
+    found = await rows.find(KIND, id)
     if not found:
         raise rows.gone(KIND.noun)
     return show.MuseumPiece(*found)
@@ -248,5 +248,5 @@ async def detail(record: show.MuseumPiece) -> Safe:
 
 def as_typed(record: show.MuseumPiece, version: str) -> dict[str, str]:
     """What a form that changes it begins with."""
-    typed = {name: "" if value is None else str(value) for name, value in record._asdict().items()}
+    typed = {name: forms.as_typed(value) for name, value in record._asdict().items()}
     return typed | {"_version": version}
