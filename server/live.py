@@ -18,7 +18,9 @@ import contextlib
 import html
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -36,6 +38,9 @@ logger = logging.getLogger("uvicorn.error")
 LOOK_SECONDS = 0.02
 CALM_LOOK_SECONDS = 0.055
 CALM_AFTER_SECONDS = 10
+# What is kept live: of one person some 500 pages, each with a few views of its own.
+VIEWS = 20_000
+VIEWS_PER_PERSON = 2000
 # Midnight in any time zone falls on a quarter of an hour.
 DAY_TURNS = 15 * 60
 
@@ -68,6 +73,8 @@ class Hub:
         self._renderings = Renderings(app, report)
         self._notice: Frame | None = None
         self._is_told: Callable[[Scope], bool] = lambda scope: True
+        self._views_of: Counter[Person] = Counter()
+        self._was_full = False
         self._views: dict[tuple[Any, ...], View] = {}
         self._seen: Hashable = None
         self._moved = 0.0
@@ -150,7 +157,10 @@ class Hub:
         key = (id, url, tab.person)
         view = self._views.get(key)
         if view is None:
+            self._make_room(tab.person)
             view = self._views[key] = View(id, url, tab.person)
+            view.want = partial(self._renderings.change, view)
+            self._views_of[tab.person] += 1
             self._renderings.change(view)
         tab.shows[id] = view
         return view
@@ -159,7 +169,21 @@ class Hub:
         view = tab.forget(id)
         if not view.told:
             del self._views[id, view.url, tab.person]
+            self._views_of[tab.person] -= 1
+            if not self._views_of[tab.person]:
+                del self._views_of[tab.person]
             self._renderings.forget(view)
+
+    def _make_room(self, person: Person) -> None:
+        """Raises Refused where there are too many views already, of this person or in all."""
+        is_full = len(self._views) >= VIEWS or self._views_of[person] >= VIEWS_PER_PERSON
+        if is_full and not self._was_full:
+            logger.warning(
+                "No more is kept live: %s views are, %s of one person.", len(self._views), self._views_of[person]
+            )
+        self._was_full = is_full
+        if is_full:
+            raise Refused("Too much is open already: close other tabs of this app, then load this page again.")
 
     def _tick(self) -> None:
         """Look at what moves without a call: other programs' commits, and the clock."""

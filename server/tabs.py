@@ -61,18 +61,21 @@ class Tab:
         """Take the page's word for which version it has of a view; what is newer is pending."""
         view.told[self] = version
         self.since[view.id] = view.rendered
-        if view.frame is None or version != view.version:
+        if not view.rendered:
             self.pending[view.id] = view.await_next()
+        elif version != view.version:
+            self._await(view)
 
     def offer(self, view: View) -> None:
         """Send the state of a view if that is new here, at once where nothing stands before it."""
-        assert view.frame is not None
         if view.told[self] == view.version:
             self.pending.pop(view.id, None)
             self.flush()
         elif self.pending or self.patience is not None:
             self.pending.setdefault(view.id, view.rendered)
             self.flush()
+        elif view.frame is None:
+            self._await(view)
         elif self.outlet.write_frame(view.frame):
             view.told[self] = view.version
         else:
@@ -83,13 +86,15 @@ class Tab:
         """Send the newest state of each view that is due, as long as the connection takes it."""
         last = next(reversed(self.shows), None)
         for id in sorted(self.pending, key=lambda id: id == last):
+            if self.patience is not None:
+                return
             view = self.shows[id]
             # What is listed last is sent last: then the page has all of it.
             if view.rendered < self.pending[id] or (id == last and len(self.pending) > 1):
                 continue
-            assert view.frame is not None
-            if self.patience is not None:
-                return
+            if view.frame is None:
+                self._await(view)
+                continue
             if not self.outlet.write_frame(view.frame):
                 self._lose_patience()
                 return
@@ -108,6 +113,12 @@ class Tab:
         """Take nothing any more."""
         self.outlet.on_drain = None
         self._rest()
+
+    def _await(self, view: View) -> None:
+        """Have the newest state of a view sent when it is there; one that is not kept any more is rendered again."""
+        if view.frame is None:
+            view.want()
+        self.pending[view.id] = view.await_next()
 
     def _lose_patience(self) -> None:
         loop = asyncio.get_running_loop()

@@ -5,6 +5,7 @@ Nothing here waits, renders or sends: `server/rendering.py` says what has happen
 
 import asyncio
 import re
+from collections.abc import Callable
 from enum import Enum, auto
 from hashlib import blake2b
 from typing import TYPE_CHECKING
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 # in 3 ms, and a thousand rows in 150. The first change is not delayed, what follows it quickly is joined.
 FRAME_SECONDS = 0.016
 BYTES_PER_SECOND = 1_000_000
+# One that takes long to render is left alone ten times as long, so that there is time for the others.
+SLOW_SECONDS = 0.1
+SLOW_PAUSE = 10
 RECENT_VERSIONS = 8
 
 _VERSION = re.compile(rb'\s*<[A-Za-z][^<>]*?\sdata-version="([^"<>]+)"')
@@ -62,10 +66,15 @@ class View:
         self.url = url
         self.person = person
         self.state = State.FRESH
+        # Has it rendered again.
+        self.want: Callable[[], None] = lambda: None
         # Which version each tab has, or has been sent.
         self.told: dict[Tab, str] = {}
-        # What was rendered last: for the tabs, its hash, and the version by which pages call it.
+        # What was rendered last: for the tabs as long as it is kept, its size in bytes, how many seconds that took, its
+        # hash, and the version by which pages call it.
         self.frame: Frame | None = None
+        self.size = 0
+        self.took = 0.0
         self.digest = b""
         self.version = ""
         self.status = 0
@@ -92,20 +101,27 @@ class View:
         self.awaited = self.begun + is_to_come
         return self.awaited
 
-    def take(self, answer: Answer) -> bool:
-        """Take an answer as what the last rendering gave; whether it has to be sent."""
+    def take(self, answer: Answer, digest: bytes, frame: Frame | None) -> bool:
+        """Take an answer as what the last rendering gave, with its hash; whether it has to be sent.
+
+        `frame` is None where `knows` says that it is known.
+        """
         self.rendered = self.begun
-        digest = blake2b(answer.body, digest_size=12, person=answer.status.to_bytes(2, "big")).digest()
         is_new = digest != self.digest
+        if frame is not None:
+            self.frame, self.size = frame, len(answer.body)
         if is_new:
             self.digest, self.status = digest, answer.status
-            self.frame = _frame(self.id, answer)
             self.version = _version(answer, digest)
             self.recent.pop(self.version, None)
             self.recent[self.version] = self.rendered
             if len(self.recent) > RECENT_VERSIONS:
                 del self.recent[next(iter(self.recent))]
         return is_new or self.awaited >= self.rendered
+
+    def knows(self, digest: bytes) -> bool:
+        """Whether the answer of this hash is the one that it has."""
+        return self.frame is not None and self.digest == digest
 
     def is_echo(self, version: str, told: str, since: int) -> bool:
         """Whether a tab says what is known of it, and what it was sent is on its way.
@@ -125,10 +141,16 @@ class View:
     @property
     def pause(self) -> float:
         """How many seconds its next rendering has to be away from the last one."""
-        return max(FRAME_SECONDS, len(self.frame.text) / BYTES_PER_SECOND if self.frame else 0)
+        slowness = self.took * SLOW_PAUSE if self.took > SLOW_SECONDS else 0
+        return max(FRAME_SECONDS, self.size / BYTES_PER_SECOND, slowness)
 
 
-def _frame(id: str, answer: Answer) -> Frame:
+def digest_of(answer: Answer) -> bytes:
+    """The hash of an answer."""
+    return blake2b(answer.body, digest_size=12, person=answer.status.to_bytes(2, "big")).digest()
+
+
+def frame_of(id: str, answer: Answer) -> Frame:
     """The state of a view for its element; an error goes where it says."""
     if answer.status < 400:
         return partial(f"#{id}", "outerMorph", answer.body)

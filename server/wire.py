@@ -12,6 +12,7 @@ from websockets.frames import Opcode
 
 VIEWS_PER_TAB = 64
 VERSION_LENGTH = 64
+URL_LENGTH = 2000
 # Each frame is compressed by itself, so that the bytes are the same for all. On the fastest level 15 kB become 2 in
 # 19 µs, twice the time that it takes to send them to one tab.
 DEFLATE = PerMessageDeflate(
@@ -68,6 +69,8 @@ def parse(text: str) -> dict[str, Shown]:
             raise Refused("An id is a letter, then letters, digits, - and _.")
         if not (isinstance(url, str) and _URL.fullmatch(url)):
             raise Refused("A url is a path of this app.")
+        if len(url) > URL_LENGTH:
+            raise Refused(f"A url has at most {URL_LENGTH:,} characters.")
         if not (isinstance(version, str) and len(version) <= VERSION_LENGTH):
             raise Refused("A version is the text of data-version, or null.")
     return wanted

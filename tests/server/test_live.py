@@ -561,3 +561,39 @@ def test_how_far_an_import_has_come_is_a_fragment(follower: Follower, server: Se
     assert "Accept" in html.headers["vary"]
     follower.watch(("import-7", "/imports/7", None))
     assert follower.next()[0] == "import-7"
+
+
+@pytest.mark.parametrize(("name", "most"), [("VIEWS", 5), ("VIEWS_PER_PERSON", 3)])
+def test_no_more_is_kept_live_than_there_is_room_for(
+    hub: Hub, app: App, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, most: int
+) -> None:
+    monkeypatch.setattr(live, name, most)
+    caplog.set_level(logging.WARNING)
+
+    async def run() -> None:
+        pages = [Page(hub, cookie="person=a"), Page(hub, cookie="person=b")]
+        for page, ids in zip(pages, ("abc", "ab"), strict=True):
+            page.watch(**dict.fromkeys(ids))
+            await until(lambda page=page, ids=ids: len(page.frames) == len(ids))
+        for _ in range(3):
+            page = Page(hub, cookie="person=a")
+            page.watch(d=None)
+            await page.task
+            assert page.sent[-1]["code"] == 1008
+            assert "close other tabs" in page.sent[-1]["reason"]
+        same = Page(hub, cookie="person=a")
+        same.watch(a=None)
+        await until(lambda: same.frames), "what is shown already costs nothing more"
+        await pages[0].close()
+        await same.close()
+        again = Page(hub, cookie="person=a")
+        again.watch(d=None)
+        await until(lambda: again.frames)
+        for page in (pages[1], again):
+            await page.close()
+        assert not hub._views_of
+
+    in_loop(run())
+    assert [record.getMessage() for record in caplog.records if "No more is kept live" in record.getMessage()] == [
+        "No more is kept live: 5 views are, 3 of one person."
+    ]

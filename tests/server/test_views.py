@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 from server import views
 from server.asking import Answer, Person
 from server.live import Hub
-from server.views import BYTES_PER_SECOND, FRAME_SECONDS, RECENT_VERSIONS, STEPS, Event, State, View
+from server.views import (
+    BYTES_PER_SECOND,
+    FRAME_SECONDS,
+    RECENT_VERSIONS,
+    STEPS,
+    Event,
+    State,
+    View,
+    digest_of,
+    frame_of,
+)
 from tests.watching import App, Page, in_loop, settled, until, watching
 
 
@@ -22,7 +32,9 @@ def rendered(view: View, text: str, status: int = 200) -> bool:
     view.state = State.QUEUED
     view.step(Event.BEGUN)
     view.step(Event.DONE)
-    return view.take(Answer(view.url, status, text))
+    answer = Answer(view.url, status, text)
+    digest = digest_of(answer)
+    return view.take(answer, digest, None if view.knows(digest) else frame_of(view.id, answer))
 
 
 @given(st.lists(st.sampled_from(Event)))
@@ -117,3 +129,12 @@ def test_a_page_that_is_newer_than_the_last_frame_is_not_sent_back(
         await second.close()
 
     in_loop(run())
+
+
+def test_what_takes_long_to_render_is_left_alone_for_longer() -> None:
+    one = view()
+    rendered(one, "short")
+    one.took = views.SLOW_SECONDS / 2
+    assert one.pause == FRAME_SECONDS
+    one.took = 0.5
+    assert one.pause == 0.5 * views.SLOW_PAUSE
