@@ -37,6 +37,9 @@ OF_SLUG = (
     "=true ",
 )
 BEFORE_SLUG = "|".join(rf"(?<={each})" for each in OF_SLUG)
+# What SECURITY.md says of itself until somebody has put a way of their own into it.
+OF_OTHERS = "this one leads to those before you"
+NOT_YOURS = "SECURITY.md says how to report a security problem, to those before you: put your own way there."
 ROOMS = ("app", "server", "templates", "tests", "specimen")
 TEXTS = ("AGENTS.md", "CHANGELOG.md", "SECURITY.md")
 
@@ -72,7 +75,12 @@ def rename(root: Path, wanted: str, take_out: TakeOut | None = None) -> str:
             f"Its package is {new.slug}, its environment variables begin with {new.prefix}. Who is signed in has to "
             "sign in again.",
         ]
+        said += [NOT_YOURS] if _leads_to_others(root / "SECURITY.md") else []
     return "\n".join([*said, no_git or f"Commit it: git add -A && git commit -m 'Called {new.slug}'"])
+
+
+def _leads_to_others(path: Path) -> bool:
+    return path.exists() and OF_OTHERS in path.read_text()
 
 
 def _name(wanted: str, root: Path) -> Name:

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from server import links
-from server.name import PREFIX
+from server.name import PREFIX, SLUG
 from server.token import read
 from tests.accounts import ASK, NAMELESS, only_root, run_as
 from tests.faults.test_full_disk import SmallDisk, fill, small_disk
@@ -60,7 +60,7 @@ def test_of_a_damaged_file_nobody_is_let_in(tmp_path: Path) -> None:
     (data / "access.db").write_bytes(b"This is no SQLite file." * 400)
     running = Running("-m", "uvicorn", "app.main:app", "--port", "0", data=data, **{f"{PREFIX}HOST": "0.0.0.0"})
     try:
-        with running.client(cookies={f"kindling_access_{urlsplit(running.url).port}": "some-cookie"}) as client:
+        with running.client(cookies={f"{SLUG}_access_{urlsplit(running.url).port}": "some-cookie"}) as client:
             refused = client.get("/tasks")
             assert refused.status_code == 503
             assert "cannot be read" in refused.text
@@ -89,7 +89,7 @@ def test_the_owner_on_this_machine_goes_on(tmp_path: Path) -> None:
         with running.client() as owner:
             assert owner.get("/tasks").status_code == 200
             assert owner.post("/tasks", data={"title": "Mine"}).status_code == 303
-        headers = json.dumps({"Cookie": f"kindling_access_{address.port}=some-cookie"})
+        headers = json.dumps({"Cookie": f"{SLUG}_access_{address.port}=some-cookie"})
         asked = ("GET /tasks", "GET /healthz")
         printed = run_as(NAMELESS, ASK, address.hostname, address.port, headers, 0, *asked)
         assert printed.splitlines()[:2] == ["503", "200"]

@@ -35,6 +35,7 @@ def test_no_file_says_the_old_name_and_back_again_all_is_as_before(project: Proj
     done = project.run("rename", "Möhre & Co.")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Its package is mohre-co, its environment variables begin with MOHRE_CO_." in done.stdout
+    assert "SECURITY.md says how to report a security problem, to those before you" in done.stdout
     assert said(project, NOWHERE) == []
     assert 'NAME = "Möhre & Co."' in (project.root / "templates/layout.py").read_text()
     assert (project.root / "README.md").read_text().startswith("# Möhre & Co.\n")

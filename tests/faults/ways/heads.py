@@ -2,10 +2,13 @@
 
 import random
 
+from server.name import SLUG
 from tests.faults import grammar
 from tests.faults.fuzzing import Input
 from tests.faults.ways.http import METHODS, PAUSE, HttpWay, chunked
 
+# What the app's own cookies begin with.
+OWN = SLUG.encode()
 VALUES: dict[bytes, tuple[bytes, ...]] = {
     b"Accept": (b"text/html", b"application/json", b"*/*", b",;q=", b"a/b;q=9e999", b"text/html;" * 500),
     b"Accept-Encoding": (b"gzip", b"br", b"br;q=0", b"identity;q=0, *;q=0", b"gzip;q=nan", b"br;q=1e999", b"x," * 5000),
@@ -20,8 +23,8 @@ VALUES: dict[bytes, tuple[bytes, ...]] = {
         *(b"application/json; charset=utf-16", b'multipart/form-data; boundary="x', b"application/json;" * 300),
     ),
     b"Cookie": (
-        *(b"a=b", b"=", b";" * 5000, b'a="\\', b"\xff=\xfe", b"kindling_session=x", b"kindling_access_80=x; " * 200),
-        *(b"kindling_session=" + b"A" * 5000, b"time_zone=Europe/Berlin", b"tz=../../etc/passwd", b"zone=\0"),
+        *(b"a=b", b"=", b";" * 5000, b'a="\\', b"\xff=\xfe", OWN + b"_session=x", (OWN + b"_access_80=x; ") * 200),
+        *(OWN + b"_session=" + b"A" * 5000, b"time_zone=Europe/Berlin", b"tz=../../etc/passwd", b"zone=\0"),
     ),
     b"Expect": (b"100-continue", b"200-ok", b""),
     b"Forwarded": (b"for=1.2.3.4", b'for="[::1]";proto=https;host=x', b"for=" + b'"' * 300),
