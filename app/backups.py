@@ -4,13 +4,16 @@ A backup is one file by itself, checked, for its owner alone. A restore comes in
 pages show it like any other; what was there before is kept beside it.
 """
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sqlite_utils.utils import sqlite3
 
-from app.copies import copy_file, copy_pages, new_backup, placed, room
+from app.copies import copy_file, new_backup, placed, room, size_of
 from app.db import (
     FILE_NAME,
     SAFE_FOR_SEVERAL,
@@ -19,11 +22,19 @@ from app.db import (
     make_private,
     open_unchanged,
     tables_of,
-    transaction,
     unknown_migrations,
 )
+from app.foreign import damage
 from app.migrations import migrations
 from app.replacing import is_in_use, page_size, replace
+from app.staging import NEW
+
+ROOT = Path(__file__).resolve().parent.parent
+# How long a file may take to be read: so long, and a second more for so many bytes of it.
+STAGING_SECONDS = 60
+STAGED_BYTES = 500_000
+# How much of what is left out is named.
+LISTED = 20
 
 
 class BackupError(UnusableDatabase):
@@ -54,25 +65,43 @@ def restore(directory: Path, file: Path) -> str:
             f"SQLite {sqlite3.sqlite_version} can damage a file that several processes write: end what serves "
             f"{directory}, then restore again."
         )
-    with (
-        _said_of(file),
-        room(directory) as making,
-        closing(sqlite3.connect(making / "new", isolation_level=None)) as new,
-    ):
-        with closing(open_unchanged(file)) as source:
-            copy_pages(source, new)
-        _check(file, new)
-        with transaction(new):
-            migrations.apply(tables_of(new))
-        size = page_size(path)
-        if new.execute("PRAGMA page_size").fetchone()[0] != size:
-            new.execute("PRAGMA journal_mode = DELETE")
-            new.execute(f"PRAGMA page_size = {size}")
-            new.execute("VACUUM")
-        with _said_of(path):
+    if not file.is_file():
+        raise BackupError(f"{file} is no file. Nothing was changed. Name one that this app has written.")
+    if path.exists() and path.samefile(file):
+        raise BackupError(f"{file} is the data itself. Nothing was changed. Name a backup of it.")
+    with _said_of(path), room(directory) as making:
+        left_out = _staged(file, making, page_size(path))
+        with closing(sqlite3.connect(making / NEW, isolation_level=None)) as new:
             before = replace(path, new)
-        kept = f"\nWhat was there before is kept in {before}." if before else ""
-        return f"The data in {directory} is now that of {file}.\n{_rows(new)}{kept}"
+            lines = [f"The data in {directory} is now that of {file}.", _rows(new)]
+    if left_out:
+        more = f" and {len(left_out) - LISTED} more" if len(left_out) > LISTED else ""
+        lines.append(f"Left out, as it is not only rows: {', '.join(left_out[:LISTED])}{more}.")
+    if before:
+        lines.append(f"What was there before is kept in {before}.")
+    return "\n".join(lines)
+
+
+def _staged(file: Path, making: Path, size: int) -> list[str]:
+    """Have a process make our own file of one from outside; what was left out, in words. Raises BackupError."""
+    seconds = STAGING_SECONDS + size_of(file) // STAGED_BYTES
+    command = [sys.executable, "-m", "app.staging", str(file.absolute()), str(making), str(size)]
+    try:
+        ended = subprocess.run(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, encoding="utf-8", timeout=seconds
+        )
+    except subprocess.TimeoutExpired:
+        raise BackupError(f"{file} takes longer than {seconds} s to read, so nothing was changed.") from None
+    if ended.returncode:
+        raise BackupError(
+            f"{file} cannot be read: the process that reads it ended (exit code {ended.returncode}). Nothing was "
+            "changed."
+        )
+    said = json.loads(ended.stdout)
+    if "error" in said:
+        raise BackupError(said["error"])
+    left_out: list[str] = said["left_out"]
+    return left_out
 
 
 @contextmanager
@@ -83,7 +112,7 @@ def _said_of(file: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         raise BackupError(f"{file} cannot be copied: {error}. Nothing was changed; mend that and try again.") from error
     except sqlite3.DatabaseError as error:
-        raise _damaged(file, str(error)) from error
+        raise BackupError(damage(file, str(error))) from error
     except FileExistsError as error:
         raise BackupError(f"{error.filename} is there already, and was left as it is: name another file.") from error
     except OSError as error:
@@ -93,18 +122,11 @@ def _said_of(file: Path) -> Iterator[None]:
         ) from error
 
 
-def _damaged(file: Path, problem: str) -> BackupError:
-    return BackupError(
-        f"{file} is damaged, or no SQLite file ({problem}). Nothing was changed. Restore another backup with "
-        f"python server.py restore FILE, or save what can be read with: sqlite3 {file} .recover"
-    )
-
-
 def _check(file: Path, copy: Connection) -> None:
     """Raises BackupError where the copy of `file` is damaged, newer than this code, or of another app."""
     found = copy.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if found != "ok":
-        raise _damaged(file, str(found).strip().splitlines()[-1])
+        raise BackupError(damage(file, str(found).strip().splitlines()[-1]))
     unknown = unknown_migrations(copy, migrations)
     if unknown:
         raise BackupError(
