@@ -24,7 +24,7 @@ from app.db import (
     tables_of,
     unknown_migrations,
 )
-from app.foreign import damage
+from app.foreign import damage, quoted, shown
 from app.migrations import migrations
 from app.replacing import is_in_use, page_size, replace
 from app.staging import NEW
@@ -33,8 +33,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # How long a file may take to be read: so long, and a second more for so many bytes of it.
 STAGING_SECONDS = 60
 STAGED_BYTES = 500_000
-# How much of what is left out is named.
-LISTED = 20
+# How many tables, and of what is left out, are named.
+LISTED = 30
 
 
 class BackupError(UnusableDatabase):
@@ -72,11 +72,10 @@ def restore(directory: Path, file: Path) -> str:
     with _said_of(path), room(directory) as making:
         left_out = _staged(file, making, page_size(path))
         with closing(sqlite3.connect(making / NEW, isolation_level=None)) as new:
-            before = replace(path, new)
             lines = [f"The data in {directory} is now that of {file}.", _rows(new)]
+            before = replace(path, new)
     if left_out:
-        more = f" and {len(left_out) - LISTED} more" if len(left_out) > LISTED else ""
-        lines.append(f"Left out, as it is not only rows: {', '.join(left_out[:LISTED])}{more}.")
+        lines.append(f"Left out, as it is not only rows: {_listed(left_out)}.")
     if before:
         lines.append(f"What was there before is kept in {before}.")
     return "\n".join(lines)
@@ -143,5 +142,13 @@ def _rows(connection: Connection) -> str:
         "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' "
         "AND substr(name, 1, 1) <> '_' AND name NOT LIKE 'sqlite%' ORDER BY name"
     ).fetchall()
-    counts = [(name, connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]) for (name,) in tables]
-    return "Rows: " + ", ".join(f"{count:,} in {name}" for name, count in counts) + "."
+    counts = [
+        f"{connection.execute(f'SELECT count(*) FROM {quoted(name)}').fetchone()[0]:,} in {shown(name)}"
+        for (name,) in tables
+    ]
+    return f"Rows: {_listed(counts)}."
+
+
+def _listed(words: list[str]) -> str:
+    more = f" and {len(words) - LISTED} more" if len(words) > LISTED else ""
+    return ", ".join(words[:LISTED]) + more

@@ -125,15 +125,17 @@ def copied(file: Path, copy: Path) -> list[Thing]:
     with closing(open_unchanged(file)) as source, closing(sqlite3.connect(copy)) as target:
         target.execute("PRAGMA synchronous = OFF")
         copy_pages(source, target)
+    if _objects(copy) > MOST_OBJECTS:
+        raise UnusableFile(
+            f"has more than {MOST_OBJECTS:,} tables and indexes, so it is no file of this app. Nothing was changed. "
+            "Name one that it has written."
+        )
     with closing(_hardened(sqlite3.connect(copy, isolation_level=None))) as connection:
         # Whatever does not make sense is only not there, instead of keeping the rest from being read.
         connection.execute("PRAGMA writable_schema = ON")
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute("PRAGMA synchronous = OFF")
-        columns = "rowid, type, name, tbl_name, rootpage, sql"
-        rows = connection.execute(f"SELECT {columns} FROM sqlite_schema LIMIT {MOST_OBJECTS + 1}").fetchall()
-        if len(rows) > MOST_OBJECTS:
-            raise UnusableFile(f"has more than {MOST_OBJECTS:,} tables and indexes, so it is no file of this app.")
+        rows = connection.execute("SELECT rowid, type, name, tbl_name, rootpage, sql FROM sqlite_schema").fetchall()
         odd = [row for row in rows if not _is_plain(*row[1:])]
         connection.executemany("DELETE FROM sqlite_schema WHERE rowid = ?", [row[:1] for row in odd])
         plain = [row for row in rows if row not in odd]
@@ -217,6 +219,31 @@ def type_of(declared: str) -> str:
     if _TYPE.fullmatch(declared):
         return declared
     return next((meant for part, meant in _AFFINITIES if part in declared.upper()), "NUMERIC")
+
+
+def _objects(copy: Path) -> int:
+    """How many tables, indexes and more a file has, up to one more than MOST_OBJECTS.
+
+    SQLite reads all of them before it says anything, which takes a minute for 100,000. So the pages that hold them are
+    looked at here, from the first on: https://www.sqlite.org/fileformat2.html, section 1.6.
+    """
+    with copy.open("rb") as file:
+        size = int.from_bytes(file.read(18)[16:18], "big")
+        size = 65536 if size == 1 else size
+        count, waiting, seen = 0, [1], 0
+        while waiting and max(count, seen) <= MOST_OBJECTS:
+            number, seen = waiting.pop(), seen + 1
+            file.seek(max(number - 1, 0) * size)
+            page = file.read(size)
+            head = page[100:] if number == 1 else page
+            kind, cells = head[0:1], int.from_bytes(head[3:5], "big")
+            if kind == b"\x0d":
+                count += cells
+            elif kind == b"\x05":
+                places = [int.from_bytes(head[12 + 2 * each : 14 + 2 * each], "big") for each in range(cells)]
+                waiting += [int.from_bytes(page[place : place + 4], "big") for place in places]
+                waiting.append(int.from_bytes(head[8:12], "big"))
+    return max(count, seen)
 
 
 def _is_plain(type: Any, name: Any, table: Any, root: Any, sql: Any) -> bool:
