@@ -85,7 +85,7 @@ def _replace(path: Path, new: Connection) -> Path | None:
 
 
 def _settle(new: Connection, path: Path) -> None:
-    """Have what is of the present stay as it is: who is signed in and looks on, and which ids were given already."""
+    """Have what is of the present stay as it is: who looks on, and which ids were given already."""
     with transaction(new), closing(sqlite3.connect(path)) as live:
         new.execute("UPDATE imports SET state = 'undoing' WHERE state = 'writing'")
         for table in PRESENT:

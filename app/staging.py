@@ -18,9 +18,9 @@ from sqlite_utils import Migrations
 from sqlite_utils.utils import sqlite3
 
 from app import foreign
-from app.db import tables_of, transaction
+from app.db import Connection, tables_of, transaction
 from app.filling import fill
-from app.foreign import Table, UnusableFile, shown
+from app.foreign import Table, UnusableFile, quoted, shown
 from app.migrations import migrations
 from app.reading.limits import limit_this_process
 
@@ -73,6 +73,7 @@ def stage(file: Path, room: Path, page_size: int) -> list[str]:
         connection.execute("DETACH source")
         with transaction(connection):
             migrations.apply(tables_of(connection))
+            _give_versions(connection)
         found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if found != "ok":
             raise sqlite3.DatabaseError(found)
@@ -111,6 +112,18 @@ def _only(names: set[str]) -> Migrations:
         if migration.name in names:
             some(name=migration.name, transactional=migration.transactional)(migration.fn)
     return some
+
+
+def _give_versions(connection: Connection) -> None:
+    """Give a version to each row that was never changed.
+
+    A form that was filled in before from another row of the same id must not be written over it.
+    """
+    asked = "SELECT tbl_name FROM sqlite_schema WHERE type = 'trigger' AND name = tbl_name || '_version_update'"
+    for (table,) in connection.execute(asked).fetchall():
+        known = "SELECT id FROM row_versions WHERE table_name = ?"
+        sql = f"INSERT INTO row_versions SELECT ?, id, random() FROM {quoted(table)} WHERE id NOT IN ({known})"
+        connection.execute(sql, [table, table])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from sqlite_utils.utils import sqlite3
 
 from app.counting import complete, counters, rebuild_searches, triggers_only
 from app.foreign import columns
-from app.migrations import migrations
 
 # As features of a fork may have it: a counter in a table of its own, one in a row that people write, and no counter.
 SCHEMA = """
@@ -51,12 +50,6 @@ def test_sqlite_says_what_is_counted_and_by_what(connection: sqlite3.Connection)
     found = counters(connection, TABLES)
     assert found.columns == {"totals": {"count"}, "posts": {"comments"}}
     assert found.triggers == {"count_up"}, "a row that its own trigger changes is no counter"
-
-
-def test_of_this_app_the_counts_of_tasks_are_counted() -> None:
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        migrations.apply(Database(connection))
-        assert counters(connection, ["tasks", "completions", "imports"]).columns == {"task_counts": {"tasks"}}
 
 
 def test_only_those_triggers_work_for_a_while(connection: sqlite3.Connection) -> None:

@@ -77,9 +77,3 @@ def test_what_a_search_that_is_left_out_kept_its_words_in_goes_with_it(
     assert left_out == ["virtual table “words”"]
     brought = connection.execute("SELECT name FROM main.sqlite_schema WHERE name LIKE 'words%' OR name = 'data'")
     assert sorted(brought.fetchall()) == [("data",), ("words_of_mine",)]
-
-
-def test_a_counter_that_is_missing_is_counted(filled: Filled, connection: sqlite3.Connection) -> None:
-    drop = [f"DROP TRIGGER task_counts_{event}" for event in ("insert", "update", "delete")]
-    assert filled(*drop, "DROP TABLE task_counts") == []
-    assert connection.execute("SELECT tasks FROM task_counts ORDER BY done").fetchall() == [(1,), (1,)]
