@@ -14,7 +14,6 @@ from app.pages import page
 from app.settings import settings
 from server import token
 from server.fragments import zone
-from templates import access as show
 
 rt = APIRouter()
 
@@ -22,6 +21,8 @@ rt = APIRouter()
 @rt("/access", methods=["get"])
 async def show_access(request: Request) -> Response:
     """Who is signed in, this browser first, and the last events."""
+    from templates import access as show  # Seldom looked at, and a start waits for nothing.
+
     own = sessions.session_of(request.scope)
     shown = [
         show.Browser(
@@ -51,11 +52,13 @@ async def end_others(request: Request) -> Response:
 @rt("/access/token", methods=["post"])
 async def renew_token(request: Request) -> Response:
     """Make a new token, which ends every session; this browser has a new one."""
+    from templates.access import new_link_page
+
     check_confirmed(request)
     has_session = sessions.session_of(request.scope) is not None
     new = token.renew(settings.data)
     link = token.link_of(new, str(request.base_url).rstrip("/"))
-    answer = HTMLResponse(page("The new link", show.new_link_page(link)), headers=NO_STORE)
+    answer = HTMLResponse(page("The new link", new_link_page(link)), headers=NO_STORE)
     if has_session:
         set_cookie(answer, request, await sessions.begin(request.scope, Kind.SIGNED_IN))
     return answer

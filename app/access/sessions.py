@@ -8,7 +8,6 @@ import logging
 import secrets
 import time
 from collections.abc import Hashable
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from app.access.browsers import browser_of
 from app.access.events import Kind, record
 from app.access.file import AccessFile, Unreadable
 from app.access.limits import STRANGERS, client_of
-from app.db import Connection
+from app.db import Connection, Row
 from app.pages import assets
 from app.security_txt import PATH as SECURITY_TXT
 from server.fragments import SIGNED_IN, cookies_of
@@ -53,18 +52,21 @@ UNREADABLE = "The file of those who may come in cannot be read, so nobody can be
 logger = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
 class Session:
     """A browser that has signed in, as the file has it; times in seconds since 1970."""
 
-    id: int
-    cookie_hash: str
-    created_at: int
-    used_at: float
-    confirmed_at: int
-    address: str
-    browser: str
-    written_at: float = 0
+    __slots__ = ("address", "browser", "confirmed_at", "cookie_hash", "created_at", "id", "used_at", "written_at")
+
+    def __init__(self, row: Row) -> None:
+        self.id: int = row["id"]
+        self.cookie_hash: str = row["cookie_hash"]
+        self.created_at: int = row["created_at"]
+        self.confirmed_at: int = row["confirmed_at"]
+        self.address: str = row["address"]
+        self.browser: str = row["browser"]
+        # As this process knows it, and as it was written last.
+        self.used_at: float = row["used_at"]
+        self.written_at: float = row["used_at"]
 
     def is_over(self, now: float) -> bool:
         """Whether it has ended by itself."""
@@ -253,13 +255,9 @@ class Sessions:
         state = self.file.state(), self.token.hash()
         if state == self._state:
             return
-        found = self.file.rows(
-            "SELECT id, cookie_hash, created_at, used_at, confirmed_at, address, browser, used_at AS written_at "
-            "FROM sessions WHERE token_hash = ?",
-            [state[1]],
-        )
+        found = self.file.rows("SELECT * FROM sessions WHERE token_hash = ?", [state[1]])
         before = self._by_hash
-        self._by_hash = {row["cookie_hash"]: Session(**row) for row in found}
+        self._by_hash = {row["cookie_hash"]: Session(row) for row in found}
         for hash, session in self._by_hash.items():
             if hash in before:
                 session.used_at = max(session.used_at, before[hash].used_at)
