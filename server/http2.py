@@ -164,22 +164,25 @@ class Http2Protocol(ZttpH2Protocol):
         return run
 
     async def _send(self, cycle: Any, message: Message) -> None:
-        body = message.get("body", b"")
-        await self._room(cycle)
-        while len(body) > ROOM:
-            await self._send_piece(cycle, {**message, "body": body[:ROOM], "more_body": True})
-            body = body[ROOM:]
+        if cycle.stream.stream_id in self._sending:
             await self._room(cycle)
-        await self._send_piece(cycle, {**message, "body": body} if body else message)
-
-    async def _send_piece(self, cycle: Any, message: Message) -> None:
+        body = message.get("body", b"")
+        while len(body) > ROOM:
+            await cycle.send({**message, "body": body[:ROOM], "more_body": True})
+            self._note_sent(cycle, ROOM)
+            body = body[ROOM:]
+            message = {**message, "body": body}
+            await self._room(cycle)
         await cycle.send(message)
-        size = len(message.get("body", b""))
+        if body:
+            self._note_sent(cycle, len(body))
+
+    def _note_sent(self, cycle: Any, size: int) -> None:
         self._sent += size
         id = cycle.stream.stream_id
         if id in self._sending:
             self._sending[id].given += size
-        elif self._waiting(id):
+        elif cycle.stream.pending_bytes:
             self._sending[id] = _Sending(size)
 
     async def _room(self, cycle: Any) -> None:
