@@ -159,17 +159,19 @@ class _Arriving:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self._is_new = True
 
     def look(self) -> None:
         """The handshake has an end of its own."""
+        self._is_new = False
 
     def is_admitted(self) -> bool:
         """Nobody knows yet who it is."""
         return False
 
     def is_busy(self) -> bool:
-        """Nothing was asked."""
-        return False
+        """Whether it has only just come."""
+        return self._is_new
 
     def make_way(self) -> None:
         """End at once."""

@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 1
 # A kind of what was cut is in the log at once, then not again for so long: then with how often it happened meanwhile.
 LOG_SECONDS = 10
-# Each may hold 64 KiB of a body: together they stay below a hundred megabytes.
-STRANGERS = 1000
+# Each may hold 256 KiB that were read at once and wait, and 64 KiB of a body: together they stay below 200 MB.
+STRANGERS = 500
 # Where the system has no bound, as many as macOS lets one process have at most.
 OPEN_FILES = 10240
 # For the database, the log, and what an answer opens.
@@ -54,7 +54,7 @@ class Connection(Protocol):
         """Whether its last request was one of somebody who may come in."""
 
     def is_busy(self) -> bool:
-        """Whether it is being answered, or a page is open on it."""
+        """Whether to end it would take something from somebody: it is being answered, or a page is open on it."""
 
     def make_way(self) -> None:
         """End at once."""
@@ -70,8 +70,8 @@ def bounds(files: int) -> Bounds:
 def who_goes(standings: list[Standing], most: Bounds) -> list[int]:
     """The places in `standings`, which is in order of age, of those who make room; some more than would have to.
 
-    Strangers first, then the admitted who are idle. Strangers who are being answered go only where nobody else is left;
-    the admitted whose page is open, or who are being answered, never do.
+    Strangers first: those who are being answered, or have only just come, where there is no room for all otherwise.
+    Then the admitted who are idle. The admitted whose page is open, or who are being answered, never go.
     """
     # An eighth more than has to go, so that the next newcomers need no look at all connections.
     kept = Bounds(*(bound - bound // 8 for bound in most))
@@ -95,7 +95,7 @@ def who_goes(standings: list[Standing], most: Bounds) -> list[int]:
     if len(standings) - len(going) > most.all:
         gone = set(going)
         resting = [place for place, each in enumerate(standings) if each.is_admitted and not each.is_busy]
-        rest = resting + [place for place in strangers if place not in gone]
+        rest = [place for place in strangers if place not in gone] + resting
         going += rest[: len(standings) - len(going) - kept.all]
     return going
 

@@ -90,6 +90,11 @@ class Patience:
         self._ticks = 0
         self._pace: Pace | None = None
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether there was a tick."""
+        return self._what is not None
+
     def tick(self, phase: Phase, which: Hashable, total: int = 0) -> Limit | None:
         """The limit that is broken at this tick.
 

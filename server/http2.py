@@ -222,8 +222,12 @@ class Http2Protocol(ZttpH2Protocol):
         return self._last is not None and bool(self._last.get(ADMITTED))
 
     def is_busy(self) -> bool:
-        """Whether the app is at work for it."""
-        return any(not cycle.more_body for cycle in self.cycles.values())
+        """Whether the app is at work for it, or it has only just come; of the admitted also while a body comes."""
+        if self.is_admitted():
+            return bool(self.cycles)
+        if not self._came:
+            return not self._patience.has_begun
+        return any(not (cycle.more_body or id in self._sending) for id, cycle in self.cycles.items())
 
     def make_way(self) -> None:
         """End at once."""

@@ -238,8 +238,13 @@ class HttpProtocol(HttpToolsProtocol):
         return self.cycle is not None and bool(self.cycle.scope.get(ADMITTED))
 
     def is_busy(self) -> bool:
-        """Whether the app is at work for it."""
-        return self._phase() is Phase.APP
+        """Whether the app is at work for it, or it has only just come; of the admitted also while a body comes."""
+        phase = self._phase()
+        if self.is_admitted():
+            return phase in (Phase.APP, Phase.BODY)
+        if phase is Phase.NEW:
+            return not self._patience.has_begun
+        return phase is Phase.APP and not self.flow.write_paused
 
     def make_way(self) -> None:
         """End at once."""

@@ -23,7 +23,7 @@ def admitted(group: str, is_busy: bool = False) -> Standing:
 
 def test_files_are_kept_for_what_is_not_a_connection() -> None:
     assert bounds(200) == Bounds(136, 68, 68, 34)
-    assert bounds(10240) == Bounds(9600, 4800, 1000, 500)
+    assert bounds(10240) == Bounds(9600, 4800, 500, 250)
     assert bounds(20) == Bounds(10, 5, 5, 2)
 
 
@@ -58,6 +58,8 @@ def test_strangers_make_room_for_the_admitted_and_these_only_where_they_are_idle
 def test_who_is_being_answered_goes_last_of_the_strangers() -> None:
     assert who_goes([*[stranger("", True) for _ in range(81)]], MOST) == list(range(11))
     assert who_goes([*[stranger("", True) for _ in range(60)]], MOST) == []
+    both = [*[admitted("") for _ in range(76)], *[stranger("", True) for _ in range(5)]]
+    assert who_goes(both, MOST) == [76, 77, 78, 79, 80, 0, 1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize(
