@@ -10,16 +10,16 @@ the one that serves stands still, it ends (server/watch.py), and a page says whe
        └─────failed──────┘  └──edit meanwhile: once more, when this one is done; at once where it has only just begun
 """
 
+import contextlib
 import importlib.util
 import logging
 import multiprocessing
 import os
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from socket import socket
 from types import FrameType
 from typing import Any
@@ -61,7 +61,7 @@ RETIRE_SECONDS = 3
 STACK_LIMIT = 65536
 LAST_SERVES = "The last version that worked goes on serving."
 PAGE_SAYS_SO = "There is a page that says so, no app."
-EDIT, SIGNAL, OVERDUE = "edit", "signal", "overdue"
+EDIT, SIGNAL = "edit", "signal"
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 
 
@@ -106,8 +106,10 @@ class Reloader:
         self._start()
         self._edits.watch(lambda paths: self._events.put((EDIT, None, paths)))
         while not self.ended:
-            event, worker, content = self._events.get()
-            _HANDLERS[event](self, worker, content)
+            with contextlib.suppress(Empty):
+                event, worker, content = self._events.get(timeout=RETIRE_SECONDS if self.retiring else None)
+                _HANDLERS[event](self, worker, content)
+            self._end_overdue()
         self._end_all()
         self._edits.end()
         return self.exit_code
@@ -167,10 +169,13 @@ class Reloader:
     def _on_retiring(self, worker: Worker, content: None) -> None:
         worker.is_retiring = True
 
-    def _on_overdue(self, worker: Worker, content: None) -> None:
-        """One that was told to retire, or given up, some time ago: it must have said that it does."""
-        if worker in self.retiring and worker.pid and not worker.is_retiring:
-            self._kill(worker)
+    def _end_overdue(self) -> None:
+        """End those that were told to retire some time ago, or given up, and have not said that they do."""
+        latest = time.monotonic() - RETIRE_SECONDS
+        for worker in [each for each in self.retiring if each.told < latest and each.pid and not each.is_retiring]:
+            with contextlib.suppress(ProcessLookupError):
+                # It leaves its stack, where there is a signal for that.
+                os.kill(worker.pid, signal.SIGPROF if IS_TIMED else signal.SIGTERM)
 
     def _on_connection(self, worker: Worker, connection: tuple[int, Any]) -> None:
         """A connection of one that retires goes to the one that serves."""
@@ -263,25 +268,16 @@ class Reloader:
 
     def _retire(self, worker: Worker | None) -> None:
         if worker is not None:
-            self.retiring.add(worker)
-            worker.say(RETIRE)
-            self._look_again(worker)
+            self._let_go(worker, RETIRE)
 
     def _dismiss(self, worker: Worker) -> None:
         """End one that is not wanted any more; it may have started without having been heard to say so."""
+        self._let_go(worker, GIVE_UP)
+
+    def _let_go(self, worker: Worker, word: str) -> None:
+        worker.told = time.monotonic()
         self.retiring.add(worker)
-        worker.say(GIVE_UP)
-        self._look_again(worker)
-
-    def _look_again(self, worker: Worker) -> None:
-        """Have it ended in a while where it does not give way."""
-        later = threading.Timer(RETIRE_SECONDS, self._events.put, ((OVERDUE, worker, None),))
-        later.daemon = True
-        later.start()
-
-    def _kill(self, worker: Worker) -> None:
-        """End one that does nothing else any more; it leaves its stack, where there is a signal for that."""
-        os.kill(worker.pid, signal.SIGPROF if IS_TIMED else signal.SIGTERM)
+        worker.say(word)
 
     def _start_again(self) -> None:
         if self.edited_meanwhile:
@@ -316,7 +312,6 @@ _HANDLERS: dict[str, Any] = {
     FAILED: Reloader._on_failed,
     SLOW: Reloader._on_slow,
     RETIRING: Reloader._on_retiring,
-    OVERDUE: Reloader._on_overdue,
     CONNECTION: Reloader._on_connection,
     ENDED: Reloader._on_ended,
     GONE: Reloader._on_gone,

@@ -28,6 +28,7 @@ class Worker:
         self.begun = 0.0
         self.exit_code: int | None = None
         self.is_slow = False
+        self.told = 0.0
         self.is_retiring = False
         self.pipe, other = multiprocessing.Pipe()
         with other:

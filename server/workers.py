@@ -10,6 +10,7 @@ import asyncio
 import logging
 import math
 import multiprocessing
+import os
 import signal
 import time
 from multiprocessing import Pipe
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 # How long the supervisor waits for an answer: a worker that hangs has ended itself by then, one that is stopped cannot.
 ANSWER_SECONDS = 12
+# How long one may take to write its stack.
+STACK_SECONDS = 1
 # It waits in parts, as time in which it was stopped itself, or the machine slept, counts as one of them at most.
 PART_SECONDS = 0.5
 # A worker that has not ended by then is killed: a little more than Uvicorn's graceful end takes.
@@ -88,6 +91,14 @@ class Worker(Process):
         except (OSError, EOFError):
             return False
 
+    def end(self) -> None:
+        """End one that does not answer; where it can, it says in the log where it stands."""
+        if IS_TIMED and self.process.is_alive():
+            os.kill(self.pid or 0, signal.SIGPROF)
+            self.process.join(STACK_SECONDS)
+        self.kill()
+        self.process.join()
+
     def ended_before_start(self) -> bool:
         """Whether it gave up by itself without having served."""
         return bool(self.exitcode and self.exitcode > 0) and not self._started.poll()
@@ -127,8 +138,7 @@ class Workers(Multiprocess):
         for number, worker in enumerate(self.processes):
             if self.should_exit.is_set() or worker.is_alive(self.config.timeout_worker_healthcheck):
                 continue
-            worker.kill()
-            worker.process.join()
+            worker.end()
             if worker.ended_before_start():
                 logger.error("Worker %s could not start the app; ending.", worker.pid)
                 self.failure = worker.exitcode or 1
