@@ -70,9 +70,11 @@ class Renderings:
 
     def _render_some(self) -> None:
         """Begin a few renderings; the others when other work has had its turn."""
-        room = RENDERINGS - len(self._tasks)
-        for view in list(self._queue)[: min(VIEWS_AT_ONCE, room)]:
+        work = 0
+        while self._queue and work < VIEWS_AT_ONCE and len(self._tasks) < RENDERINGS:
+            view = next(iter(self._queue))
             del self._queue[view]
+            work += VIEWS_AT_ONCE // 2 if view.size > LARGE_BYTES else 1
             task = asyncio.get_running_loop().create_task(self._render(view))
             self._tasks.add(task)
             task.add_done_callback(self._end)
