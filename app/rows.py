@@ -1,6 +1,7 @@
 """Rows: one is found, added, changed, deleted and brought back in the same way in every table."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -36,22 +37,31 @@ class Conflict(Exception):
 
 async def find(kind: Kind, id: str | int, *, is_deleted: bool = False) -> Sequence[Any] | None:
     """The columns of a row, if there is one; of values that are too large to be shown the begin, as `Cut`."""
-    table = kind.deletions if is_deleted else kind.table
+    whole, begins = _queries(kind, kind.deletions if is_deleted else kind.table)
+    found = await db.read(whole, [id])
+    if found:
+        return found[0]
+    found = await db.read(begins, [id], is_long=True)
+    if not found:
+        return None
+    return [Cut(value) if is_cut else value for is_cut, value in zip(found[0][::2], found[0][1::2], strict=True)]
+
+
+@lru_cache
+def _queries(kind: Kind, table: str) -> tuple[str, str]:
+    """What finds a row where none of its values is too large, and what finds the begins of those that are."""
     most = dict.fromkeys(kind.columns, LARGEST_LINE)
     most |= {field.name: LARGEST_TEXT for field in kind.fields if field.reads == "text"}
     # What is not there is not too large either.
     whole = " AND ".join(f"({SIZE}({name}) <= {bytes}) IS NOT FALSE" for name, bytes in most.items())
-    found = await db.read(f"SELECT {', '.join(most)} FROM {table} WHERE id = ? AND {whole}", [id])
-    if found:
-        return found[0]
-    begins = [
+    begins = ", ".join(
         f"{SIZE}({name}) > {bytes}, iif({SIZE}({name}) > {bytes}, substr({name}, 1, {SHOWN[bytes]}), {name})"
         for name, bytes in most.items()
-    ]
-    found = await db.read(f"SELECT {', '.join(begins)} FROM {table} WHERE id = ?", [id], is_long=True)
-    if not found:
-        return None
-    return [Cut(value) if is_cut else value for is_cut, value in zip(found[0][::2], found[0][1::2], strict=True)]
+    )
+    return (
+        f"SELECT {', '.join(most)} FROM {table} WHERE id = ? AND {whole}",
+        f"SELECT {begins} FROM {table} WHERE id = ?",
+    )
 
 
 async def version(table: str, id: str | int) -> str:

@@ -1,4 +1,4 @@
-"""Texts in Markdown: short ones are drawn where they stand, longer ones beforehand, in a process beside the event loop.
+"""Texts in Markdown: short ones are drawn at once, longer ones in a process beside the event loop.
 
 Python cannot stop in the middle of one, nor do anything else meanwhile. So one process per worker draws them, one after
 another, with a limit of time, memory and size (`app/texts_process.py`). What goes beyond is shown as it was typed:
@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from starlette.exceptions import HTTPException
 
 from app.kinds import Kind
-from templates.markdown import is_short
+from templates.markdown import is_short, to_html
 from templates.tags import Safe, raw
 from templates.values import Cut, as_typed
 
@@ -45,11 +45,11 @@ class Texts:
         self._turn = asyncio.Lock()
 
     async def draw(self, text: str) -> str:
-        """A text as HTML, or as it is where the template draws it quickly enough. Raises HTTPException."""
+        """A text as HTML; one without a word as it is. Raises HTTPException."""
         if len(text) > LONGEST_TEXT or isinstance(text, Cut):
             return as_typed(text)
         if is_short(text):
-            return text
+            return raw(to_html(text)) if text.strip() else text
         key = blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
         if key in self._kept:
             self._kept.move_to_end(key)

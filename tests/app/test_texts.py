@@ -49,8 +49,9 @@ def texts() -> Texts:
     return Texts()
 
 
-def test_a_short_text_is_left_to_the_template(texts: Texts) -> None:
-    assert drawn(texts.draw("*short*"), texts) == "*short*"
+def test_a_short_text_is_drawn_at_once(texts: Texts) -> None:
+    assert drawn(texts.draw("*short*"), texts) == to_html("*short*")
+    assert drawn(texts.draw(" "), texts) == " ", "a template has words for it"
     assert texts._process is None, "no process is started for it"
 
 
