@@ -50,6 +50,7 @@ from server.guard import ADMITTED, Guard
 from server.live import Hub
 from server.log import RequestLog
 from server.name import SLUG
+from server.open_sockets import OpenSockets
 from server.settings import LOOPBACK_NAMES
 from server.token import keep_out_of_logs, secret
 from templates import errors, layout
@@ -77,7 +78,7 @@ class App(FastHTML):
     def build_middleware_stack(self) -> ASGIApp:
         """Guard, then cache, then what FastHTML has, whose reads are of one moment."""
         self.guarded = Guard(
-            UploadRoom(super().build_middleware_stack(), UPLOADS),
+            sockets.around(UploadRoom(super().build_middleware_stack(), UPLOADS)),
             hosts={settings.host, *LOOPBACK_NAMES, *settings.allow_host},
             uploads=UPLOADS,
             max_upload=settings.max_upload,
@@ -140,6 +141,8 @@ except UnusableDatabase as problem:
 
 
 sessions.open(settings.data, settings.is_private)
+sockets = OpenSockets(sessions.rights, sessions.may_stay)
+sessions.on_end = sockets.look
 keep_out_of_logs()
 
 
@@ -211,8 +214,6 @@ hub = Hub(
     db.token,
     report=lambda words: errors.error_toast(500, words),
     on_count=presence.presence.count,
-    rights=sessions.rights,
-    may_stay=sessions.may_stay,
 )
 app.router.routes.append(WebSocketRoute("/live", hub))
 if settings.reload:

@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.asking import Person
 from server.rendering import Renderings
-from server.tabs import SIGN_IN_FIRST, Tab, outlet_of
+from server.tabs import Tab, outlet_of
 from server.views import View
 from server.wire import Frame, Refused, parse
 
@@ -49,8 +49,7 @@ class Hub:
     """The ASGI app of the WebSocket `/live`.
 
     `app` renders the views, `token` gives the commit token, `report` makes HTML of a message to a person,
-    `on_count` is told how many tabs there are whenever that changes, `clock` gives the seconds since 1970. When
-    `rights` gives another value, `may_stay` is asked about each connection, by the request that opened it.
+    `on_count` is told how many tabs there are whenever that changes, `clock` gives the seconds since 1970.
     """
 
     def __init__(
@@ -60,14 +59,10 @@ class Hub:
         *,
         report: Callable[[str], str] = html.escape,
         on_count: Callable[[int], None] = lambda count: None,
-        rights: Callable[[], Hashable] = lambda: None,
-        may_stay: Callable[[Scope], bool] = lambda scope: True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.token = token
         self.on_count = on_count
-        self.rights = rights
-        self.may_stay = may_stay
         self.clock = clock
         self.tabs: set[Tab] = set()
         self._renderings = Renderings(app, report)
@@ -79,7 +74,6 @@ class Hub:
         self._seen: Hashable = None
         self._moved = 0.0
         self._quarter = 0
-        self._rights: Hashable = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -194,23 +188,7 @@ class Hub:
         if quarter != self._quarter:
             self._quarter = quarter
             self._change_all()
-        self._look_at_rights()
         self._look()
-
-    def _look_at_rights(self) -> None:
-        """Close the connections of those who may not stay any more."""
-        rights = self.rights()
-        if rights == self._rights:
-            return
-        self._rights = rights
-        for tab in list(self.tabs):
-            try:
-                code, reason = (0, "") if self.may_stay(tab.scope) else (SIGN_IN_FIRST, "Sign in again.")
-            except Exception as error:
-                logger.error("Whether a page may stay open cannot be found out: %s.", error)
-                code, reason = 1013, "It cannot be found out who is signed in. Try again in a moment."
-            if code:
-                tab.outlet.end(code, reason)
 
     def _look(self) -> None:
         try:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from starlette.types import ASGIApp
 
 from server.asking import Answer, Unanswered, ask
+from server.open_sockets import SIGN_IN_FIRST, WORDS
 from server.views import Event, State, View, digest_of, frame_of
 from server.wire import Frame
 
@@ -113,7 +114,7 @@ class Renderings:
         self._keep(view)
         if answer.status == 401:
             for tab in list(view.told):
-                tab.outlet.end(1008, "Sign in again.")
+                tab.outlet.end(SIGN_IN_FIRST, WORDS[SIGN_IN_FIRST])
 
     async def _send(self, view: View) -> None:
         """Give a new state to every tab that has another."""

@@ -19,8 +19,6 @@ from server.wire import Frame
 logger = logging.getLogger("uvicorn.error")
 
 DRAIN_SECONDS = 30
-# The code, one of those for applications, by which a page knows that its person has to sign in first.
-SIGN_IN_FIRST = 4401
 
 
 class Outlet(Protocol):
@@ -45,7 +43,7 @@ class Tab:
 
     def __init__(self, outlet: Outlet, person: Person, scope: Scope) -> None:
         self.outlet = outlet
-        # The request that opened the connection, by which is looked whether it may stay open.
+        # The request that opened the connection.
         self.scope = scope
         self.person = person
         self.shows: dict[str, View] = {}

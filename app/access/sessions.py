@@ -7,7 +7,7 @@ began, when it is signed out or ended from another browser, and with the token t
 import logging
 import secrets
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from functools import lru_cache
 from pathlib import Path
 
@@ -78,7 +78,10 @@ class Session:
 
 
 class Sessions:
-    """The sessions of one data directory."""
+    """The sessions of one data directory; `on_end` is called when this process has ended one."""
+
+    def __init__(self) -> None:
+        self.on_end: Callable[[], None] = lambda: None
 
     def open(self, directory: Path, is_private: bool) -> None:
         """Begin to know who may come in; the owner has to sign in only to what is not private."""
@@ -175,6 +178,7 @@ class Sessions:
 
         await self.file.write(change)
         record(self.file, scope, kind)
+        self.on_end()
         return cookie
 
     async def confirm(self, session: Session, scope: Scope) -> None:
@@ -194,6 +198,7 @@ class Sessions:
             lambda connection: connection.execute("DELETE FROM sessions WHERE cookie_hash = ?", [cookie_hash])
         )
         record(self.file, scope, Kind.SIGNED_OUT)
+        self.on_end()
 
     async def end_one(self, id: int, scope: Scope) -> bool:
         """End a session by its number; whether there was one."""
@@ -202,6 +207,7 @@ class Sessions:
         )
         if count:
             record(self.file, scope, Kind.ENDED)
+            self.on_end()
         return count > 0
 
     async def end_others(self, scope: Scope) -> None:
@@ -211,6 +217,7 @@ class Sessions:
             lambda connection: connection.execute("DELETE FROM sessions WHERE cookie_hash <> ?", [own])
         )
         record(self.file, scope, Kind.ENDED_OTHERS)
+        self.on_end()
 
     async def look_after(self) -> None:
         """Delete what has ended, write when sessions were used, and take note of a token that has changed."""
