@@ -100,7 +100,7 @@ class HttpProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
-            self._refuse(*(self._refusal or (400, NOT_HTTP)), "it sent what is not HTTP, or not taken")
+            self._end_request(*(self._refusal or (400, NOT_HTTP)), "it sent what is not HTTP, or not taken")
             return
         except httptools.HttpParserUpgrade:
             if self._should_upgrade():
@@ -291,10 +291,10 @@ class HttpProtocol(HttpToolsProtocol):
     def _end_request(self, status: int, words: str, kind: str) -> None:
         """End a request that does not come to its end; the app that reads it hears that the client is gone."""
         cycle = self.cycle
-        if self._is_in_head():
+        if not self._reads_message or self._is_in_head():
             self._refuse(status, words, kind)
             return
-        if cycle.response_complete:
+        if cycle.response_complete or self.pipeline:
             self._end(kind)
             return
         cycle.disconnected = True

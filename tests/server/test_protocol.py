@@ -351,6 +351,22 @@ def test_fields_at_the_end_of_a_body_are_forgotten() -> None:
     in_loop(run())
 
 
+@pytest.mark.parametrize("before", [b"", GET + b"\r\n"], ids=["alone", "behind another"])
+@pytest.mark.parametrize("body", [b"zz\r\n", b"3;[\r\nabc\r\n", b"3\r\nabcd\r\n", b"0\r\n:\r\n\r\n"])
+def test_a_body_that_is_no_http_ends_its_request(body: bytes, before: bytes) -> None:
+    async def run() -> None:
+        app = Reading()
+        app.go_on.clear()
+        async with in_one_loop(app) as client:
+            await client.send(before + CHUNKED + body)
+            app.go_on.set()
+            got = await client.read_all()
+            assert got.startswith(b"HTTP/1.1 400 ") or (before and got == b"")
+            await until(lambda: app.ends in (["http.disconnect"], ["http.request"]))
+
+    in_loop(run())
+
+
 @pytest.mark.parametrize(
     ("begin", "more"),
     [
