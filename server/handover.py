@@ -219,7 +219,9 @@ class GivingServer(AcceptingServer):
             asyncio.get_running_loop().create_task(self._take(socket.socket(fileno=content[0]), content[1]))
         elif word == TELL:
             # An app that has open pages passes it on to them.
-            tell = getattr(getattr(self.config.loaded_app, "state", None), "tell", None)
+            # Where a proxy is believed, Uvicorn has a layer of its own around the app.
+            app = getattr(self.config.loaded_app, "app", self.config.loaded_app)
+            tell = getattr(getattr(app, "state", None), "tell", None)
             if tell is not None:
                 tell(content)
         elif word in (RETIRE, GIVE_UP):
