@@ -63,8 +63,11 @@ def checked(scope: Scope, receive: Receive, *, takes_files: bool, max_upload: in
     The kind of the body is written in one way only afterwards: everyone who reads it reads the same.
     """
     kind = Kind.of(scope)
-    if any(name == b"content-encoding" and value.lower() != b"identity" for name, value in scope["headers"]):
-        raise HTTPException(415, "A body is sent as it is, without Content-Encoding.")
+    for name, value in scope["headers"]:
+        if name == b"content-encoding" and value.lower() != b"identity":
+            raise HTTPException(415, "A body is sent as it is, without Content-Encoding.")
+        if name == b"transfer-encoding" and value.lower() != b"chunked":
+            raise HTTPException(400, "A body comes whole or in chunks, in no other Transfer-Encoding.")
     if kind.name in (URLENCODED, MULTIPART, JSON):
         headers = [(name, bytes(kind) if name == b"content-type" else value) for name, value in scope["headers"]]
         scope = {**scope, "headers": headers}

@@ -71,7 +71,7 @@ def parse(text: str) -> dict[str, Shown]:
             raise Refused("A url is a path of this app.")
         if len(url) > URL_LENGTH:
             raise Refused(f"A url has at most {URL_LENGTH:,} characters.")
-        if not (isinstance(version, str) and len(version) <= VERSION_LENGTH):
+        if not (isinstance(version, str) and len(version) <= VERSION_LENGTH and version.isprintable()):
             raise Refused("A version is the text of data-version, or null.")
     return wanted
 

@@ -6,7 +6,9 @@ test_bodies.py and test_protocol.py (heads).
 
 import contextlib
 import gzip
+import os
 import threading
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +22,10 @@ from websockets.sync.client import connect
 
 from server.bodies import FORM_LIMIT
 from server.deadlines import HEAD_FIELDS
+from tests import reloading
 from tests.app.test_imports import settled, until
 from tests.conftest import Server
-from tests.faults.wire import ask
+from tests.faults.wire import ask, connected
 from tests.server.test_guard import memory_of, pieces
 
 pytestmark = pytest.mark.skipif(
@@ -99,6 +102,78 @@ def test_ten_thousand_fields_and_a_hundred_thousand_parts(bounded: Server, clien
                 continue
             assert answer.status_code in (400, 413, 422), answer.text
             assert "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/imports", "/tasks", "/sign-in"])
+@pytest.mark.parametrize("part", [PART, FILE], ids=["fields", "files"])
+def test_seven_hundred_parts_of_a_megabyte(bounded: Server, client: httpx.Client, path: str, part: bytes) -> None:
+    def form() -> Iterator[bytes]:
+        head, tail = part % b"file", b"\r\n"
+        for _ in range(700):
+            yield head.removesuffix(b"\r\n") + b"x" * (MEGABYTE - 16) + tail
+        yield b"--x--\r\n"
+
+    try:
+        answer = client.post(path, content=form(), headers={"Content-Type": MULTIPART})
+    except httpx.WriteError:
+        return
+    assert answer.status_code in (400, 413), answer.text
+
+
+def test_a_file_in_a_form_that_takes_none_is_not_kept(bounded: Server, client: httpx.Client) -> None:
+    file = FILE % b"title" + b"x" * (MEGABYTE // 2) + b"\r\n--x--\r\n"
+    for _ in range(20):
+        answer = client.post("/tasks", content=file, headers={"Content-Type": MULTIPART})
+        assert (answer.status_code, "Every field is a text" in answer.text) == (422, True)
+    assert not open_without_name(bounded)
+
+
+def test_a_file_is_gone_when_its_request_ends_however_it_ends(bounded: Server, client: httpx.Client) -> None:
+    """Whether it was taken, refused at its end, cut off, or its client left."""
+    begin = FILE % b"file" + b"x,y\r\n" * 200_000
+    head = f"POST /imports HTTP/1.1\r\nHost: localhost\r\nContent-Type: {MULTIPART}\r\n".encode()
+    ends = [b"--x--\r\n", FILE % b"another" + b"--x--\r\n", PART % b"\xff" + b"--x--\r\n", b"cut off"]
+    for end in ends:
+        answer = client.post("/imports", content=begin + end, headers={"Content-Type": MULTIPART})
+        assert answer.status_code in (303, 400), (answer.text, end)
+    with connected(bounded) as connection:
+        connection.sendall(head + b"Content-Length: 9999999\r\n\r\n" + begin)
+        reloading.until(lambda: open_without_name(bounded), "it waits on disk")
+    reloading.until(lambda: not open_without_name(bounded), "it is gone")
+
+
+def open_without_name(server: Server) -> list[str]:
+    """The files of the directory of its data that the server has open and that have no name any more."""
+    found = []
+    for file in Path(f"/proc/{server.process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            target = os.readlink(file)
+            if target.startswith(str(server.data)) and target.endswith("(deleted)"):
+                found.append(target)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (f"{MULTIPART}; charset=punycode", PART % b"token" + b"a-" + b"9" * MEGABYTE),
+        (
+            MULTIPART,
+            b'--x\r\nContent-Disposition: form-data; name="token"\r\nContent-Type: text/plain; charset=punycode',
+        ),
+        (f"{FORM}; charset=punycode", b"token=a-" + b"9" * 1_000_000),
+        ("application/json; charset=punycode", b'{"token":"a-' + b"9" * 1_000_000 + b'"}'),
+    ],
+    ids=range(4),
+)
+def test_no_client_chooses_a_codec(bounded: Server, client: httpx.Client, kind: str, body: bytes) -> None:
+    """Python's decoder of Punycode takes a minute for a megabyte of digits."""
+    if kind == MULTIPART:
+        body += b"\r\n\r\na-" + b"9" * 900_000
+    began = time.monotonic()
+    answer = client.post("/sign-in", content=body + b"\r\n--x--\r\n", headers={"Content-Type": kind})
+    assert (answer.status_code, "UTF-8" in answer.text) == (415, True)
+    assert time.monotonic() - began < 10
 
 
 def test_wide_and_deep_json(bounded: Server, client: httpx.Client) -> None:
