@@ -289,6 +289,21 @@ def test_a_loop_that_stands_still_is_said_on_the_open_page_until_it_is_mended(pa
     assert is_the_same(page)
 
 
+@pytest.mark.slow
+def test_a_page_goes_on_after_a_version_that_hung_was_mended(page: Page, running: Checkout) -> None:
+    new = new_title(page)
+    new.fill("Half a task")
+    running.edit("app/main.py", 'raise ValueError("asked for it")', "while True: pass")
+    running.publish()
+    with page.expect_request("**/fail"):
+        page.evaluate("void fetch('/fail').catch(() => null)")
+    running.edit("app/main.py", "while True: pass", 'raise ValueError("asked for it")')
+    expect(page.get_by_role("heading", level=1)).to_have_text(rename(running))
+    expect(page.locator(".failure")).to_have_count(0)
+    expect(new).to_have_value("Half a task")
+    assert is_the_same(page)
+
+
 def test_what_the_browser_refuses_is_said_in_the_log(page: Page, running: Checkout) -> None:
     running.edit(
         "app/main.py",
