@@ -27,6 +27,8 @@ FOR_EVER = "public, max-age=31536000, immutable"
 # The smallest first: that is what a browser gets that likes several equally well.
 PACKINGS = ("br", "gzip")
 PLAIN = "identity"
+# Of so many names it is remembered which file they are.
+KNOWN_PATHS = 256
 
 
 class _Packed(NamedTuple):
@@ -46,17 +48,29 @@ class Assets(StaticFiles):
         # The last content of each file in each packing that was asked for.
         self._packed: dict[tuple[str, str], _Packed] = {}
         self._packing = asyncio.Lock()
+        self._paths: dict[str, str] = {}
 
     def url(self, name: str) -> str:
         """The address of the file called `name`, which changes when the file does.
 
         Raises FileNotFoundError for a file that is not there.
         """
-        path, found = self.lookup_path(name)
+        path, found = self._found(name)
         if found is None or not stat.S_ISREG(found.st_mode):
             raise FileNotFoundError(f"There is no file {self.root / name}.")
         plain = PurePosixPath(name)
         return f"{self.prefix}/{plain.with_suffix('.' + _hash(path, _stamp(found)) + plain.suffix)}"
+
+    def _found(self, name: str) -> tuple[str, os.stat_result | None]:
+        """The file called `name`. Where its path leads is found out once: every page names seven files."""
+        path = self._paths.get(name)
+        if path is not None:
+            with contextlib.suppress(OSError):
+                return path, os.stat(path)
+        path, found = self.lookup_path(name)
+        if found is not None and len(self._paths) < KNOWN_PATHS:
+            self._paths[name] = path
+        return path, found
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
         """The file at `path`; what the file system will not follow (a link to itself) is not there."""
