@@ -100,6 +100,13 @@ async def refused(request: Request, error: Exception) -> Response:
 
 async def failed(request: Request, error: Exception) -> Response:
     """The answer to an exception that no one expected; the trace is in the log, for who writes the code on the page."""
+    answer = _failure(request, error)
+    # Uvicorn closes the connection after an exception. A client that is not told so sends its next request into it.
+    answer.headers["connection"] = "close"
+    return answer
+
+
+def _failure(request: Request, error: Exception) -> Response:
     if may_see_code(request.scope) and "application/json" not in request.headers.get("accept", ""):
         found = failure("".join(traceback.format_exception(error)), ROOT)
         if wants_fragment(request):
