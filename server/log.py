@@ -9,6 +9,7 @@ import logging
 import re
 import time
 import traceback
+from asyncio import CancelledError
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from itertools import count
@@ -32,13 +33,13 @@ def config(level: str, format: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": f"server.log.{'Json' if format == 'json' else 'Text'}Line"}},
-        "filters": {"handshakes": {"()": "server.log.Handshakes"}},
+        "filters": {"said elsewhere": {"()": "server.log.SaidElsewhere"}},
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",
                 "stream": "ext://sys.stderr",
                 "formatter": "line",
-                "filters": ["handshakes"],
+                "filters": ["said elsewhere"],
             }
         },
         "root": {"handlers": ["stderr"], "level": level.upper()},
@@ -79,12 +80,19 @@ class JsonLine(logging.Formatter):
         return json.dumps({name: value for name, value in known.items() if value != ""}, default=str)
 
 
-class Handshakes(logging.Filter):
-    """Leaves out Uvicorn's own line for each WebSocket: it has the whole address in it, secrets and all."""
+class SaidElsewhere(logging.Filter):
+    """Leaves out what Uvicorn logs beside a better line, or instead of one.
+
+    Its own line for each WebSocket has the whole address in it, secrets and all. That a request was still under way when
+    the server ended, it says for all of them together, and again as a trace for each.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is another one."""
-        return not (record.name == "uvicorn.error" and str(record.msg).startswith('%s - "WebSocket %s"'))
+        if record.name != "uvicorn.error":
+            return True
+        is_cancelled = record.exc_info is not None and record.exc_info[0] is CancelledError
+        return not (is_cancelled or str(record.msg).startswith('%s - "WebSocket %s"'))
 
 
 class RequestLog:

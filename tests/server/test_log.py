@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from server.log import JsonLine, TextLine, address
 from tests.conftest import Server
+from tests.faults.wire import connected
 
 
 @pytest.fixture
@@ -115,3 +116,16 @@ def test_a_log_that_is_read_no_more_ends_nothing() -> None:
     odd = logging.LogRecord("app", logging.INFO, __file__, 1, "no arguments %s", None, None)
     odd.request = {"object": sys}
     assert json.loads(JsonLine().format(odd))["message"] == "no arguments %s"
+
+
+def test_what_is_under_way_at_the_end_leaves_no_trace(tmp_path: Path) -> None:
+    """A body that has begun is waited for until the server has to end; Uvicorn says of how many that is so."""
+    server = Server(tmp_path / "data")
+    head = b"POST /tasks HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n"
+    with connected(server) as connection:
+        connection.sendall(head + b"Content-Type: application/x-www-form-urlencoded\r\nExpect: 100-continue\r\n\r\n")
+        assert connection.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert server.stop() == 0
+    log = server.log.read_text()
+    assert "Traceback" not in log
+    assert "graceful shutdown exceeded" in log
