@@ -83,8 +83,8 @@ class JsonLine(logging.Formatter):
 class SaidElsewhere(logging.Filter):
     """Leaves out what Uvicorn logs beside a better line, or instead of one.
 
-    Its own line for each WebSocket has the whole address in it, secrets and all. That requests were still under way when
-    the server ended, it says for all of them, and again as a trace for each.
+    Its own line for each WebSocket has the whole address in it, secrets and all. That requests were still under way
+    when the server ended, it says for all of them, and again as a trace for each.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
