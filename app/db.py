@@ -141,10 +141,12 @@ class Database:
             self._header = header
         return self._version
 
-    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Row]:
-        """The rows of a long query one by one, as of its begin, on a connection of their own."""
-        with closing(connect(self.path)) as connection:
-            yield from connection.execute(sql, parameters)
+    def long_reading(self) -> Connection:
+        """A connection of its own for a reading that takes its time, beside the event loop; `close` it.
+
+        While one query is under way on it, all others on it are of the same moment.
+        """
+        return open_reading(self.path, BUSY_SECONDS)
 
     def backup(self, copy: Path) -> None:
         """Copy the whole file to `copy` with SQLite's online backup, while it is used."""

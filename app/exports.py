@@ -9,9 +9,10 @@ import io
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, closing
 from functools import partial
+from itertools import chain, count
 from typing import Any, NamedTuple, TypeVar
 
 from fasthtml.core import APIRouter
@@ -22,12 +23,14 @@ from starlette.types import Receive, Scope, Send
 
 from app.access.confirm import check_export
 from app.copies import copy_file, room
-from app.db import Row, db
+from app.db import SIZE, Connection, db
 from app.kinds import Kind, kinds
 
 CHUNK_ROWS = 1000
 CHUNK_LETTERS = 128 * 1024
 CHUNK_BYTES = 256 * 1024
+# How much of a text is read, put down and encoded at once: the interpreter does nothing else for a few milliseconds.
+PIECE_LETTERS = 512 * 1024
 # How many exports a process sends at once, how many may wait for their turn, and for how long.
 SENT_AT_ONCE = 3
 WAITING = 4
@@ -182,7 +185,8 @@ def _rows(pieces: Any) -> Source:
     """What a generator of text gives."""
 
     def read() -> bytes | None:
-        piece = next(pieces, None)
+        # An empty piece is the end to whoever reads.
+        piece = next(filter(None, pieces), None)
         return None if piece is None else piece.encode()
 
     return Source(None, read, pieces.close)
@@ -198,37 +202,91 @@ def _csv(kind: Kind) -> Iterator[str]:
     # The reading of all kinds of files comes with it, which no start of the app has to wait for.
     from app.reading.columns import harmless
 
+    yield _csv_lines([kind.columns])
+    for chunk in _chunks(kind):
+        if not isinstance(chunk, _LargeRow):
+            yield _csv_lines([[harmless(str(cell)) if cell is not None else "" for cell in row] for row in chunk])
+            continue
+        for number, pieces in enumerate(chunk.cells()):
+            yield ',"' if number else '"'
+            for at, piece in enumerate(pieces):
+                text = "" if piece is None else str(piece)
+                yield (text if at else harmless(text)).replace('"', '""')
+            yield '"'
+        yield "\r\n"
+
+
+def _csv_lines(rows: Iterable[Iterable[str]]) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(kind.columns)
-    for rows in _chunks(kind):
-        writer.writerows([[harmless(str(cell)) if cell is not None else "" for cell in row] for row in rows])
-        yield text.getvalue()
-        text.seek(0)
-        text.truncate()
-    yield text.getvalue()
+    csv.writer(text, lineterminator="\r\n").writerows(rows)
+    return text.getvalue()
 
 
 def _json(kind: Kind) -> Iterator[str]:
     # With the first rows: from the first word on, what it says is of one moment.
     begin = "[\n"
-    for rows in _chunks(kind):
-        yield begin + ",\n".join(
-            json.dumps(dict(zip(kind.columns, row, strict=True)), ensure_ascii=False) for row in rows
-        )
+    for chunk in _chunks(kind):
+        yield begin
         begin = ",\n"
+        if not isinstance(chunk, _LargeRow):
+            rows = [dict(zip(kind.columns, row, strict=True)) for row in chunk]
+            yield ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+            continue
+        for number, (name, pieces) in enumerate(zip(kind.columns, chunk.cells(), strict=True)):
+            yield f"{', ' if number else '{'}{json.dumps(name)}: "
+            first = next(pieces)
+            if not isinstance(first, str):
+                yield json.dumps(first)
+                continue
+            yield '"'
+            for piece in chain([first], pieces):
+                yield json.dumps(piece, ensure_ascii=False)[1:-1]
+            yield '"'
+        yield "}"
     yield "[\n]\n" if begin == "[\n" else "\n]\n"
 
 
-def _chunks(kind: Kind) -> Iterator[list[Row]]:
-    """The rows, as many at a time as are held for each client, however slowly it reads."""
-    chunk: list[Row] = []
+class _LargeRow(NamedTuple):
+    """A row with a value that is too large to be held; its cells are read in pieces, of the same moment."""
+
+    connection: Connection
+    kind: Kind
+    id: int
+
+    def cells(self) -> Iterator[Iterator[Any]]:
+        """The pieces of each cell, at least one; those of texts are texts."""
+        for name in self.kind.columns:
+            yield self._pieces(name)
+
+    def _pieces(self, name: str) -> Iterator[Any]:
+        sql = f"SELECT iif(typeof({name}) = 'text', substr({name}, ?, ?), {name}) FROM {self.kind.table} WHERE id = ?"
+        for at in count(1, PIECE_LETTERS):
+            ((piece,),) = self.connection.execute(sql, [at, PIECE_LETTERS, self.id]).fetchall()
+            if piece or at == 1:
+                yield piece
+            if not isinstance(piece, str) or len(piece) < PIECE_LETTERS:
+                return
+
+
+def _chunks(kind: Kind) -> Iterator[list[list[Any]] | _LargeRow]:
+    """The rows, as many at a time as are held for each client, however slowly it reads; those that are large alone."""
+    chunk: list[list[Any]] = []
     letters = 0
-    for row in db.rows(f"SELECT {', '.join(kind.columns)} FROM {kind.table} ORDER BY id"):
-        chunk.append(row)
-        letters += sum(len(value) for value in row if isinstance(value, str))
-        if len(chunk) == CHUNK_ROWS or letters > CHUNK_LETTERS:
-            yield chunk
-            chunk, letters = [], 0
+    # What is too large is not even read with the others.
+    large = " OR ".join(f"coalesce({SIZE}({name}), 0) > {PIECE_LETTERS}" for name in kind.columns)
+    columns = [f"iif({SIZE}({name}) > {PIECE_LETTERS}, '', {name})" for name in kind.columns]
+    with closing(db.long_reading()) as connection:
+        for is_large, *row in connection.execute(f"SELECT {large}, {', '.join(columns)} FROM {kind.table} ORDER BY id"):
+            if is_large:
+                if chunk:
+                    yield chunk
+                yield _LargeRow(connection, kind, row[0])
+                chunk, letters = [], 0
+                continue
+            chunk.append(row)
+            letters += sum(len(value) for value in row if isinstance(value, str))
+            if len(chunk) == CHUNK_ROWS or letters > CHUNK_LETTERS:
+                yield chunk
+                chunk, letters = [], 0
     if chunk:
         yield chunk

@@ -132,7 +132,8 @@ def test_the_token_moves_with_every_commit_of_any_program_and_with_nothing_else(
     asyncio.run(db.write(add("own")))
     assert moved()
     titles(db)
-    list(db.rows("SELECT * FROM tasks"))
+    with closing(db.long_reading()) as reading:
+        reading.execute("SELECT * FROM tasks").fetchall()
     assert not moved()
     with foreign(directory) as connection:
         connection.execute("INSERT INTO tasks (title) VALUES ('foreign')")
@@ -195,10 +196,12 @@ def test_foreign_keys_and_the_full_synchronous_mode_are_on(db: Database) -> None
 def test_a_long_read_shows_the_state_of_its_begin(db: Database) -> None:
     for title in ("one", "two", "three"):
         asyncio.run(db.write(add(title)))
-    rows = db.rows("SELECT title FROM tasks ORDER BY id")
-    assert next(rows)["title"] == "one"
-    asyncio.run(db.write(lambda connection: connection.execute("UPDATE tasks SET title = 'changed'").rowcount))
-    assert [row["title"] for row in rows] == ["two", "three"]
+    with closing(db.long_reading()) as reading:
+        rows = reading.execute("SELECT title FROM tasks ORDER BY id")
+        assert next(rows)["title"] == "one"
+        asyncio.run(db.write(lambda connection: connection.execute("UPDATE tasks SET title = 'changed'").rowcount))
+        assert reading.execute("SELECT title FROM tasks WHERE id = 3").fetchone()["title"] == "three"
+        assert [row["title"] for row in rows] == ["two", "three"]
     assert titles(db) == ["changed"] * 3
 
 

@@ -1,5 +1,7 @@
 """Values of a size that no form takes: another program may write them, and every page still has an answer at once."""
 
+import csv
+import io
 import time
 from typing import Any
 
@@ -79,3 +81,17 @@ def test_what_a_form_has_written_can_be_changed_by_one(htmx: httpx.Client, serve
     form = answers(htmx, f"/tasks/{id}/edit", 2_000_000)
     assert notes in form
     assert 'name="notes"' in form
+
+
+def test_an_export_has_all_of_it(client: httpx.Client, server: Server, large: int) -> None:
+    notes = "né" * (LARGE // 3)
+    server.sql("UPDATE tasks SET notes = ? WHERE id = ?", ['=1+"2"\n' + notes, large])
+    server.add(2)
+    before = [dict(row) for row in server.sql("SELECT * FROM tasks ORDER BY id")]
+    assert client.get("/export.json").json() == before
+    csv.field_size_limit(10 * LARGE)
+    rows = list(csv.DictReader(io.StringIO(client.get("/export.csv").text, newline="")))
+    assert [row["id"] for row in rows] == [str(row["id"]) for row in before]
+    assert rows[3]["notes"] == "'" + before[3]["notes"]
+    assert rows[3]["title"] == before[3]["title"]
+    assert (rows[3]["due"], rows[3]["done"]) == ("", "0")
