@@ -80,11 +80,11 @@ async def _start(path: Path, name: str, kind: str, columns: str, options: Iterab
     except (OSError, ValueError) as error:
         raise ReaderFailed(f"The process that reads the file could not be started: {error}. Try again.") from error
     assert reader.stdin is not None
-    # One that has ended already says so by itself.
-    with contextlib.suppress(ConnectionError):
+    # One that has ended already says so by itself; uvloop's word for its closed pipe is a RuntimeError.
+    with contextlib.suppress(ConnectionError, RuntimeError):
         reader.stdin.write(columns.encode() + b"\n")
         await reader.stdin.drain()
-    reader.stdin.close()
+        reader.stdin.close()
     return reader
 
 

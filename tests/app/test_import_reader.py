@@ -12,6 +12,11 @@ from typing import Any
 import psutil
 import pytest
 
+try:
+    import uvloop
+except ImportError:  # As on Windows.
+    uvloop = None
+
 from app import import_reader
 from app.import_reader import ReaderFailed, messages
 from app.kinds import to_json
@@ -88,6 +93,16 @@ def test_a_long_choice_of_columns_is_no_argument(monkeypatch: pytest.MonkeyPatch
     code = "import sys, json; print(json.dumps({'end': {'rows': len(sys.stdin.readline()), 'problems': 0}}))"
     monkeypatch.setattr(import_reader, "COMMAND", (sys.executable, "-c", code))
     assert asyncio.run(heard(tmp_path / "1", columns="x" * 150_000))[-1]["end"]["rows"] == 150_001
+
+
+@pytest.mark.parametrize("loop", [asyncio.run, *([uvloop.run] if uvloop else [])])
+def test_one_that_ends_before_it_is_told_anything_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, loop: Any
+) -> None:
+    monkeypatch.setattr(import_reader, "COMMAND", ("true",))
+    for _ in range(30):
+        with pytest.raises(ReaderFailed, match="exit code 0"):
+            loop(heard(tmp_path / "1", columns="x" * 200_000))
 
 
 def test_it_has_no_secret_of_the_servers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
