@@ -10,7 +10,7 @@ import contextlib
 import errno
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context
 
@@ -151,15 +151,28 @@ async def _work_on(row: Row) -> None:
         raise
     except import_job.Stopped:
         return
+    except sqlite3.OperationalError as failure:
+        if state == "undoing":
+            # A full disk, or a file that another program holds: that passes, and the rows are to be taken back.
+            await _until_written(lambda: db.write(_mark(id, state, process=0, attempts=-1)))
+            raise
+        logger.error("Import %s: SQLite says: %s.", id, failure)
+        error = _in_words(failure)
     except Exception as failure:
         logger.exception("Import %s failed.", id)
         error = _in_words(failure)
-    while error:
+    if error:
+        await _until_written(lambda: import_job.fail(id, state, error))
+
+
+async def _until_written(write: Callable[[], Awaitable[object]]) -> None:
+    """Try again until the file takes what is to be written, as nobody else would."""
+    while True:
         try:
-            await import_job.fail(id, state, error)
+            await write()
             return
-        except sqlite3.OperationalError as busy:
-            logger.warning("The end of import %s could not be written, and will be tried again: %s.", id, busy)
+        except sqlite3.OperationalError as error:
+            logger.warning("How far an import is could not be written, and will be tried again: %s.", error)
             await asyncio.sleep(RETRY_SECONDS)
 
 

@@ -11,9 +11,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.db import db
 
-# A small disk keeps a twentieth of it free.
+# A small disk keeps an eighth of it free: more than the log of what is taken back takes.
 RESERVE_BYTES = 64 * 1024**2
-RESERVE_SHARE = 20
+RESERVE_SHARE = 8
 # How much of an upload comes in until the room is looked at again.
 PIECE_BYTES = 4 * 1024**2
 

@@ -7,6 +7,9 @@ from app.reading.text import UnreadableFile
 # A megabyte of notes is a book. Whatever is longer is a quotation mark that never closes, or no list at all;
 # and a record must be held whole.
 LONGEST_RECORD = 1024**2
+# A file of nothing else would take an hour.
+MOST_EMPTY_LINES = 1_000_000
+EMPTY = frozenset(("\n", "\r\n", "\r"))
 
 
 class Lines:
@@ -16,6 +19,7 @@ class Lines:
         self._text = text
         self._length = 0
         self._number = 0
+        self._empty = 0
         # The line on which the present record begins; 0 while there is none.
         self.first = 0
         self.ended = False
@@ -29,6 +33,12 @@ class Lines:
             self.ended = True
             raise StopIteration
         self._number += 1
+        self._empty = self._empty + 1 if line in EMPTY else 0
+        if self._empty > MOST_EMPTY_LINES:
+            raise UnreadableFile(
+                f"There are more than {MOST_EMPTY_LINES:,} empty lines before line {self._number:,}. Delete them in a "
+                "text editor, or export the file again."
+            )
         self.first = self.first or self._number
         self._length += len(line)
         if self._length > LONGEST_RECORD:

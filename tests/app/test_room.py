@@ -30,7 +30,7 @@ def test_some_room_stays_free(usage: dict[str, int]) -> None:
 
 
 def test_of_a_small_disk_a_part(usage: dict[str, int]) -> None:
-    usage |= {"total": 4_000_000, "free": 200_000}
+    usage |= {"total": 4_000_000, "free": 500_000}
     room.refuse_without_room()
     usage["free"] -= 1
     with pytest.raises(OSError, match="No space left"):

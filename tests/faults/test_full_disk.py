@@ -21,19 +21,20 @@ from tests.server.test_run import Running
 
 DISK = 4 * 2**20
 # A mount that is seen by this process and its children alone, and gone with them, whoever started it.
-MOUNTED = f'mount -t tmpfs -o size={DISK},mode=0700 tmpfs "$0" && exec "$@"'
+MOUNTED = 'mount -t tmpfs -o size={},mode=0700 tmpfs "$0" && exec "$@"'
 UNSHARE = ["unshare", "--mount", *([] if hasattr(os, "geteuid") and os.geteuid() == 0 else ["--map-root-user"])]
 
 
 class SmallDisk(Running):
     """A server whose data lies on a small disk."""
 
-    def __init__(self, data: Path, *options: str) -> None:
+    def __init__(self, data: Path, *options: str, size: int = DISK) -> None:
         data.mkdir()
         self.mountpoint = data
         code = "import os, sys; os.execvp(sys.argv[1], sys.argv[1:])"
+        mounted = [*UNSHARE, "sh", "-c", MOUNTED.format(size), data]
         super().__init__(
-            *("-c", code, *UNSHARE, "sh", "-c", MOUNTED, data, sys.executable, PROJECT / "server.py", "run", *options),
+            *("-c", code, *mounted, sys.executable, PROJECT / "server.py", "run", *options),
             data=data,
         )
 
@@ -51,7 +52,7 @@ def small(tmp_path: Path) -> Iterator[SmallDisk]:
 
 def small_disk(tmp_path: Path, *options: str) -> Iterator[SmallDisk]:
     """The same with options; skips where this system does not let us mount one."""
-    probe = [*UNSHARE, "sh", "-c", MOUNTED, tmp_path, "true"]
+    probe = [*UNSHARE, "sh", "-c", MOUNTED.format(DISK), tmp_path, "true"]
     if shutil.which("unshare") is None or subprocess.run(probe, capture_output=True).returncode:
         pytest.skip("this system does not let us mount a small disk")
     running = SmallDisk(tmp_path / "data", *options)

@@ -84,3 +84,21 @@ def test_what_has_no_column_is_said_to_be_kept_or_left_out() -> None:
     columns = [{"name": "<b>", "field": None, "examples": []}]
     left_out = import_card(each("ready", kind=BOOKS, understood=UNDERSTOOD | {"columns": columns, "sample": []}))
     assert "Left out, as no field fits: <strong>&lt;b&gt;</strong>" in left_out
+
+
+@pytest.mark.parametrize("state", RUNNING)
+def test_who_waits_for_a_turn_is_told_so(state: str) -> None:
+    one, more = import_card(each(state, before=1)), import_card(each(state, before=1200))
+    assert ">Waiting</p>" in one
+    assert "1 import comes before it. It begins by itself." in one
+    assert "1,200 imports come before it." in more
+    assert "<progress" not in one
+    assert "Waiting" not in import_card(each(state))
+
+
+def test_many_other_lists_are_counted() -> None:
+    assert "lists (3) and 7 more" in import_card(each("ready", understood=UNDERSTOOD | {"more_lists": 7}))
+
+
+def test_what_could_not_be_taken_back_is_said() -> None:
+    assert "It could not be taken back: It broke." in import_card(each("done", error="It broke."))

@@ -1,10 +1,11 @@
 """Lines are counted as an editor counts them, and none is read without end."""
 
 import io
+from collections import deque
 
 import pytest
 
-from app.reading.lines import LONGEST_RECORD, Lines
+from app.reading.lines import LONGEST_RECORD, MOST_EMPTY_LINES, Lines
 from app.reading.text import UnreadableFile
 
 
@@ -45,3 +46,11 @@ def test_the_longest_record_is_read_and_a_longer_one_is_refused() -> None:
 def test_a_record_of_many_lines_is_refused_when_it_is_too_long() -> None:
     with pytest.raises(UnreadableFile, match="line 1 goes on"):
         list(lines_of("0123456789\n" * (LONGEST_RECORD // 10)))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_empty_lines_without_end_are_refused(end: str) -> None:
+    lines = lines_of("a" + end * MOST_EMPTY_LINES + "b" + end * (MOST_EMPTY_LINES + 2))
+    records = (lines.next_record() for _ in lines)
+    with pytest.raises(UnreadableFile, match="more than 1,000,000 empty lines before line 2,000,002"):
+        deque(records, maxlen=0)

@@ -140,3 +140,11 @@ def test_the_position_grows_to_the_size_on_the_disk(tmp_path: Path, pack: Callab
     assert positions == sorted(positions)
     assert len(set(positions)) > 3
     assert (positions[0], positions[-1]) == (0, file.size)
+
+
+def test_a_zero_byte_in_a_text_is_named_by_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    for content in (b"title,notes\na,b\0c\nd,e\n", b"title,notes\nab,\0c\nd,e\n" + b"f,g\n" * 1000):
+        path.write_bytes(content)
+        with pytest.raises(UnreadableFile, match="a zero byte on line 2, which no text has"):
+            TextFile(path)
