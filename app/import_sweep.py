@@ -27,9 +27,11 @@ COMING = re.compile(r"\.(\d+)-\w+")
 # A file has its name a moment before its import is in the data.
 FRESH_SECONDS = 600
 AGO = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?)"
+# Since when an import is in its state; a row that another program has added does not say it.
+SINCE = "coalesce(nullif(moved_at, ''), created_at)"
 OVER = (
     f"""
-    SELECT id FROM imports WHERE state NOT IN {OPEN} AND (moved_at < {AGO} OR id NOT IN (
+    SELECT id FROM imports WHERE state NOT IN {OPEN} AND ({SINCE} < {AGO} OR id NOT IN (
         SELECT id FROM imports WHERE state NOT IN {OPEN} ORDER BY moved_at DESC, id DESC LIMIT ?
     ))
     """,
@@ -65,7 +67,7 @@ def refuse_too_many(connection: Connection, size: int, max_upload: int) -> None:
 async def sweep() -> None:
     """Let go of what was kept long enough."""
     for row in await db.read(
-        f"SELECT id FROM imports WHERE state = 'ready' AND moved_at < {AGO}", [f"-{WAITING_DAYS} days"]
+        f"SELECT id FROM imports WHERE state = 'ready' AND {SINCE} < {AGO}", [f"-{WAITING_DAYS} days"]
     ):
         with suppress(Stopped):
             await db.write(move(row["id"], "ready", "expired"))
