@@ -22,7 +22,9 @@ from tests.project import Project
 ROOMS = ("app", "server", "templates", "static", "specimen", "docs")
 CODE = ("app", "templates", "static", "specimen")
 # What is called a task in the language of a library.
-OTHER_TASKS = re.compile(r"asyncio|static/(vendor|morph\.js)|server/(accepting|renewal|rendering|tabs|run)\.py|app/import_job\.py")
+OTHER_TASKS = re.compile(
+    r"asyncio|static/(vendor|morph\.js)|server/(accepting|renewal|rendering|tabs|run)\.py|app/import_job\.py"
+)
 PREPARE = """
 import sys
 from pathlib import Path

@@ -41,8 +41,8 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> list[Route]:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Watched]:
-    """A server in the mode that the test names, private where it names none."""
-    watched = Watched(tmp_path_factory.mktemp("fuzzed"), getattr(request, "param", "private"))
+    """A server in the mode that the test names."""
+    watched = Watched(tmp_path_factory.mktemp("fuzzed"), request.param)
     yield watched
     assert watched.stop() == ""
 
@@ -68,6 +68,7 @@ def test_over_http(watched: Watched, asked: list[Route], kind: str, length: str)
     run(OVER_HTTP[kind](watched, asked), length, len(MODES))
 
 
+@pytest.mark.parametrize("watched", MODES[:1], indirect=True)
 def test_files_for_import(watched: Watched, length: str, tmp_path: Path) -> None:
     described = subprocess.run(
         [sys.executable, "-c", KIND],
@@ -81,6 +82,7 @@ def test_files_for_import(watched: Watched, length: str, tmp_path: Path) -> None
         run(Imports(watched, reader, described.stdout.strip(), PROJECT / "tests" / "exports", tmp_path), length)
 
 
+@pytest.mark.parametrize("watched", MODES[:1], indirect=True)
 def test_files_for_restore(watched: Watched, length: str, tmp_path: Path) -> None:
     with Forking("server.cli", "app.backups", cwd=PROJECT) as commands:
         run(Restore(watched, commands, tmp_path), length)
