@@ -23,7 +23,7 @@ ROOMS = ("app", "server", "templates", "static", "specimen", "docs")
 CODE = ("app", "templates", "static", "specimen")
 # What is called a task in the language of a library.
 OTHER_TASKS = re.compile(
-    r"asyncio|static/(vendor|morph\.js)|server/(accepting|renewal|rendering|tabs|run)\.py|app/import_job\.py"
+    r"asyncio|static/(vendor|morph\.js)|server/(accepting|open_sockets|renewal|rendering|tabs|run)\.py|app/import_job\.py"
 )
 PREPARE = """
 import sys
