@@ -157,10 +157,10 @@ async def _work_on(row: Row) -> None:
             await _until_written(lambda: db.write(_mark(id, state, process=0, attempts=-1)))
             raise
         logger.error("Import %s: SQLite says: %s.", id, failure)
-        error = _in_words(failure)
+        error = _in_words(state, failure)
     except Exception as failure:
         logger.exception("Import %s failed.", id)
-        error = _in_words(failure)
+        error = _in_words(state, failure)
     if error:
         await _until_written(lambda: import_job.fail(id, state, error))
 
@@ -186,15 +186,15 @@ def _mark(id: int, state: str, *, process: int, attempts: int = 0) -> Callable[[
     return change
 
 
-def _in_words(failure: Exception) -> str:
+def _in_words(state: str, failure: Exception) -> str:
     """What went wrong, for a person."""
     if isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT):
         return NO_ROOM
     if isinstance(failure, sqlite3.Error) and "full" in str(failure):
         return NO_ROOM
     if isinstance(failure, sqlite3.Error):
-        return f"The rows could not be written: {failure}."
-    return f"It failed ({type(failure).__name__}); the log says where. Import the file again."
+        return f"The rows could not be {'taken out' if state == 'undoing' else 'written'}: {failure}."
+    return f"It failed ({type(failure).__name__}); the log says where. Try again."
 
 
 queue = Queue()

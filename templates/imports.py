@@ -236,7 +236,7 @@ def _writing(each: Import) -> Safe:
 
 def _done(each: Import) -> Safe:
     return Div(
-        P("It could not be taken back: ", each.error, cls="form-error", role="alert") if each.error else None,
+        P("It was not taken back whole. ", each.error, cls="form-error", role="alert") if each.error else None,
         P(Strong(each.kind.counted(each.rows_done)), " imported."),
         _problems(each),
         Div(

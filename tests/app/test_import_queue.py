@@ -242,7 +242,7 @@ def test_rows_that_cannot_be_taken_back_are_said_to_be_there(client: httpx.Clien
     each = until(client, address, settled)
     server.sql("DROP TRIGGER odd")
     assert (each["state"], each["rows_done"]) == ("done", 2)
-    assert "It could not be taken back: The rows could not be written: it stays." in client.get(address).text
+    assert "It was not taken back whole. The rows could not be taken out: it stays." in client.get(address).text
     client.post(f"{address}/cancel")
     assert until(client, address, settled)["state"] == "undone"
     assert server.sql("SELECT * FROM tasks") == []

@@ -101,4 +101,4 @@ def test_many_other_lists_are_counted() -> None:
 
 
 def test_what_could_not_be_taken_back_is_said() -> None:
-    assert "It could not be taken back: It broke." in import_card(each("done", error="It broke."))
+    assert "It was not taken back whole. It broke." in import_card(each("done", error="It broke."))
