@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from server.name import SLUG
-from tests.conftest import PATIENCE, ROOT
+from tests.conftest import PATIENCE, PROJECT, ROOT
 from tests.reloading import until
 
 PAGE = (ROOT / "docs" / "running.md").read_text()
@@ -64,7 +64,7 @@ def confined(unit: Path, tmp_path: Path) -> Iterator[tuple[str, Path]]:
     with log.open("w") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.sandbox", unit, data, *command],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True,
+            cwd=PROJECT, stdout=subprocess.PIPE, stderr=errors, text=True,
         )  # fmt: skip
     assert process.stdout is not None
     line = process.stdout.readline()
@@ -115,5 +115,5 @@ print("all refused")
 def test_code_cannot_be_written_nor_made_in_memory_there(confined: tuple[str, Path], unit: Path) -> None:
     data = confined[1]
     command = [sys.executable, "-m", "tests.sandbox", unit, data, sys.executable, "-c", TRIES, data]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    said = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
     assert said.stdout == "all refused\n", said.stderr
