@@ -291,7 +291,8 @@ class HttpProtocol(HttpToolsProtocol):
     def _end_request(self, status: int, words: str, kind: str) -> None:
         """End a request that does not come to its end; the app that reads it hears that the client is gone."""
         cycle = self.cycle
-        if not self._reads_message or self._is_in_head():
+        # A head that is not taken has no cycle of its own: what there is belongs to the request before.
+        if not self._reads_message or cycle is None or cycle.scope is not self.scope:
             self._refuse(status, words, kind)
             return
         if cycle.response_complete or self.pipeline:

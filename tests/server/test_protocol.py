@@ -352,6 +352,21 @@ def test_fields_at_the_end_of_a_body_are_forgotten() -> None:
 
 
 @pytest.mark.parametrize("before", [b"", GET + b"\r\n"], ids=["alone", "behind another"])
+@pytest.mark.parametrize(
+    "head", [b"CONNECT \n\r\n", b"CONNECT\r\n\r\n", b"GET http://[ HTTP/1.1\r\n\r\n", b"CONNECT x:x HTTP/1.1\r\n\r\n"]
+)
+def test_a_head_that_is_no_http_is_refused_and_what_was_asked_before_is_answered(head: bytes, before: bytes) -> None:
+    async def run() -> None:
+        async with in_one_loop(Reading()) as client:
+            await client.send(before + head)
+            got = await client.read_all()
+            assert (b"HTTP/1.1 200 " in got) == bool(before)
+            assert b"HTTP/1.1 400 " in got
+
+    in_loop(run())
+
+
+@pytest.mark.parametrize("before", [b"", GET + b"\r\n"], ids=["alone", "behind another"])
 @pytest.mark.parametrize("body", [b"zz\r\n", b"3;[\r\nabc\r\n", b"3\r\nabcd\r\n", b"0\r\n:\r\n\r\n"])
 def test_a_body_that_is_no_http_ends_its_request(body: bytes, before: bytes) -> None:
     async def run() -> None:
