@@ -4,6 +4,7 @@ source file, vendored files as published, dependencies with a reason. A rule tha
 
 import ast
 import hashlib
+import importlib
 import importlib.metadata
 import re
 import shutil
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -230,6 +232,22 @@ def test_every_command_and_file_that_is_named_is_there(name: str) -> None:
         assert command in cli.commands.commands
     for path in re.findall(r"`((?:app|server|templates|static|tests|docs|specimen)/[\w./]*)`", text):
         assert (ROOT / path).exists(), path
+
+
+UNITS = {
+    "": 1, "ms": 0.001, "s": 1, "min": 60, "days": 24 * 60 * 60,
+    "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3,
+}  # fmt: skip
+LIMIT = re.compile(r"^\| (.+?) \| ([\d,.]+) ?(\w*) \| `(\S+)\.py` `([A-Z_]+)` \|$", re.MULTILINE)
+
+
+def test_every_limit_in_the_documentation_is_that_of_the_code() -> None:
+    found = LIMIT.findall((ROOT / "docs" / "security.md").read_text())
+    assert len(found) > 40
+    for what, number, unit, path, name in found:
+        limit = getattr(importlib.import_module(path.replace("/", ".")), name)
+        limit = limit.total_seconds() if isinstance(limit, timedelta) else limit
+        assert limit == float(number.replace(",", "")) * UNITS[unit], what
 
 
 def test_what_assistants_read_is_short_and_names_every_type_of_field() -> None:
