@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlite_utils.utils import sqlite3
 
-from app.copies import copy_file, new_backup, placed, room, size_of
+from app.copies import copy_file, new_backup, placed, room, size_of, sweep
 from app.db import (
     FILE_NAME,
     SAFE_FOR_SEVERAL,
@@ -47,6 +47,7 @@ def backup(directory: Path, copy: Path | None = None) -> str:
     if not path.exists():
         raise BackupError(f"There is no data in {directory}: name its directory with --data.")
     with _said_of(path):
+        sweep(directory)
         target = copy or new_backup(directory)
         with placed(target) as made:
             copy_file(path, made)

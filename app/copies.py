@@ -50,8 +50,9 @@ def room(directory: Path) -> Iterator[Path]:
 
 
 def sweep(directory: Path) -> None:
-    """Delete the rooms of processes that have ended before they could do it."""
-    for left in [each for each in directory.iterdir() if _ROOM.fullmatch(each.name)]:
+    """Delete the rooms in a directory, and in that of its backups, of processes that have ended before they could."""
+    places = [place for place in (directory, directory / BACKUPS) if place.is_dir()]
+    for left in [each for place in places for each in place.iterdir() if _ROOM.fullmatch(each.name)]:
         with suppress(OSError):
             if fcntl is None:
                 if time.time() - left.stat().st_mtime > OLD_SECONDS:

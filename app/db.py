@@ -292,8 +292,6 @@ def prepare(directory: Path, migrations: Migrations, *, is_in_use: bool = False)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
     os.chmod(path, 0o600)
     sweep(directory)
-    if (directory / BACKUPS).is_dir():
-        sweep(directory / BACKUPS)
     try:
         _check(path, migrations, is_in_use)
         _migrate(path, migrations)
@@ -439,7 +437,7 @@ def copied(connection: Connection, path: Path, suffix: Callable[[], str]) -> Ite
 @contextmanager
 def transaction(connection: Connection) -> Iterator[None]:
     """Make all that is done in the context one commit, or nothing; no other program writes meanwhile."""
-    connection.execute("BEGIN IMMEDIATE")
+    until_unlocked(connection, lambda: connection.execute("BEGIN IMMEDIATE"))
     try:
         yield
         connection.execute("COMMIT")
@@ -448,6 +446,27 @@ def transaction(connection: Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def until_unlocked(connection: Connection, attempt: Callable[[], Any]) -> None:
+    """Try what needs the lock on the file until no other program has it, at most BUSY_SECONDS.
+
+    SQLite itself tries ever more seldom, up to ten times a second: it would not get the lock from a program that writes
+    without a pause.
+    """
+    end = time.monotonic() + BUSY_SECONDS
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                attempt()
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > end:
+                    raise
+            time.sleep(0.0005)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}")
 
 
 db = Database()

@@ -5,7 +5,9 @@ and what only looks like a table), before SQLite is asked for a row: what is lef
 types of columns are read, never their rules, defaults that have to be worked out, or columns that are.
 """
 
+import os
 import re
+import shutil
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -122,7 +124,7 @@ def copied(file: Path, copy: Path) -> list[Thing]:
     """
     # What is made of it takes as much again.
     check_room(copy.parent, 2 * size_of(file))
-    with closing(open_unchanged(file)) as source, closing(sqlite3.connect(copy)) as target:
+    with closing(_opened(file, copy.parent)) as source, closing(sqlite3.connect(copy)) as target:
         target.execute("PRAGMA synchronous = OFF")
         copy_pages(source, target)
     if _objects(copy) > MOST_OBJECTS:
@@ -219,6 +221,17 @@ def type_of(declared: str) -> str:
     if _TYPE.fullmatch(declared):
         return declared
     return next((meant for part, meant in _AFFINITIES if part in declared.upper()), "NUMERIC")
+
+
+def _opened(file: Path, room: Path) -> Connection:
+    """A connection to a file from outside that changes nothing there."""
+    logs = [ending for ending in ("-wal", "-journal") if Path(f"{file}{ending}").exists()]
+    if logs and hasattr(os, "statvfs") and os.statvfs(file.parent).f_flag & os.ST_RDONLY:
+        # To read a log SQLite writes beside it; on a disk where nobody can, nobody changes the file either.
+        for ending in ("", *logs):
+            shutil.copyfile(f"{file}{ending}", room / f"read.db{ending}")
+        return sqlite3.connect(room / "read.db")
+    return open_unchanged(file)
 
 
 def _objects(copy: Path) -> int:

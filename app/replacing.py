@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlite_utils.utils import sqlite3
 
 from app.copies import copy_pages, keep, new_backup
-from app.db import Connection, UnusableDatabase, connect, fcntl, transaction
+from app.db import Connection, UnusableDatabase, connect, fcntl, transaction, until_unlocked
 
 SUFFIX = "-before-restore"
 # Who looks on is a matter of the present, and no part of what is restored.
@@ -73,13 +73,18 @@ def _replace(path: Path, new: Connection) -> Path | None:
         before = keep(path, SUFFIX) if holds_anything else None
         _settle(new, path)
 
-    with closing(connect(path)) as live:
+    def put() -> None:
+        nonlocal before
         try:
             copy_pages(new, live, look_back)
         except BaseException:
             if before is not None:
                 before.unlink()
+                before = None
             raise
+
+    with closing(connect(path)) as live:
+        until_unlocked(live, put)
         live.execute("PRAGMA wal_checkpoint(PASSIVE)")  # The next write would have to do it, and somebody waits for it.
     return before
 

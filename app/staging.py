@@ -9,9 +9,10 @@ empty directory, it makes NEW, and writes one line of JSON to its standard outpu
 """
 
 import json
+import os
 import sys
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from sqlite_utils import Migrations
@@ -48,7 +49,8 @@ def main() -> int:
         said = {"error": f"{file} cannot be copied: {error.strerror}. Nothing was changed; mend that and try again."}
     except MemoryError:
         said = {"error": f"{file} takes more memory to read than any file of this app. Nothing was changed."}
-    print(json.dumps(said))
+    with suppress(BrokenPipeError):  # The command has ended, and nobody listens.
+        os.write(sys.stdout.fileno(), f"{json.dumps(said)}\n".encode())
     return 0
 
 

@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -20,7 +22,7 @@ import app.db
 from app.backups import BackupError, backup, restore
 from app.db import prepare
 from app.migrations import migrations
-from tests.conftest import Server
+from tests.conftest import PROJECT, Server
 from tests.server.test_cli import command, server_py
 
 # Of the tables that this app always has, and of its tasks.
@@ -306,3 +308,92 @@ def test_a_half_import_that_comes_back_is_taken_back(data: Path, copy: Path) -> 
     change(copy, row)
     restore(data, copy)
     assert rows(data / "app.db", "SELECT state FROM imports") == ["undoing"]
+
+
+# What a person may name
+
+
+def test_a_file_of_the_same_data_is_nothing_to_restore(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.db").symlink_to(data / "app.db")
+    os.link(data / "app.db", tmp_path / "other name.db")
+    for name in (data / "app.db", tmp_path / "link.db", tmp_path / "other name.db"):
+        with untouched(data):
+            is_refused(command("restore", name, "--data", data), "is the data itself", "Name a backup")
+
+
+def test_what_is_no_file_is_refused(data: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with untouched(data):
+        is_refused(command("restore", tmp_path / "fifo", "--data", data), tmp_path / "fifo", "is no file")
+        refused = command("restore", tmp_path, "--data", data)
+        assert (refused.returncode, "is a directory" in refused.stderr) == (2, True)
+        refused = command("restore", tmp_path / "none.db", "--data", data)
+        assert (refused.returncode, "does not exist" in refused.stderr) == (2, True)
+
+
+def test_a_backup_goes_over_nothing_that_is_there(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "nowhere.db").symlink_to(tmp_path / "none" / "copy.db")
+    (tmp_path / "precious.txt").write_text("precious")
+    (tmp_path / "link.db").symlink_to(tmp_path / "precious.txt")
+    is_refused(command("backup", tmp_path / "link.db", "--data", data), "is there already", "another")
+    is_refused(command("backup", tmp_path / "nowhere.db", "--data", data), "No such file", "another")
+    refused = command("backup", tmp_path, "--data", data)
+    assert (refused.returncode, "is a directory" in refused.stderr) == (2, True)
+    assert (tmp_path / "precious.txt").read_text() == "precious"
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_file_that_a_program_holds_is_said_to_be_locked(
+    data: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("DELETE FROM tasks")
+        with untouched(data):
+            is_refused(server_py("restore", copy, "--data", data), copy, "locked", "try again")
+
+
+def on_a_disk_that_cannot_be_written(directory: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """`python server.py …` with a directory that is mounted so; skips where this system does not let us mount."""
+    unshare = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+    mounted = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+    before = [*unshare, "sh", "-c", mounted, str(directory)]
+    if shutil.which("unshare") is None or subprocess.run([*before, "true"], capture_output=True).returncode:
+        pytest.skip("this system does not let us mount a directory so")
+    command = [*before, sys.executable, PROJECT / "server.py", *arguments]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60)
+
+
+def test_a_backup_on_a_disk_that_cannot_be_written_is_restored(data: Path, copy: Path, tmp_path: Path) -> None:
+    media = tmp_path / "media"
+    media.mkdir()
+    copy.rename(media / "copy.db")
+    restored = on_a_disk_that_cannot_be_written(media, "restore", media / "copy.db", "--data", data)
+    assert (restored.returncode, restored.stderr) == (0, "")
+    assert rows(data / "app.db") == ["Before"]
+
+
+def test_a_disk_that_cannot_be_written_is_named(data: Path, copy: Path, tmp_path: Path) -> None:
+    media = tmp_path / "media"
+    media.mkdir()
+    refused = on_a_disk_that_cannot_be_written(media, "backup", media / "copy.db", "--data", data)
+    is_refused(refused, media, "Read-only file system", "another")
+    with untouched(data):
+        is_refused(on_a_disk_that_cannot_be_written(data, "backup", "--data", data), data, "Read-only file system")
+        refused = on_a_disk_that_cannot_be_written(data, "restore", copy, "--data", data)
+        is_refused(refused, data, "cannot be written", "--data")
+
+
+def test_a_log_on_a_disk_that_cannot_be_written_is_read_too(data: Path, tmp_path: Path) -> None:
+    """As on a disk that was taken out of another machine, with the log of a server that had no time to end."""
+    media = tmp_path / "media"
+    media.mkdir()
+    with closing(sqlite3.connect(data / "app.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE tasks SET title = 'In the log'")
+        for name in ("app.db", "app.db-wal"):
+            shutil.copy(data / name, media / name)
+        connection.execute("UPDATE tasks SET title = 'Since then'")
+    restored = on_a_disk_that_cannot_be_written(media, "restore", media / "app.db", "--data", data)
+    assert (restored.returncode, restored.stderr) == (0, "")
+    assert rows(data / "app.db") == ["In the log"]

@@ -1,11 +1,14 @@
 """What `drop` does to the data: all that belonged to a feature goes in one commit, or nothing does."""
 
+import itertools
+import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 from sqlite_utils import Database
+from sqlite_utils.utils import sqlite3
 
 from app.db import Connection, connect, prepare
 from app.migrations import migrations
@@ -16,10 +19,8 @@ BOOKS = Kept("books", ("books_fts", "books", "deleted_books"), ("create_books",)
 
 
 @pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def data(tmp_path: Path) -> Path:
     """A file with a feature in it, as `new` makes it, and an import that has brought a row."""
-    # The code of the feature is not here to say so.
-    monkeypatch.setattr("app.backups.unknown_migrations", lambda connection, migrations: set())
     path = prepare(tmp_path / "data", migrations)
     with closing(connect(path)) as connection:
         connection.execute("INSERT INTO tasks (title) VALUES ('Mine')")
@@ -67,11 +68,48 @@ def test_all_that_belonged_to_it_is_gone_and_the_rest_is_as_before(
         assert kept.execute("SELECT title FROM books").fetchone()[0] == "Dune"
 
 
+def test_what_is_written_meanwhile_is_in_the_copy(data: Path) -> None:
+    acknowledged: list[str] = []
+    begun = threading.Event()
+
+    def write() -> None:
+        other = sqlite3.connect(data / "app.db", timeout=60, isolation_level=None)
+        with closing(other), suppress(sqlite3.OperationalError):  # At the end the table is gone.
+            for number in itertools.count():
+                other.execute("INSERT INTO books (title) VALUES (?)", [f"Book {number}"])
+                acknowledged.append(f"Book {number}")
+                if number == 20:
+                    begun.set()
+
+    writing = threading.Thread(target=write, daemon=True)
+    writing.start()
+    assert begun.wait(60)
+    with taken_out(data, BOOKS):
+        pass
+    writing.join(60)
+    (copy,) = (data / "backups").iterdir()
+    with closing(connect(copy)) as kept:
+        found = [row["title"] for row in kept.execute("SELECT title FROM books ORDER BY id")]
+    assert found == ["Dune", *acknowledged]
+
+
+def test_a_copy_that_cannot_be_kept_stops_it(
+    data: Path, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.copies.RESERVE_BYTES", 10**18)
+    monkeypatch.setattr("app.copies.size_of", lambda path: 10**18)
+    with pytest.raises(EditError, match=r"No space left.*Nothing was changed"), taken_out(data, BOOKS):
+        pytest.fail("the code is not edited then")
+    assert connection.execute("SELECT title FROM books").fetchone()[0] == "Dune"
+    assert list((data / "backups").iterdir()) == []
+
+
 def test_where_the_code_cannot_be_edited_the_data_stays(data: Path, connection: Connection) -> None:
     with pytest.raises(RuntimeError), taken_out(data, BOOKS):
         raise RuntimeError
     assert connection.execute("SELECT title FROM books").fetchone()[0] == "Dune"
     assert (data / "uploads" / "1").exists()
+    assert list((data / "backups").iterdir()) == []
 
 
 def test_a_file_that_another_program_holds_is_left_as_it_is(
