@@ -38,6 +38,8 @@ Result = TypeVar("Result")
 FILE_NAME = "app.db"
 # What says in SQL how large a text is. The first does not read it, and is there from SQLite 3.43 on.
 SIZE = "octet_length" if sqlite3.sqlite_version_info >= (3, 43) else "length"
+# What gives in SQL a column whose bytes count as text: no column of ours keeps any, but other programs may write them.
+TEXT = "iif(typeof({0}) = 'blob', CAST({0} AS TEXT), {0})"
 # The present moment in SQL, as every table keeps it: UTC, ISO 8601.
 NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
 # How long a statement waits for a program outside to end its transaction.

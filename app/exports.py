@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.access.confirm import check_export
 from app.copies import copy_file, room
-from app.db import SIZE, Connection, db
+from app.db import SIZE, TEXT, Connection, db
 from app.kinds import Kind, kinds
 
 CHUNK_ROWS = 1000
@@ -259,7 +259,8 @@ class _LargeRow(NamedTuple):
             yield self._pieces(name)
 
     def _pieces(self, name: str) -> Iterator[Any]:
-        sql = f"SELECT iif(typeof({name}) = 'text', substr({name}, ?, ?), {name}) FROM {self.kind.table} WHERE id = ?"
+        text = TEXT.format(name)
+        sql = f"SELECT iif(typeof({text}) = 'text', substr({text}, ?, ?), {name}) FROM {self.kind.table} WHERE id = ?"
         for at in count(1, PIECE_LETTERS):
             ((piece,),) = self.connection.execute(sql, [at, PIECE_LETTERS, self.id]).fetchall()
             if piece or at == 1:
@@ -274,7 +275,7 @@ def _chunks(kind: Kind) -> Iterator[list[list[Any]] | _LargeRow]:
     letters = 0
     # What is too large is not even read with the others.
     large = " OR ".join(f"coalesce({SIZE}({name}), 0) > {PIECE_LETTERS}" for name in kind.columns)
-    columns = [f"iif({SIZE}({name}) > {PIECE_LETTERS}, '', {name})" for name in kind.columns]
+    columns = [f"iif({SIZE}({name}) > {PIECE_LETTERS}, '', {TEXT.format(name)})" for name in kind.columns]
     with closing(db.long_reading()) as connection:
         for is_large, *row in connection.execute(f"SELECT {large}, {', '.join(columns)} FROM {kind.table} ORDER BY id"):
             if is_large:

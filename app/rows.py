@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
-from app.db import NOW, SIZE, Connection, db
+from app.db import NOW, SIZE, TEXT, Connection, db
 from app.kinds import Kind
 from server.bodies import FORM_LIMIT
 from templates.forms import LINE_LENGTH
@@ -54,12 +54,14 @@ def _queries(kind: Kind, table: str) -> tuple[str, str]:
     most |= {field.name: LARGEST_TEXT for field in kind.fields if field.reads == "text"}
     # What is not there is not too large either.
     whole = " AND ".join(f"({SIZE}({name}) <= {bytes}) IS NOT FALSE" for name, bytes in most.items())
+    texts = {name: TEXT.format(name) for name in most}
+    shown = {name: f"substr({texts[name]}, 1, {SHOWN[bytes]})" for name, bytes in most.items()}
     begins = ", ".join(
-        f"{SIZE}({name}) > {bytes}, iif({SIZE}({name}) > {bytes}, substr({name}, 1, {SHOWN[bytes]}), {name})"
+        f"{SIZE}({name}) > {bytes}, iif({SIZE}({name}) > {bytes}, {shown[name]}, {texts[name]})"
         for name, bytes in most.items()
     )
     return (
-        f"SELECT {', '.join(most)} FROM {table} WHERE id = ? AND {whole}",
+        f"SELECT {', '.join(texts.values())} FROM {table} WHERE id = ? AND {whole}",
         f"SELECT {begins} FROM {table} WHERE id = ?",
     )
 

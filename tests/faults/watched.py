@@ -21,6 +21,8 @@ MOST_MEGABYTES = 200
 LONGEST_SECONDS = 1.0
 # A loop that stands for so long is not waited for.
 HANGS_SECONDS = 8.0
+# What the server does not take in this time is not sent.
+SEND_SECONDS = 1
 # Between two looks of the one who asks all the time.
 LOOK_SECONDS = 0.02
 # What the fuzzers name are ids far below; what they make themselves begins here.
@@ -123,6 +125,7 @@ class Watched:
         answer = b""
         try:
             with contextlib.closing(connect(self.server)) as connection:
+                connection.settimeout(SEND_SECONDS)
                 for piece in pieces:
                     connection.sendall(piece)
                 connection.settimeout(quiet)
