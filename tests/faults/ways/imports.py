@@ -93,14 +93,15 @@ class Imports:
         self.watched = watched
         self.reader = reader
         self.kind = kind
-        self.examples = [path.read_bytes() for path in sorted(examples.iterdir()) if path.stat().st_size < 50_000]
+        # What other programs write is part of the example.
+        self.examples = [path.read_bytes() for path in sorted(examples.glob("*")) if path.stat().st_size < 50_000]
         self.path = room / "file"
         self.inputs = 0
 
     def make(self, chance: random.Random) -> Input:
         """What the file is called, whether it is packed, and its pieces."""
         kind = chance.random()
-        if kind < 0.2:
+        if kind < 0.2 and self.examples:
             parts = chance.choice(self.examples).splitlines(keepends=True) or [b""]
         elif kind < 0.65:
             parts = _table(chance)
