@@ -2,13 +2,16 @@
 
 import contextlib
 import re
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from server.token import read, renew
 from tests.conftest import PROJECT
@@ -60,6 +63,19 @@ def pages_of(client: httpx.Client, running: Running) -> Iterator[list[Follower]]
         yield pages
 
 
+def closed(page: Follower) -> tuple[int, str] | None:
+    """The code and the words that a page is closed with soon; None where it is not."""
+    end = time.monotonic() + SOON
+    while time.monotonic() < end:
+        try:
+            page.socket.recv(timeout=0.1)
+        except TimeoutError:
+            continue
+        except ConnectionClosed as error:
+            return error.rcvd and (error.rcvd.code, error.rcvd.reason)
+    return None
+
+
 def sign_out(person: httpx.Client, other: httpx.Client, running: Running) -> None:
     person.post("/sign-out")
 
@@ -88,7 +104,7 @@ def test_the_pages_of_a_session_that_has_ended_are_closed_and_no_others(
     with pages_of(person, running) as pages, pages_of(other, running) as stay:
         began = time.monotonic()
         end(person, other, running)
-        assert {page.close_code() for page in pages} == {(4401, "Sign in again.")}
+        assert {closed(page) for page in pages} == {(4401, "Sign in again.")}
         assert time.monotonic() - began < SOON
         other.post("/tasks", data={"title": f"After {end.__name__}"})
         for page in stay:
@@ -111,7 +127,7 @@ def test_a_new_token_closes_the_pages_of_all(
     with pages_of(person, running) as pages, pages_of(other, running) as more:
         make_new(running)
         began = time.monotonic()
-        assert {page.close_code() for page in (*pages, *more)} == {(4401, "Sign in again.")}
+        assert {closed(page) for page in (*pages, *more)} == {(4401, "Sign in again.")}
         assert time.monotonic() - began < SOON
 
 
@@ -120,6 +136,18 @@ def test_a_new_link_closes_all_pages_but_what_the_person_goes_on_with(
 ) -> None:
     with pages_of(other, running) as pages:
         assert person.post("/access/token").status_code == 200
-        assert {page.close_code() for page in pages} == {(4401, "Sign in again.")}
+        assert {closed(page) for page in pages} == {(4401, "Sign in again.")}
     with pages_of(person, running) as pages:
         assert len(pages) == PAGES
+
+
+def test_a_page_is_closed_without_any_commit(running: Running, person: httpx.Client) -> None:
+    """Whatever is committed has views rendered, which are refused then; here nothing is."""
+    with pages_of(person, running) as pages:
+        for page in pages:
+            page.watch(("connection", "/connection", None))
+        for page in pages:
+            page.until_text(f"Live in {PAGES} open tabs")  # The last commit that there is.
+        with closing(sqlite3.connect(running.data / "access.db")) as file, file:
+            file.execute("DELETE FROM sessions")
+        assert closed(pages[0]) == (4401, "Sign in again.")
