@@ -18,15 +18,13 @@ from server.deadlines import FRAMES_PER_SECOND, HEAD_FIELDS, HEAD_LIMIT, UNREAD,
 from server.guard import ADMITTED, SECURITY_HEADERS
 from server.http2_frames import Frames
 from server.peer import CONNECTION, TRANSPORT
-from server.pieces import PiecewiseFlow, taken_from
+from server.pieces import PIECE, PiecewiseFlow, taken_from
 from server.protocol import TOO_LARGE, HttpProtocol
 
 # A setting is two bytes of name and four of value (RFC 9113, section 6.5.1). This one offers WebSockets over HTTP/2
 # (RFC 8441), which Uvicorn does not know: a browser that believed it would have none.
 OFFER = b"\x00\x08\x00\x00\x00\x01"
 NO_OFFER = b"\x00\x08\x00\x00\x00\x00"
-# A request takes twenty bytes: more of them than this would have the loop for long.
-PIECE = 8 * 1024
 # How much of an answer waits for the client's window; the app waits with the rest.
 ROOM = 64 * 1024
 # A client that takes an answer gives more room now and then: once for so many bytes, at the most.
@@ -68,7 +66,6 @@ class Http2Protocol(ZttpH2Protocol):
         transport.write(self.conn.data_to_send().replace(OFFER, NO_OFFER))
         super().connection_made(transport)
         self.flow = PiecewiseFlow(transport, self.loop, self._feed)
-        self.flow.piece = PIECE
         self._connection = {TRANSPORT: transport}
         self._table = connections_of(self.server_state)
         self._table.enter(self, self._address())
@@ -89,7 +86,9 @@ class Http2Protocol(ZttpH2Protocol):
 
     def _feed(self, data: bytes | memoryview) -> None:
         self._came += len(data)
+        begun = self._frames.begun
         self._frames.feed(data)
+        self.flow.fit(self._frames.begun - begun)
         try:
             self.conn.receive_data(data)
             self.handle_events()

@@ -14,7 +14,10 @@ from typing import Any
 from uvicorn.protocols.http.flow_control import FlowControl
 
 PIECE = 4096
-BODY_PIECE = 64 * 1024
+# As much as a loop reads at once: what turns out to be quickly read comes in one again.
+LARGEST = 256 * 1024
+# Chunks of a body, or frames: each takes a call or two.
+MANY = 64
 # What is smaller is read at once: nearly every head and message, and not too many of them.
 SMALL = 1024
 # Each request that waits for the one before it takes some kilobytes.
@@ -48,25 +51,34 @@ class PiecewiseFlow(FlowControl):
 
     def take(self, data: bytes) -> None:
         """Read it, a piece now and the others in turns to come."""
-        self._data = self._data[self._at :] + data if self.has_rest else bytes(data)
-        self._at = 0
-        self._transport.pause_reading()
-        if not (self._is_due or self.read_paused):
-            self._turn()
+        if self.has_rest or self.read_paused:
+            self._data = self._data[self._at :] + data
+            self._at = 0
+            return
+        self._data, self._at = data, 0
+        piece = self._next()
+        if self.has_rest:
+            self._transport.pause_reading()
+            self._come_again()
+        self._feed(piece)
+
+    def fit(self, things: int) -> None:
+        """Read twice as much in the next turn, but little where many things were in this one."""
+        self.piece = PIECE if things > MANY else min(2 * self.piece, LARGEST)
 
     def forget(self) -> None:
         """Drop what is not read yet."""
-        self._data = b""
+        self._data, self._at = b"", 0
 
     def pause_reading(self) -> None:
         """Read nothing more for now."""
-        if not self.read_paused:
+        if not (self.read_paused or self._transport.is_closing()):
             self.read_paused = True
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Read on, first what is here."""
-        if self.is_held or not self.read_paused:
+        if self.is_held or not self.read_paused or self._transport.is_closing():
             return
         self.read_paused = False
         if self.has_rest:
@@ -107,7 +119,10 @@ class PiecewiseFlow(FlowControl):
                 break
         else:
             end = after
-        self._at = end
+        if end == len(data):
+            self.forget()
+        else:
+            self._at = end
         return memoryview(data)[begin:end]
 
 

@@ -16,7 +16,7 @@ from server.connections import connections_of
 from server.deadlines import HEAD_FIELDS, HEAD_LIMIT, REST_LIMIT, UNREAD, Limit, Patience, Phase, Unread, Wrapping
 from server.guard import ADMITTED
 from server.peer import CONNECTION, TRANSPORT
-from server.pieces import BODY_PIECE, PIECE, SMALL, PiecewiseFlow, taken_from
+from server.pieces import PIECE, SMALL, PiecewiseFlow, taken_from
 from server.security_headers import SECURITY_HEADERS
 
 WHOLE_ADDRESS = re.compile(rb"[^/]+://([^/?#]*)")
@@ -50,6 +50,7 @@ class HttpProtocol(HttpToolsProtocol):
     _came = 0
     _head_bytes = 0
     _body_bytes = 0
+    _chunks = 0
     _rest_bytes = 0
     _wrapping_of = 0
     _reads_message = False
@@ -103,10 +104,10 @@ class HttpProtocol(HttpToolsProtocol):
             self._end_request(*(self._refusal or (400, NOT_HTTP)), "it sent what is not HTTP, or not taken")
             return
         except httptools.HttpParserUpgrade:
+            # To anything else but a WebSocket nobody has to agree (RFC 9110, section 7.8).
             if self._should_upgrade():
                 self.handle_websocket_upgrade()
                 return
-            self._unsupported_upgrade_warning()
         if self._reads_message:
             self._count(size, self._body_bytes - body if heads == self._heads else None)
         else:
@@ -118,6 +119,8 @@ class HttpProtocol(HttpToolsProtocol):
             if self._head_bytes > HEAD_LIMIT:
                 self._refuse(431, TOO_LARGE, "a head was too large")
             return
+        self.flow.fit(self._chunks)
+        self._chunks = 0
         if self.cycle.response_complete:
             self._rest_bytes += size
             if self._rest_bytes > REST_LIMIT:
@@ -187,7 +190,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Count, and give it to the app."""
         self._body_bytes += len(body)
-        self.flow.piece = BODY_PIECE
+        self._chunks += 1
         super().on_body(body)
 
     def on_message_complete(self) -> None:

@@ -170,6 +170,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             return  # For what the peer has said it was closed already.
         if self._taken is None or self.disconnected:
             await super().send(message)
+            if message["type"] == "websocket.http.response.body" and self.close_sent:
+                self.handshake_complete = True  # It was refused: nothing was left out.
             if self.close_sent and not self.read_paused:
                 self.flow.resume_reading()  # The answer to our closing is yet to come.
         elif message["type"] == "websocket.accept" and self._agreed() == self._taken.agreed:
@@ -245,7 +247,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         return not self.close_sent
 
     def make_way(self) -> None:
-        """End at once."""
+        """End at once; whatever the app says from now on is for nobody."""
+        self.disconnected = True
         self.transport.abort()
 
     def look(self) -> None:
@@ -269,7 +272,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def _end(self, kind: str) -> None:
         self._table.cuts.note(kind, self._address())
-        self.transport.abort()
+        self.make_way()
 
     def _address(self) -> str:
         return self.client[0] if self.client else ""

@@ -263,3 +263,36 @@ def test_an_app_may_close_what_has_been_closed_for_its_text_already(caplog: pyte
 
     in_loop(run())
     assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_who_is_refused_is_no_error_of_the_app(caplog: pytest.LogCaptureFixture) -> None:
+    async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.http.response.start", "status": 401, "headers": []})
+        await send({"type": "websocket.http.response.body", "body": b"no"})
+
+    async def run() -> None:
+        async with connected(refusing) as client:
+            await client.send(handshake("localhost"))
+            assert (await client.read_all()).startswith(b"HTTP/1.1 401 ")
+
+    in_loop(run())
+    assert caplog.messages == []
+
+
+def test_an_app_that_is_slow_to_accept_meets_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """The flood came with the handshake."""
+    go_on = asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await go_on.wait()
+        await send({"type": "websocket.accept"})
+
+    async def run() -> None:
+        async with connected(slow) as client:
+            await client.send(handshake("localhost"))
+            await client.send(frame(Opcode.PING, b"") * 2 * deadlines.FRAMES_PER_SECOND)
+            go_on.set()
+            await until(lambda: client.protocol.transport.is_closing())
+
+    in_loop(run())
+    assert [message for message in caplog.messages if "was ended" not in message] == []
