@@ -51,12 +51,14 @@ class Queue:
 
     def __init__(self) -> None:
         self._work: asyncio.Task[None] | None = None
+        self._is_called = False
 
     def wake(self) -> None:
         """Work as long as there is something to do; called after each change, and now and then.
 
         What is read there is no part of the request that has called this.
         """
+        self._is_called = True
         if self._work is None or self._work.done():
             self._work = asyncio.create_task(self._run(), context=Context())
 
@@ -70,7 +72,7 @@ class Queue:
     async def _run(self) -> None:
         """Take one import after another, while there are any."""
         try:
-            while await _waiting():
+            while await self._has_work():
                 with _lock() as is_ours:
                     if is_ours:
                         await _take_up_what_was_left()
@@ -84,6 +86,15 @@ class Queue:
             logger.warning("Imports stand still, and will be taken up again: %s.", error)
         except Exception:
             logger.exception("The queue of imports failed, and will be begun anew.")
+
+    async def _has_work(self) -> bool:
+        """Whether there is something to do; who calls during the look at it has it done once more."""
+        while self._is_called:
+            self._is_called = False
+            if await _waiting():
+                self._is_called = True
+                return True
+        return False
 
 
 async def before(id: int) -> int:
@@ -116,7 +127,7 @@ def _is_locked(descriptor: int) -> bool:
     if fcntl is not None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             return False
     return True
 
@@ -140,7 +151,6 @@ async def _work_on(row: Row) -> None:
     id, state = row["id"], row["state"]
     if not await db.write(_mark(id, state, process=os.getpid(), attempts=1)):
         return
-    error = ""
     try:
         await JOBS[state](id)
     except asyncio.CancelledError:
@@ -161,6 +171,10 @@ async def _work_on(row: Row) -> None:
     except Exception as failure:
         logger.exception("Import %s failed.", id)
         error = _in_words(state, failure)
+    else:
+        # It would be taken again and again.
+        still = "SELECT 1 FROM imports WHERE id = ? AND state = ? AND process = ?"
+        error = "It came to no end. Try again." if await db.read(still, [id, state, os.getpid()]) else ""
     if error:
         await _until_written(lambda: import_job.fail(id, state, error))
 

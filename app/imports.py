@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from secrets import token_hex
 from typing import Any, BinaryIO
 
 from fasthtml.core import APIRouter
+from sqlite_utils.utils import sqlite3
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -36,6 +38,8 @@ LONGEST_FILENAME = 200
 # What a list of imports shows; the rest of a row may be long.
 LISTED = "id, kind, filename, state, process, rows_total"
 
+logger = logging.getLogger(__name__)
+
 rt = APIRouter()
 end_all = queue.end
 
@@ -43,7 +47,13 @@ end_all = queue.end
 async def recover() -> None:
     """Take up what a stop has left, and let go of what was kept long enough."""
     queue.wake()
-    await import_sweep.sweep()
+    try:
+        await import_sweep.sweep()
+    except sqlite3.OperationalError:
+        raise
+    except Exception:
+        # Whoever calls this looks after more than imports.
+        logger.exception("Imports that are over could not be swept.")
 
 
 @rt("/imports", methods=["get"])

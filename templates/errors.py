@@ -12,6 +12,7 @@ TITLES = {
     413: "That is too large",
     415: "That kind of file does not fit",
     422: "Something is missing",
+    429: "Too many at once",
     500: "Something broke on our side",
     503: "Busy for a moment",
     507: "The disk is full",

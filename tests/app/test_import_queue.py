@@ -1,18 +1,26 @@
 """Imports wait for each other, and each comes to an end, whatever becomes of the processes that work on it."""
 
+import asyncio
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
+from sqlite_utils.utils import sqlite3
 
-from app.import_queue import MOST_ATTEMPTS
+from app import import_queue
+from app.db import db, prepare
+from app.import_queue import MOST_ATTEMPTS, Queue
+from app.kinds import kinds
+from app.migrations import migrations
+from tests.app.reading.kind import KIND
 from tests.app.test_imports import JSON, bring, settled, until, upload
 from tests.conftest import PATIENCE, PLAIN, Server
 
@@ -280,3 +288,110 @@ def test_the_lock_is_readable_by_its_owner_alone(client: httpx.Client, server: S
     assert (server.data / "imports.lock").stat().st_mode & 0o777 == 0o600
     with closing(httpx.Client(base_url=server.url, **PLAIN)) as other:
         assert other.get("/imports").status_code == 200
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The file of the data, with a queue in this process."""
+    db.open(prepare(tmp_path, migrations))
+    monkeypatch.setitem(kinds, "tasks", KIND)
+    yield tmp_path
+    db.close()
+
+
+def insert(connection: Any) -> int:
+    return int(connection.execute(INSERT, ["checking", 0, 0, NOW, 0]).lastrowid)
+
+
+async def state_of(id: int) -> tuple[str, str]:
+    (row,) = await db.read("SELECT state, error FROM imports WHERE id = ?", [id])
+    return row["state"], row["error"]
+
+
+async def has_ended(id: int = 0) -> bool:
+    return bool(await db.read("SELECT 1 FROM imports WHERE id = ? AND state <> 'checking'", [id]))
+
+
+async def until_true(condition: Callable[[], Awaitable[object]]) -> None:
+    for _ in range(100 * PATIENCE):
+        if await condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("It never comes")
+
+
+async def ended(queue: Queue, id: int) -> tuple[str, str]:
+    """How an import ends that is called once."""
+    queue.wake()
+    await until_true(lambda: has_ended(id))
+    await queue.end()
+    return await state_of(id)
+
+
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        (None, "It came to no end. Try again."),
+        (RuntimeError("odd"), "It failed (RuntimeError); the log says where. Try again."),
+        (OSError(28, "No space left on device"), "There was no room left on the disk."),
+        (sqlite3.OperationalError("database is locked"), "The rows could not be written: database is locked."),
+    ],
+)
+def test_whatever_the_work_does_the_import_has_an_end(
+    file: Path, monkeypatch: pytest.MonkeyPatch, job: Exception | None, words: str
+) -> None:
+    async def work(id: int) -> None:
+        if job is not None:
+            raise job
+
+    async def run() -> tuple[str, str]:
+        return await ended(Queue(), await db.write(insert))
+
+    monkeypatch.setitem(import_queue.JOBS, "checking", work)
+    state, error = asyncio.run(run())
+    assert state == "failed"
+    assert error.startswith(words)
+
+
+def test_who_calls_while_the_queue_looks_is_not_forgotten(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An import that comes just when the queue has found that there is none."""
+    queue = Queue()
+    looked = import_queue._waiting
+    made: list[int] = []
+
+    async def look() -> Any:
+        found = await looked()
+        if not found and not made:
+            made.append(await db.write(insert))
+            queue.wake()
+        return found
+
+    async def run() -> tuple[str, str]:
+        queue.wake()
+        await until_true(lambda: has_ended(*made))
+        await queue.end()
+        return await state_of(made[0])
+
+    monkeypatch.setattr(import_queue, "_waiting", look)
+    state, error = asyncio.run(run())
+    assert state == "failed"
+    assert "The uploaded file is gone" in error
+
+
+def test_a_stop_of_the_server_does_not_count_as_an_attempt(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(id: int) -> None:
+        await asyncio.sleep(600)
+
+    async def run() -> list[tuple[int, int]]:
+        id, found = await db.write(insert), []
+        for _ in range(2):
+            queue = Queue()
+            queue.wake()
+            await until_true(lambda: db.read("SELECT 1 FROM imports WHERE process <> 0"))
+            await queue.end()
+            (row,) = await db.read("SELECT process, attempts FROM imports WHERE id = ?", [id])
+            found.append((row["process"], row["attempts"]))
+        return found
+
+    monkeypatch.setitem(import_queue.JOBS, "checking", work)
+    assert asyncio.run(run()) == [(0, 0), (0, 0)]
