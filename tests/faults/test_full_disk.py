@@ -192,7 +192,7 @@ assert title() == "Changed"
 
 
 def test_commands_on_a_full_disk_change_nothing_and_leave_nothing(tmp_path: Path) -> None:
-    in_it = [*UNSHARE, "sh", "-c", MOUNTED, tmp_path]
+    in_it = [*UNSHARE, "sh", "-c", MOUNTED.format(DISK), tmp_path]
     if shutil.which("unshare") is None or subprocess.run([*in_it, "true"], capture_output=True).returncode:
         pytest.skip("this system does not let us mount a small disk")
     command = [*in_it, sys.executable, "-c", COMMANDS, tmp_path]
