@@ -56,12 +56,13 @@ class Report(NamedTuple):
     inputs: int
     seconds: float
     findings: list[Finding]
+    # How often something was slow that was not slow alone: the machine has much else to do.
+    doubtful: int
 
     def __str__(self) -> str:
-        found = "".join(f"\n  {finding}" for finding in self.findings)
-        return (
-            f"{self.way}: {self.inputs:,} inputs in {self.seconds:.0f} s, seed {self.seed}{found or ', nothing found'}"
-        )
+        found = "".join(f"\n  {finding}" for finding in self.findings) or ", nothing found"
+        doubtful = f" ({self.doubtful} slow, but not alone)" if self.doubtful else ""
+        return f"{self.way}: {self.inputs:,} inputs in {self.seconds:.0f} s, seed {self.seed}{doubtful}{found}"
 
 
 def seed(otherwise: int) -> int:
@@ -80,7 +81,7 @@ def fuzz(way: Way, seconds: float, seed: int) -> Report:
     recent: deque[Input] = deque(maxlen=RECENT)
     findings: dict[str, Finding] = {}
     spent = 0.0
-    count = 0
+    count = doubtful = 0
     while spent < seconds:
         began = time.monotonic()
         given = way.make(chance)
@@ -90,13 +91,17 @@ def fuzz(way: Way, seconds: float, seed: int) -> Report:
         # To look into what was found has its own time.
         spent += time.monotonic() - began
         if wrong and wrong not in findings:
-            findings[wrong] = _found(way, wrong, list(recent))
+            found = _found(way, wrong, list(recent))
+            if found is None:
+                doubtful += 1
+            else:
+                findings[wrong] = found
             recent.clear()
-    return Report(way.name, seed, count, spent, [each for each in findings.values() if each.wrong])
+    return Report(way.name, seed, count, spent, list(findings.values()), doubtful)
 
 
-def _found(way: Way, wrong: str, recent: list[Input]) -> Finding:
-    """Which of the last inputs it was, and the least of it that still does it."""
+def _found(way: Way, wrong: str, recent: list[Input]) -> Finding | None:
+    """Which of the last inputs it was, and the least of it that still does it; None for what is slow and not alone."""
     for given in [*reversed(recent)] * REPEATS:
         seen = way.judge_alone(given)
         if not seen:
@@ -106,8 +111,7 @@ def _found(way: Way, wrong: str, recent: list[Input]) -> Finding:
                 return Finding(seen, shrunk(given, lambda smaller: _is_slow(way.judge_alone(smaller))))
             continue
         return Finding(seen, shrunk(given, lambda smaller, seen=seen: way.judge_alone(smaller) == seen))  # type: ignore[misc]
-    # The machine has much else to do: what was slow once and never again is none.
-    return Finding("" if _is_slow(wrong) else wrong, None)
+    return None if _is_slow(wrong) else Finding(wrong, None)
 
 
 def _is_slow(wrong: str) -> bool:
