@@ -269,11 +269,10 @@ def _text_bytes(export: Export) -> int:
 
 
 def _too_much(export: Export, kind: Kind) -> UnreadableFile:
-    text = _text_bytes(export)
-    most = SMALL_BYTES + GROWTH * text
+    most = SMALL_BYTES + GROWTH * _text_bytes(export)
     return UnreadableFile(
-        f"What would be kept of the file takes more than {most / 1e6:,.0f} MB, too much for the {text / 1e6:,.1f} MB "
-        f"of text that it holds: a column without a field is kept with its name in each of the {kind.plural}. Leave "
+        f"What would be kept of the file takes more than {most / 1e6:,.0f} MB, too much for a file of "
+        f"{export.text.size / 1000:,.0f} kB: a column without a field is kept with its name in each of the {kind.plural}. Leave "
         "out the columns that you do not need or give them shorter names, and take out rows that say the same again "
         "and again; then import it again."
     )
