@@ -42,7 +42,7 @@ from app.reads import Moments
 from app.room import UploadRoom
 from app.settings import settings
 from app.texts import texts
-from server import links, reports
+from server import reports
 from server.bodies import FORM_LIMIT
 from server.failure import DEVELOPMENT
 from server.fragments import FragmentCache, is_fragment
@@ -162,16 +162,13 @@ async def look_after() -> None:
     None of it is waited for at a start, as another process may be writing for a long time.
     """
     while True:
-        try:
-            await imports.recover()
-            await presence.presence.clear()
-        except sqlite3.OperationalError as error:
-            logger.warning("What was left behind could not be taken up, and will be tried again: %s.", error)
-        try:
-            await sessions.look_after()
-            links.sweep(settings.data)
-        except Unreadable as error:
-            logger.warning("Who is signed in could not be brought up to date, and will be tried again: %s.", error)
+        for take_up in (imports.recover, presence.presence.clear, sessions.look_after):
+            try:
+                await take_up()
+            except (sqlite3.OperationalError, *Unreadable) as error:
+                logger.warning("What was left behind could not be taken up, and will be tried again: %s.", error)
+            except Exception:  # Whatever it is, the others are looked after all the same.
+                logger.exception("What was left behind could not be taken up, and will be tried again.")
         await asyncio.sleep(LOOK_AFTER_SECONDS)
 
 

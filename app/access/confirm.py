@@ -4,6 +4,7 @@ A browser that was left signed in is then not enough. Nobody is asked where only
 """
 
 import time
+from urllib.parse import quote
 
 from fasthtml.core import APIRouter
 from starlette.exceptions import HTTPException
@@ -18,6 +19,8 @@ from app.access.wrong_tokens import wrong_tokens
 from app.pages import error_answer, page, wants_fragment
 from templates import sign_in as show
 
+# What an address in a header is written with; anything else, as a letter that is no ASCII, is put in percent.
+URL_SAFE = ":/%#?=@[]!$&'()*+,;"
 FIRST = "Show the token again first: this needs more than a browser that is signed in."
 
 rt = APIRouter()
@@ -71,7 +74,8 @@ async def confirm(request: Request) -> Response:
         await sessions.confirm(session, request.scope)
         wrong_tokens.forget(request.scope)
     # A download leaves the page as it is, so the page that asked must not stay.
-    return HTMLResponse(page("Thank you", show.confirmed_page(next)), headers={**NO_STORE, "refresh": f"0; url={next}"})
+    headers = {**NO_STORE, "refresh": f"0; url={quote(next, safe=URL_SAFE)}"}
+    return HTMLResponse(page("Thank you", show.confirmed_page(next)), headers=headers)
 
 
 def _is_asked(request: Request) -> bool:

@@ -20,6 +20,7 @@ from app.access.limits import STRANGERS, client_of
 from app.db import Connection, Row
 from app.pages import assets
 from app.security_txt import PATH as SECURITY_TXT
+from server import links
 from server.fragments import SIGNED_IN, cookies_of
 from server.guard import ADMITTED, Refused, local_address
 from server.name import SLUG
@@ -221,6 +222,7 @@ class Sessions:
 
     async def look_after(self) -> None:
         """Delete what has ended, write when sessions were used, and take note of a token that has changed."""
+        links.sweep(self.file.path.parent)
         if self._state is None and not self.file.path.exists():
             return  # Nobody has ever signed in.
         self.file.look_after()

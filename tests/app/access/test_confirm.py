@@ -68,6 +68,18 @@ def test_nobody_is_led_elsewhere_by_it(shared: Running, idle: httpx.Client) -> N
         assert "evil.example" not in shown.headers["refresh"]
 
 
+def test_an_address_in_any_script_is_gone_on_to(shared: Running, person: httpx.Client) -> None:
+    """A header holds no such letters."""
+    for next, to in (
+        ("/tasks?q=Käse", "/tasks?q=K%C3%A4se"),
+        ("/☃", "/%E2%98%83"),
+        ("/tasks?q=a%20b", "/tasks?q=a%20b"),
+    ):
+        shown = person.post("/sign-in/confirm", data={"token": read(shared.data), "next": next})
+        assert (shown.status_code, shown.headers["refresh"]) == (200, f"0; url={to}")
+        assert person.post("/sign-in", data={"token": read(shared.data), "next": next}).headers["location"] == to
+
+
 def test_a_program_is_told_too(idle: httpx.Client) -> None:
     said = idle.get("/export.json", headers={"Accept": "application/json"})
     assert (said.status_code, said.json()["status"]) == (403, 403)
