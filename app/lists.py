@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from app import search
-from app.db import SIZE, Row, db
+from app.db import SIZE, TEXT, Row, db
 from app.rows import LARGEST_LINE
 from templates.lists import SHOWN_PAGES, ListQuery, Query
 
@@ -67,8 +67,8 @@ def matching(table: str, columns: Sequence[str], q: str) -> tuple[list[str], lis
 
 
 def short(column: str) -> str:
-    """A column in SQL, for a list: a value that is too large for one is not even read."""
-    return f"iif({SIZE}({column}) > {LARGEST_LINE}, '…', {column})"
+    """A column in SQL, for a list: a value that is too large for one is not even read, bytes count as text."""
+    return f"iif({SIZE}({column}) > {LARGEST_LINE}, '…', {TEXT.format(column)})"
 
 
 async def rows_of(
