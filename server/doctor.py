@@ -19,6 +19,7 @@ import urllib.request
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from email.message import Message
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -222,7 +223,9 @@ def address(host: str, port: int) -> Finding:
             return Finding(f"Port {port} of {host}: {reason}", "end what has it, or choose another with --port")
     if health.get("status") != "ok":
         return Finding(f"The server on port {port} is not well ({health.get('status')})", "see its log, and restart it")
-    return Finding(f"port {port}: our own server, version {health.get('version')}")
+    # To whom it does not know it says no more than that it is well.
+    version = f", version {health['version']}" if "version" in health else ""
+    return Finding(f"port {port}: our own server{version}")
 
 
 def _health(host: str, port: int) -> dict[str, Any] | None:
@@ -241,6 +244,15 @@ def _health(host: str, port: int) -> dict[str, Any] | None:
                 answer = error
             with answer:
                 health = json.loads(answer.read(10_000))
-            if isinstance(health, dict) and "commit token" in health:
+            if isinstance(health, dict) and ("commit token" in health or _is_guarded(answer.headers)):
                 return health
     return None
+
+
+def _is_guarded(headers: Message) -> bool:
+    """Whether an answer carries the headers of our guard, as every one of ours does."""
+    with suppress(ImportError):
+        from server.guard import SECURITY_HEADERS  # Where packages are missing, that is found out otherwise.
+
+        return all(headers.get(name.decode()) == value.decode() for name, value in SECURITY_HEADERS)
+    return False

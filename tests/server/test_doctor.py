@@ -204,3 +204,13 @@ def test_a_server_with_https_is_known(tmp_path: Path) -> None:
         assert str(doctor.privacy(server.data)) == f"ok {server.data}: yours alone"
     finally:
         server.stop()
+
+
+def test_a_server_that_tells_strangers_no_more_than_that_it_is_well_is_ours(tmp_path: Path) -> None:
+    """As one that others can reach, where nobody is known without a session."""
+    server = Server(tmp_path / "data", "--proxy-headers")
+    try:
+        port = int(server.url.rpartition(":")[2])
+        assert str(doctor.address("127.0.0.1", port)) == f"ok port {port}: our own server"
+    finally:
+        assert server.stop() == 0
