@@ -272,9 +272,9 @@ def _too_much(export: Export, kind: Kind) -> UnreadableFile:
     most = SMALL_BYTES + GROWTH * _text_bytes(export)
     return UnreadableFile(
         f"What would be kept of the file takes more than {most / 1e6:,.0f} MB, too much for a file of "
-        f"{export.text.size / 1000:,.0f} kB: a column without a field is kept with its name in each of the {kind.plural}. Leave "
-        "out the columns that you do not need or give them shorter names, and take out rows that say the same again "
-        "and again; then import it again."
+        f"{export.text.size / 1000:,.0f} kB: a column without a field is kept with its name in each of the "
+        f"{kind.plural}. Leave out the columns that you do not need or give them shorter names, and take out rows that "
+        "say the same again and again; then import it again."
     )
 
 
