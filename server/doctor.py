@@ -56,6 +56,7 @@ def examine(root: Path, data: Path, host: str, port: int, of_the_app: Iterable[F
     yield privacy(data)
     yield room(data)
     yield address(host, port)
+    yield owner()
 
 
 def _door(root: Path) -> ModuleType:
@@ -226,6 +227,19 @@ def address(host: str, port: int) -> Finding:
     # To whom it does not know it says no more than that it is well.
     version = f", version {health['version']}" if "version" in health else ""
     return Finding(f"port {port}: our own server{version}")
+
+
+def owner() -> Finding:
+    """Whether the owner needs no sign-in on loopback; where this machine does not say who asks, that is no fault."""
+    try:
+        from server.peer import is_knowable
+    except ImportError:  # Packages are missing, which is found out otherwise.
+        return Finding("who asks on loopback: not looked at")
+    if is_knowable():
+        return Finding("who asks on loopback: this machine says so, and its owner needs no sign-in")
+    return Finding(
+        "who asks on loopback: this machine does not say so; the browser is opened with a link that signs in"
+    )
 
 
 def _health(host: str, port: int) -> dict[str, Any] | None:

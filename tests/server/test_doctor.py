@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from server import doctor
+from server import doctor, peer
 from server.doctor import Finding
 from tests.conftest import ROOT, Server
 from tests.server.test_cli import command, server_py
@@ -214,3 +214,12 @@ def test_a_server_that_tells_strangers_no_more_than_that_it_is_well_is_ours(tmp_
         assert str(doctor.address("127.0.0.1", port)) == f"ok port {port}: our own server"
     finally:
         assert server.stop() == 0
+
+
+@pytest.mark.parametrize(("knows", "words"), [(True, "needs no sign-in"), (False, "a link that signs in")])
+def test_whether_the_owner_has_to_sign_in_is_said_and_is_no_fault(
+    monkeypatch: pytest.MonkeyPatch, knows: bool, words: str
+) -> None:
+    monkeypatch.setattr(peer, "is_knowable", lambda: knows)
+    assert str(doctor.owner()).startswith("ok who asks on loopback: ")
+    assert words in str(doctor.owner())
