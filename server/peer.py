@@ -16,8 +16,6 @@ from typing import Any
 
 from starlette.types import Scope
 
-from server.fragments import headers_by_name
-
 # Where a scope keeps what is known of its connection, for as long as that is open (server/protocol.py). Under another
 # server each request has one of its own.
 CONNECTION = "server.connection"
@@ -85,7 +83,7 @@ def _asked(scope: Scope, transport: Any) -> int | None:
         return _account_at_socket(transport)
     if transport is not None:
         peer, here = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
-    elif b"x-forwarded-for" in headers_by_name(scope):
+    elif any(name == b"x-forwarded-for" for name, _ in scope["headers"]):
         return None  # Uvicorn may have put what the header says in the place of the peer.
     return account_of_address(peer, here) if peer and here else None
 
