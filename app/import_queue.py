@@ -161,8 +161,8 @@ async def _work_on(row: Row) -> None:
         raise
     except import_job.Stopped:
         return
-    except sqlite3.OperationalError as failure:
-        if state == "undoing":
+    except sqlite3.Error as failure:
+        if state == "undoing" and isinstance(failure, sqlite3.OperationalError):
             # A full disk, or a file that another program holds: that passes, and the rows are to be taken back.
             await _until_written(lambda: db.write(_mark(id, state, process=0, attempts=-1)))
             raise
