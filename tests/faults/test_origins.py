@@ -6,6 +6,7 @@ How the guard judges each header alone is held in tests/server/test_guard.py.
 import contextlib
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import DELETIONS, Server
+from tests.conftest import DELETIONS, PATIENCE, Server
 from tests.faults.routes import Route, routes
 
 CHANGES = ("POST", "PATCH", "DELETE")
@@ -246,3 +247,57 @@ def test_a_name_that_was_given_our_address_shows_and_changes_nothing(chromium: A
                 ["/tasks/1", {method: "DELETE"}]].map(async each => (await fetch(...each)).status))"""
         )
         assert statuses == [403] * 3
+
+
+QUESTIONS = """origin => {
+    const asked = (tag, values) => document.body.append(Object.assign(document.createElement(tag), values));
+    const search = "/tasks?q=" + Array(330).fill("wo").join("+");
+    const paths = [search, "/export.db", "/tasks/export.csv", "/healthz", "/static/app.css"];
+    for (const path of paths) {
+        asked("img", {src: origin + path});
+        asked("script", {src: origin + path});
+        asked("link", {rel: "stylesheet", href: origin + path});
+        asked("iframe", {src: origin + path});
+        asked("object", {data: origin + path});
+        asked("embed", {src: origin + path});
+        fetch(origin + path, {mode: "no-cors", credentials: "include"}).catch(() => {});
+        fetch(origin + path, {credentials: "include"}).catch(() => {});
+    }
+}"""
+
+
+@pytest.mark.parametrize("theirs", ["127.0.0.1", "localhost"])
+def test_another_site_leads_to_a_page_and_asks_for_nothing_else(
+    chromium: Any, filled: Server, evil: int, theirs: str
+) -> None:
+    with contextlib.closing(chromium.new_context()) as context, unchanged(filled):
+        answers: list[tuple[int, str]] = []
+        downloads: list[Any] = []
+        page = context.new_page()
+        context.on("response", lambda answer: answers.append((answer.status, answer.url)))
+        page.goto(f"http://{theirs}:{evil}/")
+        page.evaluate(QUESTIONS, filled.url)
+        # Not each kind of element says when it is done.
+        end = time.monotonic() + PATIENCE
+        while len([address for _, address in answers if address.startswith(filled.url)]) < 5 * 2:
+            page.wait_for_timeout(20)
+            assert time.monotonic() < end, len(answers)
+        assert {status for status, address in answers if address.startswith(filled.url)} == {403}
+        page.close()
+        # The whole window: a file is refused with a page that says so, a page is shown, and whatever belongs to it.
+        page = context.new_page()
+        page.on("download", lambda download: downloads.append(download))
+        for path, status in (("/export.db", 403), ("/tasks/export.csv", 403), ("/tasks", 200)):
+            page.goto(f"http://{theirs}:{evil}/")
+            answers.clear()
+            page.evaluate("address => document.body.innerHTML = `<a href=${address}>See</a>`", filled.url + path)
+            with page.expect_response(filled.url + path) as answer:
+                page.click("a", no_wait_after=True)
+            assert answer.value.status == status
+            page.wait_for_selector("text=start a download" if status == 403 else "text=Also mine")
+        assert {status for status, _ in answers} <= {200, 304}
+        with page.expect_download() as started:
+            page.evaluate("document.body.innerHTML = '<a href=/tasks/export.csv>Export</a>'")
+            page.click("a", no_wait_after=True)
+        assert started.value.suggested_filename == "tasks.csv"
+        assert len(downloads) == 1
