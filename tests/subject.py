@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,8 @@ def _take_its_schema() -> None:
     assert spec.loader is not None
     sys.modules["app.migrations"] = module = module_from_spec(spec)
     spec.loader.exec_module(module)
+    # The process that reads a file for a restore has to have it too.
+    import_module("app.backups").ROOT = PROJECT  # type: ignore[attr-defined]
 
 
 PROJECT = _project()
