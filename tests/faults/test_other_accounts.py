@@ -30,6 +30,10 @@ WAYS: dict[str, tuple[str, ...]] = {
     "reload": ("server.py", "run", "--reload"),
     "workers": ("server.py", "run", "--no-reload", "--workers", "2"),
     "uvicorn": ("-m", "uvicorn", "app.main:app", "--port", "0"),
+    "gunicorn": (
+        *("-m", "gunicorn", "-k", "uvicorn_worker.UvicornWorker", "app.main:app"),
+        *("-w", "2", "-b", "127.0.0.1:0", "--no-control-socket"),
+    ),
     "IPv6": ("server.py", "run", "--no-reload", "--host", "::1"),
 }
 
