@@ -38,6 +38,9 @@ STATUSES = {"all": "All", "open": "Open", "done": "Done"}
 DAYS = list(day_name)
 NEAR_DAYS = {-1: "Yesterday", 0: "Today", 1: "Tomorrow"}
 HAS_NOTES = Span(cls="icon note", role="img", aria_label="Has notes")
+# Rows are kept as they are drawn; not those with a long title: thousands of them would take hundreds of megabytes.
+KEPT_ROWS = 4096
+KEPT_TITLE = 200
 
 
 class Task(NamedTuple):
@@ -169,13 +172,15 @@ def task_list(tasks: TaskList) -> Safe:
         query=query,
         id="tasks",
         label="Tasks",
-        rows=[task_row(row, tasks.today) for row in tasks.rows],
+        rows=[
+            (task_row if len(row.title) <= KEPT_TITLE else task_row.__wrapped__)(row, tasks.today) for row in tasks.rows
+        ],
         more=tasks.more,
         empty=lists.empty(query, id="tasks", label="Tasks", otherwise=_nothing(tasks)),
     )
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=KEPT_ROWS)
 def task_row(task: TaskRow, today: date) -> Safe:
     """One row of the list. The same record on the same day is drawn once."""
     id, title, due, done, has_notes = task

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from templates.tasks import (
+    KEPT_TITLE,
     SORTS,
     STATUSES,
     Task,
@@ -93,3 +94,11 @@ def test_a_column_of_notes_is_aligned_without_an_inline_style() -> None:
     assert '<td align="right">2</td>' in shown
     assert "<td>3</td>" in shown
     assert "style" not in shown
+
+
+def test_no_more_is_kept_of_rows_than_fits_into_memory() -> None:
+    before = task_row.cache_info().currsize
+    long = [TaskRow(10_000 + number, "x" * (KEPT_TITLE + 1), None, 0, 0) for number in range(20)]
+    drawn = task_list(TaskList(TaskQuery(), long, False, {"all": 20, "open": 20, "done": 0}, "", TODAY))
+    assert drawn.count("<li") == 20
+    assert task_row.cache_info().currsize == before
