@@ -3,12 +3,14 @@
 from contextlib import suppress
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app import forms
 from app.forms import InputError, Reader, changes_of
+from tests.conftest import Server
 
 READERS: dict[str, tuple[str, Reader]] = {
     "title": ("Title", forms.line),
@@ -72,3 +74,66 @@ def test_a_form_changes_what_it_names_and_what_is_required() -> None:
     assert changes_of({"title": "a", "mine": "1"}, READERS, READERS) == {"title": "a", "pages": None, "mine": 1}
     with pytest.raises(InputError, match="“Title” is missing"):
         changes_of({"mine": "1"}, READERS, READERS)
+
+
+# As they come over the wire
+
+PART = '--x\r\nContent-Disposition: form-data; name="title"\r\n\r\n{}\r\n--x--\r\n'
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/x-www-form-urlencoded", "title=Käse 🧀"),
+        ("application/x-www-form-urlencoded; charset=UTF-8", "title=K%C3%A4se+%F0%9F%A7%80"),
+        ("APPLICATION/X-WWW-FORM-URLENCODED", "title=Käse+🧀"),
+        ("application/json; charset=utf-8", '{"title": "Käse 🧀"}'),
+        ("Application/JSON", r'{"title": "K\u00e4se \ud83e\uddc0"}'),
+        ("multipart/form-data; boundary=x", PART.format("Käse 🧀")),
+        ('Multipart/Form-Data; Charset=utf-8; Boundary="x"', PART.format("Käse 🧀")),
+    ],
+)
+@pytest.mark.parametrize("in_pieces", [False, True])
+def test_a_form_is_read_as_it_was_written(
+    client: httpx.Client, server: Server, kind: str, body: str, in_pieces: bool
+) -> None:
+    """However its kind is spelled, whether or not its letters are escaped and its length is known beforehand."""
+    content = iter([body.encode()[:9], body.encode()[9:]]) if in_pieces else body.encode()
+    answer = client.post("/tasks", content=content, headers={"Content-Type": kind})
+    assert answer.status_code == 303, answer.text
+    assert [row["title"] for row in server.sql("SELECT title FROM tasks")] == ["Käse 🧀"]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ('{"title": "x", "done": %s}' % ("9" * 5000), "at most 300 digits"),
+        ('{"title": "x", "done": 1e999999999}', "no number that can be kept"),
+        ('{"title": "x", "done": -Infinity}', "no number that can be kept"),
+        ('{"title": "x", "done": NaN}', "no number that can be kept"),
+        ('{"title": ', "That is no JSON."),
+        ("[]", "is an object"),
+        (r'{"title": "\ud800"}', "half of a character"),
+    ],
+)
+def test_json_that_cannot_be_kept_is_refused_in_a_sentence(
+    client: httpx.Client, server: Server, body: str, words: str
+) -> None:
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    answer = client.post("/tasks", content=body, headers=headers)
+    assert answer.status_code == 400
+    assert words in answer.json()["message"]
+    assert server.sql("SELECT * FROM tasks") == []
+
+
+def test_what_is_no_form_is_not_taken_for_an_empty_one(client: httpx.Client) -> None:
+    for kind, status in (("multipart/form-data; boundary=x", 422), ("multipart/form-data", 400), ("text/csv", 415)):
+        assert client.post("/tasks", content=b"title=x", headers={"Content-Type": kind}).status_code == status
+    answer = client.post("/tasks", content=b"title=x")
+    assert (answer.status_code, "Content-Type" in answer.text) == (415, True)
+
+
+def test_a_number_that_is_too_long_for_a_sentence_is_cut() -> None:
+    with pytest.raises(InputError) as refused:
+        forms.whole_number("9" * 100_000, "Pages")
+    assert len(str(refused.value)) < 200
