@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from app import import_job, import_queue, import_sweep
 from app.access.confirm import check_upload
-from app.db import NOW, Connection, Row, db
+from app.db import NOW, TEXT, Connection, Row, db
 from app.forms import form_of
 from app.import_queue import queue
 from app.import_sweep import TooMany
@@ -35,8 +35,10 @@ from templates.tags import Safe
 AREA = "/imports"
 SHOWN_IMPORTS = 20
 LONGEST_FILENAME = 200
+# A file from outside that was restored may have bytes there.
+FILENAME = f"{TEXT.format('filename')} AS filename"
 # What a list of imports shows; the rest of a row may be long.
-LISTED = "id, kind, filename, state, process, rows_total"
+LISTED = f"id, kind, {FILENAME}, state, process, rows_total"
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +133,8 @@ async def cancel_import(request: Request, id: int) -> Response:
 
 async def import_of(id: int) -> Import:
     """An import; 404 where there is none."""
-    rows = await db.read("SELECT * FROM imports WHERE id = ?", [id])
+    # Of two columns of one name the first is found by it.
+    rows = await db.read(f"SELECT {FILENAME}, * FROM imports WHERE id = ?", [id])
     if not rows or rows[0]["kind"] not in kinds:
         raise HTTPException(404, "There is no such import.")
     return await _import(rows[0])

@@ -28,3 +28,14 @@ def test_every_page_has_an_answer(server: Server, client: httpx.Client, column: 
         assert column == "notes" or value == LARGE or shown in answers["/tasks"].text
         assert shown in json.loads(answers["/export.json"].text)[0][column]
     assert client.patch("/tasks/1", data={"title": "Pear"}).status_code == 303
+
+
+def test_an_import_of_a_file_whose_name_is_no_text_is_shown(server: Server, client: httpx.Client) -> None:
+    """As it may stand in a file that was restored."""
+    server.sql(
+        "INSERT INTO imports (id, kind, filename, state, process, bytes_total, rows_total) "
+        "VALUES (1, 'tasks', x'ff412e637376', 'done', 1, 5, 0)"
+    )
+    for address in ("/imports", "/imports/1"):
+        answer = client.get(address)
+        assert (answer.status_code, "�A.csv" in answer.text) == (200, True)
