@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import psutil
@@ -115,13 +115,14 @@ def _attacked(name: str, attack: Attack, rooms: dict[str, Path], data: Path, pla
         person = Person(server, attack)
         person.ask(0.5)
         calm = person.ask(plan.calm_seconds)
-        with _memory(server) as memory, _attackers(name, server, person, attack, other) as attackers:
+        site = {"port": person.address.port, "tls": person.address.scheme == "https", "headers": {}}
+        with (
+            _beside("holding", str(server.process.pid), "", other) as memory,
+            _beside("attacking", name, json.dumps(site), other) as attackers,
+        ):
             attacked = person.ask(plan.seconds)
-            assert attackers.stdin is not None
-            attackers.stdin.close()
-            assert attackers.stdout is not None
-            done = int(attackers.stdout.read().split()[-1])
-        return Seen(calm, attacked, max(memory) - memory[0], person.failed, done)
+            done, megabytes = int(_last_word(attackers)), float(_last_word(memory))
+        return Seen(calm, attacked, megabytes, person.failed, done)
     finally:
         for process in [*psutil.Process(server.process.pid).children(recursive=True), server.process]:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -202,52 +203,29 @@ class Person:
 
 
 @contextlib.contextmanager
-def _attackers(
-    name: str, server: Server, person: Person, attack: Attack, core: int | None
-) -> Iterator["subprocess.Popen[str]"]:
-    """Attack the server meanwhile; who is signed out has no session."""
-    command = [sys.executable, "-m", "tests.bench.attacking", name]
+def _beside(module: str, argument: str, first: str, core: int | None) -> Iterator["subprocess.Popen[str]"]:
+    """A process of a bench that is told something first, and works until its input ends."""
+    command = [sys.executable, "-m", f"tests.bench.{module}", argument]
     with subprocess.Popen(
         command, cwd=systems.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         try:
             systems.pin(process.pid, core)
-            site: dict[str, Any] = {"port": person.address.port, "tls": person.address.scheme == "https", "headers": {}}
             assert process.stdin is not None
             assert process.stdout is not None
-            print(json.dumps(site), file=process.stdin, flush=True)
+            print(first, file=process.stdin, flush=True)
             assert process.stdout.readline() == "begun\n"
             yield process
         finally:
             process.kill()
 
 
-@contextlib.contextmanager
-def _memory(server: Server) -> Iterator[list[float]]:
-    """What the server and all that it has started hold, in MB: now, and again and again meanwhile."""
-    root = psutil.Process(server.process.pid)
-    ended = threading.Event()
-
-    def held() -> float:
-        total = 0
-        for process in [root, *root.children(recursive=True)]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                total += process.memory_info().rss
-        return total / 1e6
-
-    found = [held()]
-
-    def watch() -> None:
-        while not ended.wait(0.05):
-            found.append(held())
-
-    watching = threading.Thread(target=watch)
-    watching.start()
-    try:
-        yield found
-    finally:
-        ended.set()
-        watching.join()
+def _last_word(process: "subprocess.Popen[str]") -> str:
+    """What it says at its end."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.close()
+    return process.stdout.read().split()[-1]
 
 
 def _table(results: dict[str, list[Seen]], plan: Plan) -> str:
