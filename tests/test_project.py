@@ -250,6 +250,13 @@ def test_every_limit_in_the_documentation_is_that_of_the_code() -> None:
         assert limit == float(number.replace(",", "")) * UNITS[unit], what
 
 
+def test_every_test_that_the_documentation_of_security_names_is_there() -> None:
+    named = re.findall(r"`(?:(tests/[\w/]*)/)?(test_\w+\.py)`", (ROOT / "docs" / "security.md").read_text())
+    assert len(named) > 30
+    missing = [name for room, name in named if not any((ROOT / (room or "tests")).rglob(name))]
+    assert missing == []
+
+
 def test_what_assistants_read_is_short_and_names_every_type_of_field() -> None:
     text = (ROOT / "AGENTS.md").read_text()
     assert len(text.splitlines()) < 60
