@@ -205,11 +205,11 @@ def test_in_a_hot_reload_the_connection_stays_that_of_its_account(tmp_path: Path
                 other.stdin.flush()
                 return other.stdout.readline().strip()
 
-            assert owner.get("/imports").status_code == 200
+            assert owner.get("/access").status_code == 200
             assert other_is_told() == "401"
             layout = project.root / "templates/layout.py"
             layout.write_text(layout.read_text().replace("Skip to the content", "Skip to what is new"))
-            until(lambda: "Skip to what is new" in owner.get("/imports").text)
+            until(lambda: "Skip to what is new" in owner.get("/access").text)
             assert other_is_told() == "401"
             other.stdin.close()
     finally:
@@ -220,7 +220,7 @@ ON_A_LINE = """
 import http.client, sys
 connection = http.client.HTTPConnection(sys.argv[1], int(sys.argv[2]), timeout=60)
 for line in sys.stdin:
-    connection.request("GET", "/imports")
+    connection.request("GET", "/access")
     answer = connection.getresponse()
     answer.read()
     print(answer.status, flush=True)
