@@ -16,13 +16,13 @@ from typing import Any
 
 import uvicorn
 
-from server.connections import Connections, connections_of
+from server.connections import Connections, Doing, connections_of
 from server.deadlines import HEAD_SECONDS
 
 logger = logging.getLogger(__name__)
 
-# Between two looks at those who are there already.
-ACCEPTS_A_TURN = 64
+# Between two looks at those who are there already: who asks at once is known before many others have come.
+ACCEPTS_A_TURN = 8
 HANDSHAKE_SECONDS = HEAD_SECONDS
 # For closing an encrypted connection, with all that was written.
 SHUTDOWN_SECONDS = 10
@@ -169,9 +169,9 @@ class _Arriving:
         """Nobody knows yet who it is."""
         return False
 
-    def is_busy(self) -> bool:
-        """Whether it has only just come."""
-        return self._is_new
+    def doing(self) -> Doing:
+        """What goes on: nothing was asked."""
+        return Doing.BUSY if self._is_new else Doing.SLOW
 
     def make_way(self) -> None:
         """End at once."""

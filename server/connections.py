@@ -1,7 +1,7 @@
 """The open connections of a process: how many there may be, who makes room for others, and a look at each every second.
 
 A connection is admitted while its last request was one of somebody who may come in (guard.ADMITTED); all others are
-strangers. Where there are too many, the oldest stranger that is idle or slow goes, of the address that has the most.
+strangers. Where there are too many, the oldest stranger that is slow goes, or idle, of the address that has the most.
 A newcomer is not turned away instead: that is what somebody wants who takes all places and keeps them.
 """
 
@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from enum import IntEnum
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Any, NamedTuple, Protocol
@@ -36,12 +37,20 @@ class Bounds(NamedTuple):
     strangers_of_one: int
 
 
+class Doing(IntEnum):
+    """What goes on on a connection; to end one that is more takes more from somebody."""
+
+    SLOW = 0  # Something was begun, and its end does not come; or nothing was begun at all.
+    IDLE = 1  # All that was asked is answered.
+    BUSY = 2  # It is being answered, a page is open on it, or it has only just come.
+
+
 class Standing(NamedTuple):
-    """Who is at the other end, and whether to end the connection now would take something from somebody."""
+    """Who is at the other end, and what goes on."""
 
     group: str
     is_admitted: bool
-    is_busy: bool
+    doing: Doing
 
 
 class Connection(Protocol):
@@ -53,8 +62,8 @@ class Connection(Protocol):
     def is_admitted(self) -> bool:
         """Whether its last request was one of somebody who may come in."""
 
-    def is_busy(self) -> bool:
-        """Whether to end it would take something from somebody: it is being answered, or a page is open on it."""
+    def doing(self) -> Doing:
+        """What goes on."""
 
     def make_way(self) -> None:
         """End at once."""
@@ -81,10 +90,10 @@ def who_goes(standings: list[Standing], most: Bounds) -> list[int]:
     if len(standings) > most.all:
         too_many = max(too_many, len(standings) - kept.all)
     crowded = {group for group, count in of_each.items() if group and count > most.strangers_of_one}
-    # Of the heaviest address first; within it the order of age stays.
+    # Of the heaviest address first, and there those who are slow; then the order of age stays.
     idle = sorted(
-        (place for place in strangers if not standings[place].is_busy),
-        key=lambda place: -of_each[standings[place].group],
+        (place for place in strangers if standings[place].doing < Doing.BUSY),
+        key=lambda place: (-of_each[standings[place].group], standings[place].doing),
     )
     going: list[int] = []
     for place in idle:
@@ -94,7 +103,7 @@ def who_goes(standings: list[Standing], most: Bounds) -> list[int]:
             of_each[group] -= 1
     if len(standings) - len(going) > most.all:
         gone = set(going)
-        resting = [place for place, each in enumerate(standings) if each.is_admitted and not each.is_busy]
+        resting = [place for place, each in enumerate(standings) if each.is_admitted and each.doing < Doing.BUSY]
         rest = [place for place in strangers if place not in gone] + resting
         going += rest[: len(standings) - len(going) - kept.all]
     return going
@@ -150,7 +159,7 @@ class Connections:
         group = group_of(address)
         of_it = self._of_each[group] if group else 0
         if len(self._open) >= self._look_above or of_it >= self.most.strangers_of_one:
-            self._end(who_goes([*self._standings(), Standing(group, False, True)], self.most))
+            self._end(who_goes([*self._standings(), Standing(group, False, Doing.BUSY)], self.most))
             # Where most are admitted, a look ends few: the next newcomers are taken without one, until the next tick.
             self._look_above = min(self.most.all, max(self.most.strangers, len(self._open) + self.most.all // 16))
         return len(self._open) < self.most.all and (not group or self._of_each[group] < self.most.of_one)
@@ -161,7 +170,7 @@ class Connections:
         self._end(who_goes(self._standings(), Bounds(most, most, most, most)))
 
     def _standings(self) -> list[Standing]:
-        return [Standing(group, each.is_admitted(), each.is_busy()) for each, group in self._open.items()]
+        return [Standing(group, each.is_admitted(), each.doing()) for each, group in self._open.items()]
 
     def _end(self, places: list[int]) -> None:
         everyone = list(self._open.items())

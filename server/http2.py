@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.auto_zttp_impl import AutoZttpProtocol
 from uvicorn.protocols.http.zttp_h2_impl import ZttpH2Protocol
 
-from server.connections import connections_of
+from server.connections import Doing, connections_of
 from server.deadlines import FRAMES_PER_SECOND, HEAD_FIELDS, HEAD_LIMIT, UNREAD, Patience, Phase, Unread
 from server.guard import ADMITTED, SECURITY_HEADERS
 from server.http2_frames import Frames
@@ -220,13 +220,14 @@ class Http2Protocol(ZttpH2Protocol):
         """Whether the last request was one of somebody who may come in."""
         return self._last is not None and bool(self._last.get(ADMITTED))
 
-    def is_busy(self) -> bool:
-        """Whether the app is at work for it, or it has only just come; of the admitted also while a body comes."""
-        if self.is_admitted():
-            return bool(self.cycles)
+    def doing(self) -> Doing:
+        """What goes on; the admitted are not slow while a body of theirs comes."""
         if not self._came:
-            return not self._patience.has_begun
-        return any(not (cycle.more_body or id in self._sending) for id, cycle in self.cycles.items())
+            return Doing.SLOW if self._patience.has_begun else Doing.BUSY
+        if not self.cycles:
+            return Doing.SLOW if self._sending else Doing.IDLE
+        at_work = any(not (cycle.more_body or id in self._sending) for id, cycle in self.cycles.items())
+        return Doing.BUSY if at_work or self.is_admitted() else Doing.SLOW
 
     def make_way(self) -> None:
         """End at once."""

@@ -12,7 +12,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from server.connections import connections_of
+from server.connections import Doing, connections_of
 from server.deadlines import HEAD_FIELDS, HEAD_LIMIT, REST_LIMIT, UNREAD, Limit, Patience, Phase, Unread, Wrapping
 from server.guard import ADMITTED
 from server.peer import CONNECTION, TRANSPORT
@@ -240,14 +240,15 @@ class HttpProtocol(HttpToolsProtocol):
         """Whether the last request was one of somebody who may come in."""
         return self.cycle is not None and bool(self.cycle.scope.get(ADMITTED))
 
-    def is_busy(self) -> bool:
-        """Whether the app is at work for it, or it has only just come; of the admitted also while a body comes."""
+    def doing(self) -> Doing:
+        """What goes on; the admitted are not slow while a body of theirs comes."""
         phase = self._phase()
+        if phase is Phase.IDLE:
+            return Doing.IDLE
         if self.is_admitted():
-            return phase in (Phase.APP, Phase.BODY)
-        if phase is Phase.NEW:
-            return not self._patience.has_begun
-        return phase is Phase.APP and not self.flow.write_paused
+            return Doing.BUSY if phase in (Phase.APP, Phase.BODY) else Doing.SLOW
+        is_new = phase is Phase.NEW and not self._patience.has_begun
+        return Doing.BUSY if is_new or (phase is Phase.APP and not self.flow.write_paused) else Doing.SLOW
 
     def make_way(self) -> None:
         """End at once."""

@@ -9,7 +9,7 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPe
 from websockets.http11 import Request
 from websockets.protocol import State
 
-from server.connections import connections_of
+from server.connections import Doing, connections_of
 from server.deadlines import FRAMES_PER_SECOND, UNREAD, Patience, Phase, Unread
 from server.guard import ADMITTED
 from server.peer import CONNECTION, TRANSPORT
@@ -242,9 +242,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Whether it is the page of somebody who may come in."""
         return self.handshake_initiated and bool(self._scope().get(ADMITTED))
 
-    def is_busy(self) -> bool:
-        """Whether a page is open on it."""
-        return not self.close_sent
+    def doing(self) -> Doing:
+        """What goes on: a page is open, unless it is being closed."""
+        return Doing.SLOW if self.close_sent else Doing.BUSY
 
     def make_way(self) -> None:
         """End at once; whatever the app says from now on is for nobody."""

@@ -18,6 +18,7 @@ from app.access.wrong_tokens import wrong_tokens
 from app.pages import error_answer, page, wants_fragment
 from app.settings import settings
 from server import links
+from server.guard import ADMITTED
 from server.token import hashed
 from templates import sign_in as show
 
@@ -120,6 +121,8 @@ async def _begun(request: Request, kind: Kind, next: str, code: str = "") -> Res
             links.give_back(settings.data, code)
         raise
     wrong_tokens.forget(request.scope)
+    # The connection is no stranger's from now on, though this path is open to everybody.
+    request.scope[ADMITTED] = True
     answer = RedirectResponse(next, 303, NO_STORE)
     set_cookie(answer, request, cookie)
     return answer

@@ -7,18 +7,18 @@ from itertools import count
 import pytest
 
 from server import connections
-from server.connections import Bounds, Connections, Cuts, Standing, bounds, group_of, who_goes
+from server.connections import Bounds, Connections, Cuts, Doing, Standing, bounds, group_of, who_goes
 from tests.ticking import until
 
 MOST = Bounds(all=80, of_one=40, strangers=40, strangers_of_one=16)
 
 
 def stranger(group: str, is_busy: bool = False) -> Standing:
-    return Standing(group, False, is_busy)
+    return Standing(group, False, Doing.BUSY if is_busy else Doing.IDLE)
 
 
 def admitted(group: str, is_busy: bool = False) -> Standing:
-    return Standing(group, True, is_busy)
+    return Standing(group, True, Doing.BUSY if is_busy else Doing.IDLE)
 
 
 def test_files_are_kept_for_what_is_not_a_connection() -> None:
@@ -35,6 +35,11 @@ def test_nobody_goes_while_there_is_room() -> None:
 def test_the_oldest_stranger_that_is_idle_goes_first() -> None:
     everyone = [stranger("", True), admitted(""), *[stranger("") for _ in range(40)]]
     assert who_goes(everyone, MOST) == [2, 3, 4, 5, 6, 7]
+
+
+def test_who_is_slow_goes_before_who_is_idle() -> None:
+    everyone = [*[stranger("") for _ in range(20)], *[Standing("", False, Doing.SLOW) for _ in range(21)]]
+    assert who_goes(everyone, MOST) == [20, 21, 22, 23, 24, 25]
 
 
 def test_the_address_that_has_the_most_makes_room() -> None:
@@ -88,7 +93,7 @@ class Guest:
 
     def __init__(self, table: Connections, address: str = "", is_admitted: bool = False, is_busy: bool = False) -> None:
         self.table = table
-        self.facts = is_admitted, is_busy
+        self.facts = is_admitted, Doing.BUSY if is_busy else Doing.IDLE
         self.looks = 0
         self.is_gone = False
         self.fails = False
@@ -97,7 +102,7 @@ class Guest:
     def is_admitted(self) -> bool:
         return self.facts[0]
 
-    def is_busy(self) -> bool:
+    def doing(self) -> Doing:
         return self.facts[1]
 
     def look(self) -> None:

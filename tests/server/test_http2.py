@@ -26,6 +26,7 @@ from starlette.websockets import WebSocket
 from websockets.sync.client import connect
 
 from server import connections
+from server.connections import Doing
 from server.guard import ADMITTED
 from server.http2 import ROOM, Http2Protocol
 from server.http2_frames import CONTINUATION, DATA, HEADERS, WINDOW_UPDATE
@@ -457,13 +458,13 @@ def test_the_table_knows_who_it_is() -> None:
     async def run() -> None:
         app = Reading()
         async with talking(app) as client:
-            assert (client.protocol.is_admitted(), client.protocol.is_busy()) == (False, False)
+            assert (client.protocol.is_admitted(), client.protocol.doing()) == (False, Doing.IDLE)
             app.go_on.clear()
             await client.send(get(1))
             await until(lambda: client.protocol.is_admitted())
-            assert client.protocol.is_busy()
+            assert client.protocol.doing() is Doing.BUSY
             app.go_on.set()
-            await until(lambda: not client.protocol.is_busy())
+            await until(lambda: client.protocol.doing() is Doing.IDLE)
             assert client.protocol.is_admitted()
 
     in_loop(run())

@@ -9,6 +9,7 @@ from websockets.frames import Frame as WebSocketFrame
 from websockets.frames import Opcode
 
 from server import deadlines
+from server.connections import Doing
 from server.guard import ADMITTED
 from tests.ticking import Client, connected, in_loop, until
 from tests.watching import handshake
@@ -188,7 +189,7 @@ def test_the_table_knows_whose_page_it_is(is_admitted: bool) -> None:
     async def run() -> None:
         async with connected(Echo(is_admitted=is_admitted)) as client:
             socket = await open_socket(client)
-            assert (socket.is_admitted(), socket.is_busy()) == (is_admitted, True)
+            assert (socket.is_admitted(), socket.doing()) == (is_admitted, Doing.BUSY)
             socket.make_way()
             assert socket.transport.is_closing()
 
