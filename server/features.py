@@ -311,6 +311,6 @@ def _check_unedited(root: Path, feature: Feature, made: dict[Path, str]) -> None
 def that_need(root: Path, plural: str, left: Mapping[Path, str | None], made: Iterable[Path]) -> Iterator[str]:
     """The files that need a feature although they are not of it; those in `left` as they are without it."""
     for path in sorted({*(root / "app").rglob("*.py"), *(root / "templates").rglob("*.py")} - set(made)):
-        names = r"\b" if path in left else r"(?:import .*\b|[./])"
+        names = r"\b" if path in left else r"(?:import .*\b|\b(?:app|templates)\.|/)"
         if re.search(rf"{names}{plural}\b", left.get(path) or path.read_text()):
             yield str(path.relative_to(root))
