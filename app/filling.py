@@ -21,6 +21,8 @@ LARGEST_ID = 10**17
 _PARTS = ("data", "idx", "content", "docsize", "config", "segments", "segdir", "stat")
 # What a table may have beside its columns.
 _RULES = re.compile(r"\b(?:CHECK|REFERENCES|COLLATE|ON CONFLICT)\b", re.IGNORECASE)
+# Names that every table has for the numbers of its rows: a column of that name would stand before them.
+_ROW_IDS = ("rowid", "oid", "_rowid_")
 _COUNTS = re.compile(r"\bAUTOINCREMENT\b", re.IGNORECASE)
 
 
@@ -114,10 +116,13 @@ def _add_columns(connection: Connection, table: Table) -> list[str]:
                 f"has a table “{table.name}” without its column “{column.name}”. Nothing was changed. Name a file that "
                 "this app has written."
             )
+    left_out = _generated(table)
     for name, column in table.data.items():
-        if name not in own:
+        if name in _ROW_IDS:
+            left_out.append(f"column “{shown(column.name)}” of “{table.name}”")
+        elif name not in own:
             connection.execute(f"ALTER TABLE main.{quoted(table.name)} ADD COLUMN {column.sql}")
-    return _generated(table)
+    return left_out
 
 
 def _generated(table: Table) -> list[str]:
@@ -159,13 +164,14 @@ def _unusable_row(table: Table, number: int, first: object, problem: str) -> Unu
 def _bring(connection: Connection, others: Iterable[Table], made: Iterable[Thing], odd: Iterable[Thing]) -> list[str]:
     """Bring plain tables that are none of ours; what was left out, in words."""
     taken = {each.name.lower() for each in made}
-    parts = {f"{each.name}_{part}".lower() for each in odd if each.is_virtual for part in _PARTS}
+    parts = {each.name.lower() for each in made if each.type == "table"}
+    parts |= {f"{each.name}_{part}".lower() for each in odd if each.is_virtual for part in _PARTS}
     latest = _latest()
     left_out = []
     for table in others:
-        if table.name.lower() in taken | parts:
+        if table.name.lower() in parts:
             continue  # What a search of ours, or one that is left out, keeps its words in.
-        if not table.data:
+        if not table.data or table.name.lower() in taken or _means_something(table.name):
             left_out.append(f"table “{shown(table.name)}”")
             continue
         left_out += _generated(table)
@@ -181,6 +187,16 @@ def _bring(connection: Connection, others: Iterable[Table], made: Iterable[Thing
                 left_out.append(f"index “{shown(index.name)}”")
         _copy_rows(connection, table)
     return left_out
+
+
+def _means_something(name: str) -> bool:
+    """Whether SQLite itself has something of this name that gives rows (json_each): a table would stand before it."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        try:
+            connection.execute(f"EXPLAIN SELECT 1 FROM {quoted(name)}")
+        except sqlite3.OperationalError as error:
+            return "no such table" not in str(error)
+    return True
 
 
 def _definition(table: Table) -> str:

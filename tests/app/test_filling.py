@@ -77,3 +77,19 @@ def test_what_a_search_that_is_left_out_kept_its_words_in_goes_with_it(
     assert left_out == ["virtual table “words”"]
     brought = connection.execute("SELECT name FROM main.sqlite_schema WHERE name LIKE 'words%' OR name = 'data'")
     assert sorted(brought.fetchall()) == [("data",), ("words_of_mine",)]
+
+
+def test_nothing_comes_that_would_stand_before_what_sqlite_has(filled: Filled, connection: sqlite3.Connection) -> None:
+    left_out = filled(
+        "ALTER TABLE tasks ADD COLUMN RowId TEXT DEFAULT 'x'",
+        "CREATE TABLE json_each (value)",
+        "CREATE TABLE pragma_user_version (value)",
+        "CREATE TABLE mine (rowid, oid)",
+        "INSERT INTO mine VALUES (5, 6)",
+    )
+    assert left_out == ["column “RowId” of “tasks”", "table “json_each”", "table “pragma_user_version”"]
+    connection.execute("COMMIT")
+    connection.execute("DETACH source")
+    assert connection.execute("SELECT value FROM json_each('[7]')").fetchall() == [(7,)]
+    assert connection.execute("SELECT * FROM main.mine").fetchall() == [(5, 6)]
+    assert connection.execute("SELECT rowid FROM main.tasks ORDER BY id").fetchall() == [(1,), (2,)]
