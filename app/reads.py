@@ -193,6 +193,8 @@ class Moment:
         while self._under_way is not None:
             # Another read of this answer is on a thread, with the one connection that has the snapshot.
             await asyncio.wait([self._under_way])
+            if self.has_ended:
+                return await reads.read(sql, parameters, is_long)
         if self._reader is None:
             self._reads, self._reader = reads, reads.take(self._is_snapshot)
         if not is_long and not _has_gaps(sql):
@@ -207,9 +209,9 @@ class Moment:
         return self._received.pop(0) if self._received else await self._receive()
 
     def end(self) -> None:
-        """Read nothing more."""
+        """Read nothing more; a read that is on a thread has the connection until its end."""
         self.has_ended = True
-        if self._reads is not None and self._reader is not None:
+        if self._reads is not None and self._reader is not None and self._under_way is None:
             self._reads.give_back(self._reader)
             self._reader = None
 
@@ -237,6 +239,8 @@ class Moment:
                 self._under_way.cancel()
                 future.add_done_callback(lambda _: reads.give_back(reader))
             self._under_way = None
+            if self.has_ended:
+                self.end()
 
     async def _client_gone(self) -> None:
         """Return when the client has gone."""

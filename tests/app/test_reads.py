@@ -227,6 +227,23 @@ def test_two_reads_of_one_answer_at_once_take_turns(db: Database) -> None:
     assert [rows[0][0] for rows in found] == [LONG, LONG + 1, 3]
 
 
+def test_a_read_that_outlives_its_answer_has_the_connection_alone(db: Database) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        outliving = [asyncio.ensure_future(db.read(COUNT, [LONG + number], is_long=True)) for number in range(3)]
+        await asyncio.sleep(0)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        assert [rows[0][0] for rows in await asyncio.gather(*outliving)] == [LONG, LONG + 1, LONG + 2]
+
+    async def twice() -> None:
+        await asyncio.gather(answer(app), answer(app))
+        assert db._reads is not None
+        idle = db._reads._idle
+        assert len({id(reader) for reader in idle}) == len(idle)
+        assert not any(reader.connection.in_transaction for reader in idle)
+
+    asyncio.run(twice())
+
+
 def test_a_snapshot_keeps_no_log_from_being_reset_once_the_answer_has_begun(db: Database) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await db.read("SELECT count(*) FROM tasks")
