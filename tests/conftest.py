@@ -1,5 +1,6 @@
 """What the tests share: the real server, as a process with a data directory of its own."""
 
+import logging
 import os
 import re
 import shutil
@@ -121,6 +122,15 @@ class Server:
         for table in ("tasks", DELETIONS, "imports", "imported_rows"):
             self.sql(f"DELETE FROM {table}")
         shutil.rmtree(self.data / "uploads", ignore_errors=True)
+
+
+@pytest.fixture
+def caplog(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    """pytest's own, which hears Uvicorn's loggers also where a `uvicorn.Config` was made in this process before."""
+    for name in ("uvicorn", "uvicorn.error"):
+        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
+        caplog.set_level(logging.NOTSET, name)
+    return caplog
 
 
 @pytest.fixture(scope="session")

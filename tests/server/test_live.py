@@ -568,8 +568,7 @@ def test_no_more_is_kept_live_than_there_is_room_for(
     hub: Hub, app: App, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, most: int
 ) -> None:
     monkeypatch.setattr(live, name, most)
-    monkeypatch.setattr(live.logger, "propagate", True)
-    caplog.set_level(logging.WARNING, live.logger.name)
+    caplog.set_level(logging.WARNING)
 
     async def run() -> None:
         pages = [Page(hub, cookie="person=a"), Page(hub, cookie="person=b")]
