@@ -127,6 +127,7 @@ class Server:
 @pytest.fixture
 def caplog(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
     """pytest's own, which hears Uvicorn's loggers also where a `uvicorn.Config` was made in this process before."""
+    caplog.set_level(logging.WARNING)
     for name in ("uvicorn", "uvicorn.error"):
         monkeypatch.setattr(logging.getLogger(name), "propagate", True)
         caplog.set_level(logging.NOTSET, name)
