@@ -227,7 +227,7 @@ class _Write:
 def _commit(connection: Connection, batch: list[_Write]) -> None:
     """Make all changes of the batch in one transaction, then answer them."""
     try:
-        connection.execute("BEGIN IMMEDIATE")
+        begin(connection, BUSY_SECONDS)
         for write in batch:
             write.run(connection)
         connection.execute("COMMIT")
@@ -439,7 +439,7 @@ def copied(connection: Connection, path: Path, suffix: Callable[[], str]) -> Ite
 @contextmanager
 def transaction(connection: Connection) -> Iterator[None]:
     """Make all that is done in the context one commit, or nothing; no other program writes meanwhile."""
-    until_unlocked(connection, lambda: connection.execute("BEGIN IMMEDIATE"))
+    begin(connection, BUSY_SECONDS)
     try:
         yield
         connection.execute("COMMIT")
@@ -450,13 +450,18 @@ def transaction(connection: Connection) -> Iterator[None]:
         raise
 
 
-def until_unlocked(connection: Connection, attempt: Callable[[], Any]) -> None:
-    """Try what needs the lock on the file until no other program has it, at most BUSY_SECONDS.
+def begin(connection: Connection, seconds: float) -> None:
+    """Begin a transaction that writes, as soon as no other program has one; waits at most so many seconds."""
+    until_unlocked(connection, lambda: connection.execute("BEGIN IMMEDIATE"), seconds)
+
+
+def until_unlocked(connection: Connection, attempt: Callable[[], Any], seconds: float) -> None:
+    """Try what needs the lock on the file until no other program has it, at most so many seconds.
 
     SQLite itself tries ever more seldom, up to ten times a second: it would not get the lock from a program that writes
     without a pause.
     """
-    end = time.monotonic() + BUSY_SECONDS
+    end = time.monotonic() + seconds
     connection.execute("PRAGMA busy_timeout = 0")
     try:
         while True:
@@ -468,7 +473,7 @@ def until_unlocked(connection: Connection, attempt: Callable[[], Any]) -> None:
                     raise
             time.sleep(0.0005)
     finally:
-        connection.execute(f"PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}")
+        connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
 
 
 db = Database()

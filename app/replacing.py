@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlite_utils.utils import sqlite3
 
 from app.copies import copy_pages, keep, new_backup
-from app.db import Connection, UnusableDatabase, connect, fcntl, transaction, until_unlocked
+from app.db import BUSY_SECONDS, Connection, UnusableDatabase, connect, fcntl, transaction, until_unlocked
 
 SUFFIX = "-before-restore"
 # Who looks on is a matter of the present, and no part of what is restored.
@@ -84,7 +84,7 @@ def _replace(path: Path, new: Connection) -> Path | None:
             raise
 
     with closing(connect(path)) as live:
-        until_unlocked(live, put)
+        until_unlocked(live, put, BUSY_SECONDS)
         live.execute("PRAGMA wal_checkpoint(PASSIVE)")  # The next write would have to do it, and somebody waits for it.
     return before
 

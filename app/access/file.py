@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from sqlite_utils.utils import sqlite3
 
-from app.db import LOG_INDEX_HEADER, Connection, Row, map_log_index
+from app.db import LOG_INDEX_HEADER, Connection, Row, begin, map_log_index
 
 Result = TypeVar("Result")
 Change = Callable[[Connection], Any]
@@ -145,7 +145,7 @@ class AccessFile:
 
     def _write(self, change: Callable[[Connection], Result]) -> Result:
         with _named(self.path), closing(_connected(self.path, BUSY_SECONDS)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
+            begin(connection, BUSY_SECONDS)
             try:
                 result = change(connection)
                 connection.execute("COMMIT")
@@ -224,7 +224,7 @@ def _make(connection: Connection) -> None:
     """Make the tables, unless another process has just done so."""
     connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("BEGIN IMMEDIATE")
+    begin(connection, BUSY_SECONDS)
     if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
         for statement in SCHEMA.split(";\n"):
             connection.execute(statement)

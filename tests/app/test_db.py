@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -403,6 +404,37 @@ def test_a_write_waits_for_another_program_that_writes(db: Database, directory: 
     asyncio.run(write())
     assert order == ["theirs", "ours"]
     assert titles(db) == ["theirs", "ours"]
+
+
+# Inserts without a pause, as `sqlite3` in a script does; it says so once it has begun.
+INSERT_ON_AND_ON = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
+connection.execute("PRAGMA synchronous = FULL")
+connection.execute("INSERT INTO tasks (title) VALUES ('theirs')")
+print(flush=True)
+for _ in range(500_000):
+    connection.execute("INSERT INTO tasks (title) VALUES ('theirs')")
+"""
+
+
+def test_a_program_that_writes_without_a_pause_does_not_starve_the_writer(db: Database, directory: Path) -> None:
+    """SQLite's own waiting, which tries ten times a second at the end, gets one or two writes through a second."""
+    command = [sys.executable, "-c", INSERT_ON_AND_ON, str(directory / "app.db")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        took = []
+        try:
+            for number in range(30):
+                began = time.monotonic()
+                asyncio.run(db.write(add(f"ours {number}")))
+                took.append(time.monotonic() - began)
+                time.sleep(0.05)  # In which the other program is at it again.
+            assert other.poll() is None
+        finally:
+            other.kill()
+    assert sum(took) < 6, took
 
 
 # Over HTTP, with less patience and less room than usual
