@@ -1,6 +1,7 @@
 """From what a person types into the search field to what SQLite's full-text search understands."""
 
 import re
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -15,13 +16,15 @@ class Search(NamedTuple):
     """A query for FTS5, empty where there is none, and the terms that FTS5 has no words for (emoji, signs)."""
 
     match: str
-    literals: list[str]
+    literals: tuple[str, ...]
 
 
 class TooManyWords(ValueError):
     """A search that would take too long; the message says what to do."""
 
 
+# Each list asks twice: once to refuse what is too much, once to search.
+@lru_cache(maxsize=64)
 def parse(text: str) -> Search:
     """Every word must occur, as the begin of a word; any text is safe. Raises TooManyWords.
 
@@ -46,9 +49,9 @@ def _needed_words(words: list[str]) -> list[str]:
     return [word for word in words if folded.get(word.lower()) == word and word.lower() not in implied]
 
 
-def _needed_literals(literals: list[str]) -> list[str]:
+def _needed_literals(literals: list[str]) -> tuple[str, ...]:
     """The signs without those that are within others."""
-    return [literal for literal in literals if not any(literal in other for other in literals if other != literal)]
+    return tuple(literal for literal in literals if not any(literal in other for other in literals if other != literal))
 
 
 def _has_word(text: str) -> bool:
