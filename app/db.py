@@ -258,6 +258,14 @@ def open_reading(path: Path, busy_seconds: float = 0) -> Connection:
     return connection
 
 
+def open_value(connection: Connection, table: str, column: str, id: int) -> Any:
+    """The bytes of a text or a blob, to be read piece by piece and closed; of the moment of a query under way."""
+    # Python's own module and pysqlite3 have one name each for it.
+    if hasattr(connection, "blobopen"):
+        return connection.blobopen(table, column, id, readonly=True)
+    return connection.open_blob(table, column, id, True)  # type: ignore[attr-defined]
+
+
 def _open(path: Path, busy_seconds: float) -> Connection:
     connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row

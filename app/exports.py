@@ -4,6 +4,7 @@ Few are made at once: each holds a moment of the file, or a copy of it, for as l
 """
 
 import asyncio
+import codecs
 import csv
 import io
 import json
@@ -12,7 +13,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, closing
 from functools import partial
-from itertools import chain, count
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 from fasthtml.core import APIRouter
@@ -23,14 +24,14 @@ from starlette.types import Receive, Scope, Send
 
 from app.access.confirm import check_export
 from app.copies import copy_file, room
-from app.db import SIZE, TEXT, Connection, db
+from app.db import SIZE, TEXT, Connection, db, open_value
 from app.kinds import Kind, kinds
 
 CHUNK_ROWS = 1000
 CHUNK_LETTERS = 128 * 1024
 CHUNK_BYTES = 256 * 1024
 # How much of a text is read, put down and encoded at once: the interpreter does nothing else for a few milliseconds.
-PIECE_LETTERS = 512 * 1024
+PIECE_BYTES = 512 * 1024
 # How many exports a process sends at once, how many may wait for their turn, and for how long.
 SENT_AT_ONCE = 3
 WAITING = 4
@@ -259,14 +260,21 @@ class _LargeRow(NamedTuple):
             yield self._pieces(name)
 
     def _pieces(self, name: str) -> Iterator[Any]:
-        text = TEXT.format(name)
-        sql = f"SELECT iif(typeof({text}) = 'text', substr({text}, ?, ?), {name}) FROM {self.kind.table} WHERE id = ?"
-        for at in count(1, PIECE_LETTERS):
-            ((piece,),) = self.connection.execute(sql, [at, PIECE_LETTERS, self.id]).fetchall()
-            if piece or at == 1:
-                yield piece
-            if not isinstance(piece, str) or len(piece) < PIECE_LETTERS:
-                return
+        sql = f"SELECT typeof({name}) IN ('text', 'blob'), iif({SIZE}({name}) > {PIECE_BYTES}, NULL, {name})"
+        ((is_text, value),) = self.connection.execute(f"{sql} FROM {self.kind.table} WHERE id = ?", [self.id])
+        if not is_text:
+            yield value
+            return
+        # Byte by byte from the begin to the end, once: in SQL a text ends at a NUL, and each piece is looked for anew.
+        bytes_of = open_value(self.connection, self.kind.table, name, self.id)
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        piece = bytes_of.read(PIECE_BYTES)
+        yield decoder.decode(piece, final=not piece)
+        while piece:
+            piece = bytes_of.read(PIECE_BYTES)
+            yield decoder.decode(piece, final=not piece)
+        # Of a client that leaves before, it is closed when nothing holds it any more.
+        bytes_of.close()
 
 
 def _chunks(kind: Kind) -> Iterator[list[list[Any]] | _LargeRow]:
@@ -274,8 +282,8 @@ def _chunks(kind: Kind) -> Iterator[list[list[Any]] | _LargeRow]:
     chunk: list[list[Any]] = []
     letters = 0
     # What is too large is not even read with the others.
-    large = " OR ".join(f"coalesce({SIZE}({name}), 0) > {PIECE_LETTERS}" for name in kind.columns)
-    columns = [f"iif({SIZE}({name}) > {PIECE_LETTERS}, '', {TEXT.format(name)})" for name in kind.columns]
+    large = " OR ".join(f"coalesce({SIZE}({name}), 0) > {PIECE_BYTES}" for name in kind.columns)
+    columns = [f"iif({SIZE}({name}) > {PIECE_BYTES}, '', {TEXT.format(name)})" for name in kind.columns]
     with closing(db.long_reading()) as connection:
         for is_large, *row in connection.execute(f"SELECT {large}, {', '.join(columns)} FROM {kind.table} ORDER BY id"):
             if is_large:

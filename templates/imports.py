@@ -189,6 +189,7 @@ def _ready(each: Import) -> Safe:
             f", {understood['encoding']}" if understood.get("encoding") else None,
             f", separated by {DELIMITERS[understood['delimiter']]}" if understood.get("delimiter") else None,
             ", gzipped" if understood.get("compressed") else None,
+            f"; what is left out of it: zero bytes ({understood['zeros']:,})" if understood.get("zeros") else None,
             ".",
         ),
         P(

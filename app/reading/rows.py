@@ -197,6 +197,7 @@ def _understood(export: Export, kind: Kind, places: Places) -> Message:
     return {
         "format": export.format,
         "encoding": export.text.encoding,
+        "zeros": export.text.zeros,
         "delimiter": export.delimiter,
         "compressed": export.text.compressed,
         "list": export.list_name,

@@ -71,7 +71,10 @@ class UnreadableFile(Exception):
 
 
 class TextFile:
-    """A text on the disk: `size` bytes there, `length` of them unpacked. `on_read` is called after each piece."""
+    """A text on the disk: `size` bytes there, `length` of them unpacked. `on_read` is called after each piece.
+
+    `zeros` zero bytes are left out, which no text has.
+    """
 
     def __init__(self, path: Path, on_read: Callable[[], None] = lambda: None) -> None:
         self._path = path
@@ -81,7 +84,7 @@ class TextFile:
         with io.BufferedReader(self._bytes) as data:
             sample = data.read(SAMPLE_BYTES)
         _refuse_other_kinds(sample)
-        self._codec, self.length = _encoding(self._unpacked, sample)
+        self._codec, self.length, self.zeros = _encoding(self._unpacked, sample)
         self.size = path.stat().st_size
 
     @property
@@ -96,29 +99,47 @@ class TextFile:
 
     def open(self) -> io.TextIOWrapper:
         """The text from its beginning, its line ends as they are in the file."""
-        self._bytes = self._unpacked()
+        self._bytes = self._unpacked(without_zeros=_has_no_zeros(self._codec))
         return io.TextIOWrapper(io.BufferedReader(self._bytes, PIECE_BYTES), encoding=self._codec, newline="")
 
-    def _unpacked(self) -> _Bytes:
-        return _Bytes(self._path.open("rb"), self._on_read)
+    def _unpacked(self, *, without_zeros: bool = False) -> _Bytes:
+        return _Bytes(self._path.open("rb"), self._on_read, without_zeros)
 
 
 class _Bytes(io.RawIOBase):
-    """The bytes of an open file, unpacked, but never more than the limit; it is closed with this."""
+    """The bytes of an open file, unpacked, but never more than the limit; it is closed with this.
 
-    def __init__(self, disk: io.BufferedReader, on_read: Callable[[], None]) -> None:
+    `given` and `zeros` count them and, where zero bytes are left out, those.
+    """
+
+    def __init__(self, disk: io.BufferedReader, on_read: Callable[[], None], without_zeros: bool) -> None:
         self._disk = disk
         self._on_read = on_read
+        self._without_zeros = without_zeros
         self.compressed = self._disk.read(2) == MAGIC_OF_GZIP
         self._disk.seek(0)
         self._source = gzip.GzipFile(fileobj=self._disk) if self.compressed else self._disk
         self.given = 0
+        self.zeros = 0
         self.position = 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer)
+        while count := self._read_into(view):
+            if not self._without_zeros or b"\0" not in (piece := view[:count].tobytes()):
+                return count
+            rest = piece.replace(b"\0", b"")
+            self.zeros += count - len(rest)
+            # No byte at all would be the end.
+            if rest:
+                view[: len(rest)] = rest
+                return len(rest)
+        return 0
+
+    def _read_into(self, buffer: memoryview) -> int:
         try:
             count = self._source.readinto(buffer)
         except EOFError:
@@ -165,11 +186,11 @@ def _refuse_other_kinds(sample: bytes) -> None:
         raise UnreadableFile("The file is empty. Export the list again, and import that file.")
 
 
-def _encoding(unpacked: Callable[[], _Bytes], sample: bytes) -> tuple[str, int]:
-    """The encoding of the whole file, and how many bytes it has."""
+def _encoding(unpacked: Callable[..., _Bytes], sample: bytes) -> tuple[str, int, int]:
+    """The encoding of the whole file, how many bytes it has, and how many of them are zeros that are left out."""
     codec = _marked(sample) or _unmarked_utf16(sample) or "utf-8"
-    if codec == "utf-8" and b"\0" in sample:
-        raise _zero_byte(sample) if _is_damaged_text(sample) else _no_text()
+    if _has_no_zeros(codec) and b"\0" in sample and not _is_damaged_text(sample):
+        raise _no_text()
     read = _read(unpacked, codec)
     if isinstance(read, _Failure) and codec == "utf-8" and read.ascii_before:
         codec = _guess(read.near)
@@ -179,7 +200,7 @@ def _encoding(unpacked: Callable[[], _Bytes], sample: bytes) -> tuple[str, int]:
             f"Line {read.line:,} is not written in the encoding of the lines before it, {_named(codec)}. "
             "Open the file in a text editor, save it as UTF-8, and import it again."
         )
-    return codec, read
+    return codec, *read
 
 
 def _named(codec: str) -> str:
@@ -190,6 +211,11 @@ def _named(codec: str) -> str:
 
 def _marked(sample: bytes) -> str | None:
     return next((codec for mark, codec in BYTE_ORDER_MARKS.items() if sample.startswith(mark)), None)
+
+
+def _has_no_zeros(codec: str) -> bool:
+    """Whether a zero byte is no part of a letter."""
+    return not codec.startswith("utf-16")
 
 
 def _unmarked_utf16(sample: bytes) -> str | None:
@@ -208,12 +234,12 @@ def _has_lines(sample: bytes, codec: str) -> bool:
     return b"\n" not in sample or "\n" in sample.decode(codec, errors="replace")
 
 
-def _read(unpacked: Callable[[], _Bytes], codec: str) -> _Failure | int:
-    """How many bytes the whole file has, or the first place that the codec cannot read."""
+def _read(unpacked: Callable[..., _Bytes], codec: str) -> _Failure | tuple[int, int]:
+    """How many bytes and zeros left out the whole file has, or the first place that the codec cannot read."""
     decoder = codecs.getincrementaldecoder(codec)()
     line = 1
     ascii_only = True
-    with unpacked() as data:
+    with unpacked(without_zeros=_has_no_zeros(codec)) as data:
         while True:
             piece = data.read(PIECE_BYTES)
             try:
@@ -225,7 +251,7 @@ def _read(unpacked: Callable[[], _Bytes], codec: str) -> _Failure | int:
                 near = near[: near.rfind(b"\n") + 1] or near
                 return _Failure(line + good.count(b"\n"), near, ascii_only and good.isascii())
             if not piece:
-                return data.given
+                return data.given, data.zeros
             line += text.count("\n")
             ascii_only = ascii_only and text.isascii()
 
@@ -262,14 +288,6 @@ def _is_damaged_text(sample: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return (len(sample) - len(rest)) * ZEROS_OF_A_TEXT <= len(sample)
-
-
-def _zero_byte(sample: bytes) -> UnreadableFile:
-    line = sample[: sample.index(b"\0")].count(b"\n") + 1
-    return UnreadableFile(
-        f"There is a zero byte on line {line:,}, which no text has. Export the list again, or open the file in a text "
-        "editor, delete that sign, and import it again."
-    )
 
 
 def _no_text() -> UnreadableFile:

@@ -176,3 +176,36 @@ def test_what_a_killed_process_was_making_goes_at_the_next_start(server: Server,
         assert (data / "making.db").read_text() == "of a person"
     finally:
         assert other.stop() == 0
+
+
+LARGE = {
+    "zero in the middle": b"a" * 600_000 + b"\0" + b"b" * 600_000,
+    "letters of several bytes": "äß€😀".encode() * 120_000 + b"x",
+    "letters of several bytes, moved by one": b"x" + "😀".encode() * 400_000,
+    "no UTF-8": b"a" * 600_000 + b"\xff" + b"b" * 600_000 + b"\xe2\x82",
+}
+
+
+@pytest.mark.parametrize("type", ["TEXT", "BLOB"])
+@pytest.mark.parametrize("value", LARGE.values(), ids=LARGE)
+def test_a_large_text_is_whole_whatever_is_in_it(client: httpx.Client, server: Server, value: bytes, type: str) -> None:
+    server.sql(f"INSERT INTO tasks (title, notes) VALUES ('large', CAST(? AS {type}))", [value])
+    server.sql("INSERT INTO tasks (title, notes) VALUES ('=small', 'x' || char(0) || 'y')")
+    large = value.decode(errors="replace")
+    (first, second) = client.get("/export.json").json()
+    assert (first["title"], first["due"], first["done"], second["notes"]) == ("large", None, 0, "x\0y")
+    assert first["notes"] == large
+    field = csv.field_size_limit(10_000_000)
+    try:
+        _, first, second = csv.reader(io.StringIO(client.get("/export.csv").text, newline=""))
+    finally:
+        csv.field_size_limit(field)
+    assert (first[1], first[3], first[4], second[1:3]) == ("large", "", "0", ["'=small", "x\0y"])
+    assert first[2] == large
+
+
+def test_a_huge_text_takes_its_size_in_time(client: httpx.Client, server: Server) -> None:
+    server.sql("INSERT INTO tasks (title, notes) VALUES ('huge', ?)", ["word " * 12_000_000])
+    begin = time.monotonic()
+    assert len(client.get("/export.json", timeout=PATIENCE).content) > 60_000_000
+    assert time.monotonic() - begin < 10, "it takes a second; read from its begin for each piece it took fifteen"

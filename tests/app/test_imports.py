@@ -169,3 +169,21 @@ def test_the_upload_is_private_and_goes_when_it_is_done_with(client: httpx.Clien
     assert file.stat().st_mode & 0o777 == 0o600
     client.post(f"{address}/start")
     until(client, address, lambda each: settled(each) and not file.exists())
+
+
+def test_an_export_with_a_zero_byte_comes_back(client: httpx.Client, server: Server) -> None:
+    server.sql("INSERT INTO tasks (title, notes) VALUES ('zero', 'x' || char(0) || 'y')")
+    server.sql("INSERT INTO tasks (title, notes) VALUES ('other', 'z')")
+    for format in ("csv", "json"):
+        content = client.get(f"/export.{format}").content
+        server.sql("DELETE FROM tasks")
+        address = upload(client, f"tasks.{format}", content)
+        each = until(client, address, lambda each: each["state"] == "ready")
+        assert each["understood"]["zeros"] == (1 if format == "csv" else 0)
+        page = client.get(address).text
+        assert ("zero bytes (1)" in page) == (format == "csv")
+        client.post(f"{address}/start")
+        until(client, address, lambda each: each["state"] == "done")
+        found = server.sql("SELECT title, notes FROM tasks ORDER BY id")
+        assert [tuple(row) for row in found] == [("zero", "xy"), ("other", "z")]
+        server.sql("UPDATE tasks SET notes = 'x' || char(0) || 'y' WHERE title = 'zero'")

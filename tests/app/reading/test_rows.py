@@ -81,6 +81,7 @@ def test_the_process_says_what_the_file_is_then_its_rows_then_how_many(path: Pat
     assert understood["understood"] | {"columns": [], "sample": []} == {
         "format": "CSV",
         "encoding": "UTF-8",
+        "zeros": 0,
         "delimiter": ";",
         "compressed": False,
         "list": None,

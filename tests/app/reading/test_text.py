@@ -142,9 +142,27 @@ def test_the_position_grows_to_the_size_on_the_disk(tmp_path: Path, pack: Callab
     assert (positions[0], positions[-1]) == (0, file.size)
 
 
-def test_a_zero_byte_in_a_text_is_named_by_its_line(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    for content in (b"title,notes\na,b\0c\nd,e\n", b"title,notes\nab,\0c\nd,e\n" + b"f,g\n" * 1000):
-        path.write_bytes(content)
-        with pytest.raises(UnreadableFile, match="a zero byte on line 2, which no text has"):
-            TextFile(path)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzipped"])
+@pytest.mark.parametrize(
+    ("content", "zeros"),
+    [
+        (b"title,notes\na,b\0c\nd,e\n", 1),
+        (b"\xef\xbb\xbftitle,notes\nab,\0c\nd,e\n" + b"f,g\n" * 1000, 1),
+        ("title,notes\nä,\0c\n".encode() + b"a long enough line of text,\xc3\0\xa4\n" * 20_000, 20_001),
+        (b"title\n" + b"a\n" * 200_000 + bytes(400_000) + b"b\n", 400_000),
+    ],
+    ids=["one", "behind a mark", "within letters", "many at once"],
+)
+def test_zero_bytes_in_a_text_are_left_out_and_counted(
+    tmp_path: Path, pack: Callable[[bytes], bytes], content: bytes, zeros: int
+) -> None:
+    file = TextFile(made(tmp_path, pack(content)))
+    with file.open() as stream:
+        assert stream.read() == content.replace(b"\0", b"").decode("utf-8-sig")
+    assert (file.zeros, file.length, file.encoding) == (zeros, len(content), "UTF-8")
+
+
+def test_zero_bytes_that_are_half_of_a_letter_stay(tmp_path: Path) -> None:
+    file = TextFile(made(tmp_path, "title\nä\n".encode("utf-16-le")))
+    with file.open() as stream:
+        assert (stream.read(), file.zeros) == ("title\nä\n", 0)
