@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from itertools import accumulate
 from typing import NamedTuple
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
@@ -18,6 +18,8 @@ from server.multipart import CHARSET_FIELD, FIELDS, NOT_UTF8, boundary_of, watch
 from server.utf8 import CHARSETS, has_half_a_pair, is_escaped_utf8, is_utf8, names_utf8
 
 FORM_LIMIT = 1024 * 1024
+# Of somebody who is not let in: a token, and the page that is wanted, take a few hundred bytes.
+STRANGER_LIMIT = 16 * 1024
 MESSAGE_LIMIT = 64 * 1024
 # Python's own parser calls itself for each level, and gives up near a thousand.
 JSON_LEVELS = 100
@@ -29,7 +31,7 @@ KIND_LIMIT = 1024
 _JSON_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
 _DEPTH = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
-_NOT_ASCII = re.compile(rb"[\x80-\xff]")
+_ASCII = bytes(range(128))
 
 
 class Kind(NamedTuple):
@@ -57,10 +59,11 @@ class Kind(NamedTuple):
         return self.name + (b'; boundary="' + self.boundary + b'"' if self.boundary else b"")
 
 
-def checked(scope: Scope, receive: Receive, *, takes_files: bool, max_upload: int) -> tuple[Scope, Receive]:
+def checked(scope: Scope, receive: Receive, *, limit: int, upload_limit: int) -> tuple[Scope, Receive]:
     """The same request, its body checked as it is read; what is larger than it may be, and so on, is an HTTPException.
 
-    The kind of the body is written in one way only afterwards: everyone who reads it reads the same.
+    A multipart form may have `upload_limit` bytes, any other body `limit`. The kind of the body is written in one way
+    only afterwards: everyone who reads it reads the same.
     """
     kind = Kind.of(scope)
     for name, value in scope["headers"]:
@@ -74,8 +77,8 @@ def checked(scope: Scope, receive: Receive, *, takes_files: bool, max_upload: in
         scope.pop(HEADERS, None)
     # Only a file of a multipart form is kept on disk as it comes; anything else is read into memory.
     if kind.name == MULTIPART:
-        return scope, watched(limited(receive, max_upload if takes_files else FORM_LIMIT), kind.boundary)
-    receive = limited(receive, FORM_LIMIT)
+        return scope, watched(limited(receive, upload_limit), kind.boundary)
+    receive = limited(receive, limit)
     if kind.name == URLENCODED:
         return scope, whole(receive, _form)
     # What does not say its kind may be read as JSON.
@@ -93,7 +96,8 @@ def limited(receive: Receive, limit: int) -> Receive:
         message = await receive()
         seen += len(message.get("body", b""))
         if seen > limit:
-            raise HTTPException(413, f"That is larger than the {limit / 1024 / 1024:g} MiB that fit here.")
+            size = f"{limit / 1024 / 1024:g} MiB" if limit >= 1024 * 1024 else f"{limit / 1024:g} KiB"
+            raise HTTPException(413, f"That is larger than the {size} that fit here.")
         return message
 
     return receive_limited
@@ -165,9 +169,7 @@ def _form(body: bytes) -> bytes:
         is_charset = len(name) <= 3 * len(CHARSET_FIELD) and unquote_to_bytes(name).lower() == CHARSET_FIELD
         if is_charset and unquote_to_bytes(value).strip().lower() not in CHARSETS:
             raise HTTPException(415, NOT_UTF8)
-    if body.isascii():
-        return body
-    return _NOT_ASCII.sub(lambda letter: b"%%%02X" % letter[0][0], body)
+    return body if body.isascii() else quote_from_bytes(body, _ASCII).encode()
 
 
 def _text(body: bytes) -> bytes:

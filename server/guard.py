@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.bodies import FORM_LIMIT, KEPT_FORMS, check_fields, checked, limited_messages
+from server.bodies import FORM_LIMIT, KEPT_FORMS, STRANGER_LIMIT, check_fields, checked, limited_messages
 from server.callers import OWN_SITES, PROXY, SAFE_METHODS, TELLING, is_own_page, is_passed_on, keeps_open, refusal
 from server.fragments import HEADERS, headers_by_name
 from server.security_headers import SECURITY_HEADERS, reporting, with_security_headers
@@ -43,12 +43,13 @@ class Guard:
 
     `hosts` are the names that the Host header may carry, without port; the address that a connection came in on will do
     as well. `uploads` are the paths that take files, which may be as large as `max_upload`, in bytes, where all other
-    bodies end at FORM_LIMIT. `admit` raises Refused for who has to sign in first, and sets ADMITTED in the scope of who
-    may come in. `cache` may put a layer between the checks and the app: what it keeps is a whole answer, security
-    headers and all, and is not put together again. `refusal` makes the answer of a status and a sentence, to a request
-    that is not let through. `is_download` says of a path whether it gives a file, to which no other site may lead.
-    `is_private` says that only this machine comes in, where nobody signs in; `behind_proxy` that a proxy was named.
-    `reports` is the path where browsers report what the policy has made them refuse.
+    bodies end at FORM_LIMIT, and all of who is not let in at STRANGER_LIMIT. `admit` raises Refused for who has to sign
+    in first, and sets ADMITTED in the scope of who may come in. `cache` may put a layer between the checks and the app:
+    what it keeps is a whole answer, security headers and all, and is not put together again. `refusal` makes the answer
+    of a status and a sentence, to a request that is not let through. `is_download` says of a path whether it gives a
+    file, to which no other site may lead. `is_private` says that only this machine comes in, where nobody signs in;
+    `behind_proxy` that a proxy was named. `reports` is the path where browsers report what the policy has made them
+    refuse.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Guard:
         hosts: Iterable[str],
         uploads: Iterable[str] = (),
         max_upload: int = FORM_LIMIT,
-        admit: Callable[[Scope], None] = lambda scope: None,
+        admit: Callable[[Scope], None] = lambda scope: scope.update({ADMITTED: True}),
         cache: Callable[[ASGIApp], ASGIApp] = lambda app: app,
         refusal: Callable[[Scope, int, str], ASGIApp] = lambda scope, status, words: PlainTextResponse(words, status),
         is_download: Callable[[str], bool] = lambda path: False,
@@ -193,8 +194,10 @@ class _Bounds:
             return
         try:
             _check_address(scope)
+            limit = FORM_LIMIT if ADMITTED in scope else STRANGER_LIMIT
+            takes_files = ADMITTED in scope and scope["path"] in self.uploads
             inner, receive = checked(
-                scope, receive, takes_files=scope["path"] in self.uploads, max_upload=self.max_upload
+                scope, receive, limit=limit, upload_limit=self.max_upload if takes_files else limit
             )
         except HTTPException as error:
             await self.refusal(scope, error.status_code, error.detail)(scope, receive, send)

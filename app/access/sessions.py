@@ -21,7 +21,7 @@ from app.db import Connection, Row
 from app.pages import assets
 from app.security_txt import PATH as SECURITY_TXT
 from server import links
-from server.fragments import SIGNED_IN, cookies_of
+from server.fragments import SIGNED_IN, cookies_of, headers_by_name
 from server.guard import ADMITTED, Refused, local_address
 from server.name import SLUG
 from server.peer import CONNECTION, OWNER, account_of, accounts_of_owner
@@ -39,6 +39,8 @@ MINUTE = 60
 SESSIONS = 200
 # What answers anyone: the way in, the health, and whom to tell of a security problem; beside them the static files.
 SIGN_IN = "/sign-in"
+# The bytes of a form that shows a token: from an address that asks too often, one of this size is read all the same.
+SIGN_IN_BYTES = 2048
 OPEN = frozenset((SIGN_IN, "/healthz", SECURITY_TXT))
 SIGN_IN_FIRST = (
     "Sign in first: open the link that the server printed in its terminal; “python server.py token” shows it."
@@ -111,7 +113,7 @@ class Sessions:
             scope[SIGNED_IN] = "yes"
             scope[ADMITTED] = True
             return
-        if STRANGERS.wait(client_of(scope)) and not _is_sign_in(scope):
+        if STRANGERS.wait(client_of(scope)) and not _shows_token(scope):
             raise Refused(429, "Too many requests come from your address. Wait a second, then try again.")
         if scope["path"] in OPEN or scope["path"].startswith(f"{assets.prefix}/"):
             return
@@ -290,9 +292,12 @@ class Sessions:
         return session
 
 
-def _is_sign_in(scope: Scope) -> bool:
-    """Whether somebody shows a token: one that is right is never refused because of others with the same address."""
-    return scope["path"] == SIGN_IN and scope.get("method") == "POST"
+def _shows_token(scope: Scope) -> bool:
+    """Whether this may be a token, by its size: one that is right is never refused for others of the same address."""
+    if scope["path"] != SIGN_IN or scope.get("method") != "POST":
+        return False
+    size = headers_by_name(scope).get(b"content-length", b"")
+    return size.isdigit() and len(size) <= len(str(SIGN_IN_BYTES)) and int(size) <= SIGN_IN_BYTES
 
 
 def cookie_of(scope: Scope) -> str:

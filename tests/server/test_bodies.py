@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import sys
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive
 
-from server.bodies import JSON_LEVELS, MESSAGE_LIMIT, checked, limited, limited_messages
+from server.bodies import FORM_LIMIT, JSON_LEVELS, MESSAGE_LIMIT, checked, limited, limited_messages
 from server.multipart import FIELDS
 
 
@@ -37,7 +38,7 @@ def read(wrap: Any, pieces: Iterable[bytes]) -> bytes:
 
 def test_a_body_ends_at_its_limit() -> None:
     assert read(lambda receive: limited(receive, 1024), [b"x" * 1000, b"x" * 24]) == b"x" * 1024
-    with pytest.raises(HTTPException, match=r"0\.5 MiB") as refusal:
+    with pytest.raises(HTTPException, match=r"512 KiB") as refusal:
         read(lambda receive: limited(receive, 1024 * 512), [b"x" * 1024 * 512, b"x"])
     assert refusal.value.status_code == 413
 
@@ -47,7 +48,7 @@ def sent(kind: str, pieces: Iterable[bytes]) -> bytes:
 
     def wrap(receive: Receive) -> Receive:
         scope = {"headers": [(b"content-type", kind.encode("latin-1"))]}
-        return checked(scope, receive, takes_files=False, max_upload=0)[1]
+        return checked(scope, receive, limit=FORM_LIMIT, upload_limit=0)[1]
 
     return read(wrap, pieces)
 
@@ -204,7 +205,7 @@ def test_a_kind_that_names_another_charset_is_refused(kind: str, status: int) ->
 def test_everyone_reads_the_same_kind(kind: str, seen: bytes) -> None:
     """FastHTML compares it letter by letter, and would take a form of another spelling into memory whole."""
     scope = {"headers": [(b"content-type", kind.encode())]}
-    assert dict(checked(scope, None, takes_files=False, max_upload=0)[0]["headers"])[b"content-type"] == seen
+    assert dict(checked(scope, None, limit=FORM_LIMIT, upload_limit=0)[0]["headers"])[b"content-type"] == seen
 
 
 def test_a_body_says_once_what_it_is_and_is_not_packed() -> None:
@@ -214,14 +215,34 @@ def test_a_body_says_once_what_it_is_and_is_not_packed() -> None:
         [(b"content-encoding", b"identity, br")],
     ):
         with pytest.raises(HTTPException) as refused:
-            checked({"headers": headers}, None, takes_files=False, max_upload=0)
+            checked({"headers": headers}, None, limit=FORM_LIMIT, upload_limit=0)
         assert refused.value.status_code in (400, 415)
-    checked({"headers": [(b"content-encoding", b"identity")]}, None, takes_files=False, max_upload=0)
+    checked({"headers": [(b"content-encoding", b"identity")]}, None, limit=FORM_LIMIT, upload_limit=0)
 
 
 def test_text_is_utf8_and_other_bytes_are_bytes() -> None:
     assert status_of("text/csv", "Käse".encode()) == status_of("application/octet-stream", b"\xff") == 200
     assert status_of("text/csv", b"K\xe4se") == 400
+
+
+def test_letters_that_are_not_escaped_are_not_taken_one_by_one() -> None:
+    """A call for each of them held the loop for half a second; counted, as times depend on the machine."""
+    text = "a=%41+&b=" + "é" * 100_000 + "aé" * 50_000
+    calls = 0
+
+    def count(frame: Any, event: str, argument: Any) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        escaped = sent(FORM, [text.encode()])
+    finally:
+        sys.setprofile(None)
+    assert unquote_to_bytes(escaped) == unquote_to_bytes(text.encode())
+    assert escaped.startswith(b"a=%41+&b=%C3%A9")
+    assert escaped.isascii()
+    assert calls < 10_000
 
 
 # WebSocket messages

@@ -25,7 +25,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from server.bodies import FORM_LIMIT
+from server.bodies import FORM_LIMIT, STRANGER_LIMIT
 from server.guard import Guard, Refused
 from server.name import PREFIX
 from server.security_headers import SECURITY_HEADERS
@@ -625,6 +625,20 @@ def test_only_a_file_may_be_larger_and_only_where_files_are_taken() -> None:
             guarded.ask("POST", headers, path, pieces(FORM_LIMIT + 1))
     with pytest.raises(HTTPException, match="2 MiB"):
         guarded.ask("POST", form, "/imports", pieces(2 * FORM_LIMIT + 1))
+
+
+def test_who_is_not_let_in_may_send_little() -> None:
+    form, text = (
+        {"Host": "localhost", "Content-Type": kind} for kind in ("multipart/form-data; boundary=x", "text/csv")
+    )
+    guarded = Guarded(uploads={"/imports"}, max_upload=2 * FORM_LIMIT, admit=lambda scope: None)
+    assert guarded.status("POST", text, "/sign-in", pieces(STRANGER_LIMIT)) == 200
+    for headers, path in ((text, "/sign-in"), (form, "/sign-in"), (form, "/imports")):
+        guarded.pulled = 0
+        with pytest.raises(HTTPException, match="larger than the 16 KiB") as refusal:
+            guarded.ask("POST", headers, path, pieces(FORM_LIMIT, 4096))
+        assert refusal.value.status_code == 413
+        assert guarded.pulled <= STRANGER_LIMIT + 4096
 
 
 def memory_of(server: Server) -> int:

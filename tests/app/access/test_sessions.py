@@ -375,7 +375,13 @@ def test_a_stranger_who_asks_too_often_is_sent_away_but_a_right_token_is_not(
         except Refused as refusal:
             statuses.append(refusal.status)
     assert statuses == [401, 200, 200, 429, 429]
-    sessions.admit(scope_with(path="/sign-in") | {"client": ("192.0.2.9", 40000), "method": "POST"})
+    shown = scope_with(path="/sign-in") | {"client": ("192.0.2.9", 40000), "method": "POST"}
+    sessions.admit(shown | {"headers": [(b"content-length", b"%d" % module.SIGN_IN_BYTES)]})
+    for size in (b"2049", b"1048576", b"9" * 9000, b"-1", b"\xb2", b""):
+        with pytest.raises(Refused, match="Too many requests"):
+            sessions.admit(shown | {"headers": [(b"content-length", size)]})
+    with pytest.raises(Refused, match="Too many requests"):
+        sessions.admit(shown)
     sessions.admit(scope_with(path="/sign-in") | {"client": ("192.0.2.10", 40000)})
     for _ in range(10):
         sessions.admit(scope_with(cookie) | {"client": ("192.0.2.9", 40000)})

@@ -22,6 +22,7 @@ from websockets.sync.client import connect
 
 from app.presence import WRITE_SECONDS
 from server import links
+from server.bodies import FORM_LIMIT
 from server.name import PREFIX, SLUG
 from server.token import read
 from tests.conftest import PROJECT, STRICT
@@ -233,6 +234,17 @@ def test_a_right_token_does_not_wait_for_wrong_ones(running: Running) -> None:
             await asyncio.gather(*wrong, return_exceptions=True)
 
     asyncio.run(try_all())
+
+
+def test_who_has_not_signed_in_sends_little_and_who_has_a_whole_form(running: Running, client: httpx.Client) -> None:
+    note = "é" * ((FORM_LIMIT - len("title=Long&notes=")) // 2)
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    large = client.post("/sign-in", content=f"token=x&notes={note}".encode(), headers=form)
+    assert (large.status_code, "larger than the 16 KiB" in large.text) == (413, True)
+    sign_in(client, token_of(running))
+    assert client.post("/tasks", content=f"title=Long&notes={note}".encode(), headers=form).status_code in (200, 303)
+    with closing(sqlite3.connect(running.data / "app.db")) as data:
+        assert data.execute("SELECT notes FROM tasks WHERE title = 'Long'").fetchall() == [(note,)]
 
 
 def test_a_new_token_signs_everybody_out_while_the_server_runs(running: Running, client: httpx.Client) -> None:
