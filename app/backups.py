@@ -24,8 +24,9 @@ from app.db import (
     tables_of,
     unknown_migrations,
 )
-from app.foreign import damage, quoted, shown
+from app.foreign import damage, largest_id, quoted, shown
 from app.migrations import migrations
+from app.reading.values import LARGEST_ID
 from app.replacing import is_in_use, page_size, replace
 from app.staging import NEW
 
@@ -53,8 +54,8 @@ def backup(directory: Path, copy: Path | None = None) -> str:
             copy_file(path, made)
             with closing(open_unchanged(made)) as connection:
                 _check(path, connection)
-                rows = _rows(connection)
-        return f"The backup is {target} ({target.stat().st_size:,} bytes).\n{rows}"
+                lines = [_rows(connection), *_too_large(connection)]
+        return "\n".join([f"The backup is {target} ({target.stat().st_size:,} bytes).", *lines])
 
 
 def restore(directory: Path, file: Path) -> str:
@@ -137,15 +138,31 @@ def _check(file: Path, copy: Connection) -> None:
         raise BackupError(f"{file} is no file of this app. Nothing was changed. Name one that it has written.")
 
 
-def _rows(connection: Connection) -> str:
-    """How many rows the tables hold, without those that SQLite and the search keep for themselves."""
+def _tables(connection: Connection) -> list[str]:
+    """The tables without those that SQLite and the search keep for themselves."""
     tables = connection.execute(
         "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' "
         "AND substr(name, 1, 1) <> '_' AND name NOT LIKE 'sqlite%' ORDER BY name"
-    ).fetchall()
+    )
+    return [name for (name,) in tables]
+
+
+def _too_large(connection: Connection) -> list[str]:
+    """What restore would refuse, in words: ids that leave none for the rows that come."""
+    found = [(name, largest_id(connection, name)) for name in _tables(connection)]
+    return [
+        f"It cannot be restored as it is: a row of “{shown(name)}” has the id {largest}, and none may be larger than "
+        f"{LARGEST_ID}. Change that id, with sqlite3 for instance, and make another backup."
+        for name, largest in found
+        if largest > LARGEST_ID
+    ]
+
+
+def _rows(connection: Connection) -> str:
+    """How many rows the tables hold."""
     counts = [
         f"{connection.execute(f'SELECT count(*) FROM {quoted(name)}').fetchone()[0]:,} in {shown(name)}"
-        for (name,) in tables
+        for name in _tables(connection)
     ]
     return f"Rows: {_listed(counts)}."
 

@@ -11,12 +11,11 @@ from sqlite_utils.utils import sqlite3
 
 from app.counting import complete, counters, rebuild_searches, triggers_only
 from app.db import Connection, tables_of
-from app.foreign import Table, Thing, UnusableFile, columns, quoted, shown, things
+from app.foreign import Table, Thing, UnusableFile, columns, largest_id, quoted, shown, things
 from app.migrations import migrations
+from app.reading.values import LARGEST_ID
 from app.replacing import PRESENT
 
-# This app has given no larger one; beyond the largest of SQLite no row could be added any more.
-LARGEST_ID = 10**17
 # What a search keeps its words in: parts of a virtual table, which are made with it.
 _PARTS = ("data", "idx", "content", "docsize", "config", "segments", "segdir", "stat")
 # What a table may have beside its columns.
@@ -145,11 +144,9 @@ def _copy_rows(connection: Connection, table: Table) -> None:
             except sqlite3.IntegrityError as error:
                 raise _unusable_row(table, number, row[0], str(error)) from None
         raise
-    keys = [column for column in own if column.key]
-    if len(keys) == 1 and keys[0].type.upper() == "INTEGER":
-        largest = connection.execute(f"SELECT max({quoted(keys[0].name)}) FROM main.{quoted(table.name)}").fetchone()[0]
-        if (largest or 0) > LARGEST_ID:
-            raise _unusable_row(table, 0, largest, "so large a number leaves none for the rows that come")
+    largest = largest_id(connection, table.name)
+    if largest > LARGEST_ID:
+        raise _unusable_row(table, 0, largest, "so large a number leaves none for the rows that come")
 
 
 def _unusable_row(table: Table, number: int, first: object, problem: str) -> UnusableFile:

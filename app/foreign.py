@@ -170,6 +170,15 @@ def columns(connection: Connection, table: str) -> tuple[Column, ...]:
     )
 
 
+def largest_id(connection: Connection, table: str) -> int:
+    """The largest id in a table; 0 where it has none, or no ids."""
+    keys = [column for column in columns(connection, table) if column.key]
+    if len(keys) != 1 or keys[0].type.upper() != "INTEGER":
+        return 0
+    largest = connection.execute(f"SELECT max({quoted(keys[0].name)}) FROM main.{quoted(table)}").fetchone()[0]
+    return largest if isinstance(largest, int) else 0
+
+
 def _indexes(connection: Connection, table: str) -> tuple[Index, ...]:
     asked = """SELECT name, "unique", origin, partial FROM pragma_index_list(?, 'main') WHERE origin <> 'pk'"""
     return tuple(

@@ -24,6 +24,7 @@ from sqlite_utils.utils import sqlite3
 from app import import_job
 from app.db import Connection, Row, db
 from app.kinds import kinds
+from app.room import used_up
 
 LOCK = "imports.lock"
 RUNNING = ("checking", "writing", "undoing")
@@ -167,7 +168,7 @@ async def _work_on(row: Row) -> None:
             await _until_written(lambda: db.write(_mark(id, state, process=0, attempts=-1)))
             raise
         logger.error("Import %s: SQLite says: %s.", id, failure)
-        error = _in_words(state, failure)
+        error = await used_up() or _in_words(state, failure) if "full" in str(failure) else _in_words(state, failure)
     except Exception as failure:
         logger.exception("Import %s failed.", id)
         error = _in_words(state, failure)

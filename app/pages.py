@@ -20,6 +20,7 @@ from starlette.types import Scope
 
 from app.kinds import kinds
 from app.reads import UnansweredRead
+from app.room import used_up
 from app.settings import settings
 from server.assets import Assets
 from server.failure import as_html, as_page, failure
@@ -33,7 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # A file that is being worked on is sent as it is: to pack it well takes longer than to send it.
 assets = Assets(ROOT / "static", packs=not settings.reload)
 # What stands for an id in an address: a number that SQLite can hold. Anything else is no address of this app.
-reg_re_param("id", "[0-9]{1,18}")
+reg_re_param("id", "[0-8]?[0-9]{1,18}")
 logger = logging.getLogger("uvicorn.error")
 NO_ROOM = "Nothing was changed. Make room on the disk, then try again."
 
@@ -139,6 +140,8 @@ async def database_failed(request: Request, error: Exception) -> Response:
         return error_answer(request, 404, f"What was here is gone: the data has no table “{missing[1]}”.")
     logger.error("%s %s: SQLite says: %s", request.method, request.url.path, error)
     if "full" in str(error):
+        if words := await used_up():
+            return error_answer(request, 507, words)
         return error_answer(request, 507, NO_ROOM)
     if "locked" in str(error):
         return error_answer(

@@ -12,6 +12,8 @@ from sqlite_utils.utils import sqlite3
 
 from app.copies import copy_pages, keep, new_backup
 from app.db import BUSY_SECONDS, Connection, UnusableDatabase, connect, fcntl, transaction, until_unlocked
+from app.foreign import quoted
+from app.reading.values import LARGEST_ID
 
 SUFFIX = "-before-restore"
 # Who looks on is a matter of the present, and no part of what is restored.
@@ -102,8 +104,18 @@ def _settle(new: Connection, path: Path) -> None:
                     row = ", ".join("?" * len(columns))
                     new.executemany(f"INSERT INTO {table} VALUES ({row})", live.execute(f"SELECT * FROM {table}"))
             # What an open page speaks of by its id must not be another row from now on.
-            given = live.execute("SELECT seq, name FROM sqlite_sequence").fetchall()
+            given = [(_given(live, *row), row[0]) for row in live.execute("SELECT name, seq FROM sqlite_sequence")]
             new.executemany("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", given)
+
+
+def _given(live: Connection, table: str, number: object) -> int:
+    """Up to which id a table has given its ids: what SQLite counts, or where that was used up, what its rows say."""
+    if isinstance(number, int) and number <= LARGEST_ID:
+        return number
+    if not _columns(live, table):
+        return 0
+    sql = f"SELECT coalesce(max(rowid), 0) FROM {quoted(table)} WHERE rowid <= ?"
+    return int(live.execute(sql, [LARGEST_ID]).fetchone()[0])
 
 
 def _columns(connection: Connection, table: str) -> list[str]:

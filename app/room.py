@@ -14,6 +14,8 @@ from app.db import db
 # A small disk keeps an eighth of it free: more than the log of what is taken back takes.
 RESERVE_BYTES = 64 * 1024**2
 RESERVE_SHARE = 8
+# No table with AUTOINCREMENT gives another id after it.
+LAST_ID = 2**63 - 1
 # How much of an upload comes in until the room is looked at again.
 PIECE_BYTES = 4 * 1024**2
 
@@ -23,6 +25,23 @@ def refuse_without_room(size: int = 0) -> None:
     usage = shutil.disk_usage(db.path.parent)
     if usage.free - size < min(RESERVE_BYTES, usage.total // RESERVE_SHARE):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+async def used_up() -> str:
+    """Which table has no number left for another row, in words; empty where each has.
+
+    SQLite says the same of that as of a full disk.
+    """
+    rows = await db.read("SELECT name FROM sqlite_sequence WHERE seq = ?", [LAST_ID])
+    if not rows:
+        return ""
+    table = rows[0]["name"]
+    return (
+        f"The disk has room, but the table “{table}” has no number left for another row, as one had the last that "
+        f"there is, {LAST_ID}. Nothing was changed. Restore a backup from before that, or set the numbers back with "
+        f"sqlite3: DELETE FROM {table} WHERE id = {LAST_ID}; UPDATE sqlite_sequence SET seq = (SELECT "
+        f"coalesce(max(id), 0) FROM {table}) WHERE name = '{table}';"
+    )
 
 
 class UploadRoom:

@@ -15,7 +15,7 @@ TITLES = {
     429: "Too many at once",
     500: "Something broke on our side",
     503: "Busy for a moment",
-    507: "The disk is full",
+    507: "There is no room for that",
 }
 
 

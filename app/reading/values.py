@@ -16,6 +16,10 @@ from app.reading import dates
 
 # Longer titles are cut, and kept whole with the rest.
 LONGEST_TITLE = 1000
+# The largest id that a restored row may have, and that is carried over as given: the largest that an address can name.
+# Beyond it so many are left that no app gives them all. What is imported has a shorter one (`id`), so that rows added
+# after it can be restored as well.
+LARGEST_ID = 8_999_999_999_999_999_999
 # Of what may be a number, a date or one of the words below. Longer texts are neither looked at nor remembered.
 LONGEST_WORD = 400
 NOT_OF_A_TITLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3
 
 import app.backups
-from app.backups import BackupError, restore
+from app.backups import BackupError, backup, restore
 from app.db import connect, prepare
 from app.migrations import migrations
 from app.staging import stage
 from tests.app.test_backups import is_refused, untouched
+from tests.app.test_imports import bring
 from tests.conftest import DELETIONS, PROJECT, Server
 from tests.server.test_cli import server_py
 
@@ -142,6 +144,49 @@ def test_no_id_is_given_twice(data: Path, file: Path) -> None:
     restore(data, file)
     write(data / "app.db", "INSERT INTO tasks (title) VALUES ('Later')")
     assert read(data / "app.db", "SELECT max(id) FROM tasks") == [51]
+
+
+@pytest.fixture
+def numbered(server: Server) -> Iterator[Server]:
+    """The server, whose tasks are numbered from 1 on, before and after."""
+    server.sql("DELETE FROM sqlite_sequence WHERE name = 'tasks'")
+    yield server
+    server.empty()
+    server.sql("DELETE FROM sqlite_sequence WHERE name = 'tasks'")
+
+
+def test_a_row_with_a_long_id_is_backed_up_restored_and_shown(
+    client: httpx.Client, numbered: Server, tmp_path: Path
+) -> None:
+    numbered.add(1)
+    numbered.sql("INSERT INTO tasks (id, title) VALUES (175928847299117063, 'A'), (4611686018427387904, 'B')")
+    backup(numbered.data, tmp_path / "copy.db")
+    restore(numbered.data, tmp_path / "copy.db")
+    client.post("/tasks", data={"title": "Later"})
+    backup(numbered.data, tmp_path / "later.db")
+    restore(numbered.data, tmp_path / "later.db")
+    last = 4611686018427387905
+    assert numbered.sql("SELECT max(id) FROM tasks")[0][0] == last
+    assert client.get(f"/tasks/{last}").status_code == 200
+
+
+def test_numbers_that_are_used_up_are_said_and_an_earlier_backup_mends_it(
+    client: httpx.Client, numbered: Server, tmp_path: Path
+) -> None:
+    numbered.add(2)
+    backup(numbered.data, tmp_path / "earlier.db")
+    numbered.add(3)
+    numbered.sql("INSERT INTO tasks (id, title) VALUES (9223372036854775807, 'Last')")
+    assert "cannot be restored as it is: a row of “tasks”" in backup(numbered.data, tmp_path / "copy.db")
+    numbered.sql("DELETE FROM tasks WHERE id = 9223372036854775807")
+    refused = client.post("/tasks", data={"title": "Another"})
+    assert refused.status_code == 507
+    assert "the table “tasks” has no number left" in refused.text
+    assert "Make room on the disk" not in refused.text
+    assert "no number left" in bring(client, "x.csv", b"title\nOne\n")["error"]
+    restore(numbered.data, tmp_path / "earlier.db")
+    assert client.post("/tasks", data={"title": "Another"}).status_code == 303
+    assert numbered.sql("SELECT max(id) FROM tasks")[0][0] == 6
 
 
 def test_a_form_of_before_is_not_written_over_what_was_restored(
