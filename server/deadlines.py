@@ -53,6 +53,11 @@ MESSAGE_SECONDS = 10
 FRAMES_PER_SECOND = 1000
 # As long as an open page has to take what it is sent (tabs.DRAIN_SECONDS).
 UNREAD_SECONDS = 30
+# Clients read in bursts: `curl --limit-rate` takes megabytes and rests for minutes, and Linux says that it has room
+# again when a sixteenth of its buffer has (RFC 9293, section 3.8.6.2.2), which takes a reader of 2 kB/s minutes too.
+CREDIT_SECONDS = 10 * 60
+# What a client's system takes of an answer before the client has read anything: that is no reading.
+BY_ITSELF = 64 * 1024
 
 LIMITS = {
     Phase.NEW: Limit(HEAD_SECONDS, 0, 0, "nothing was asked within 10 seconds"),
@@ -63,7 +68,7 @@ LIMITS = {
     Phase.REST: Limit(REST_SECONDS, 0, 0, "the rest of an answered request did not come within 10 seconds"),
     Phase.MESSAGE: Limit(MESSAGE_SECONDS, 0, 0, "a message did not come within 10 seconds"),
 }
-UNREAD = "an answer was read at less than 1 kB a second for 30 seconds"
+UNREAD = "an answer was read at less than 1 kB a second"
 
 
 class Pace:
@@ -114,18 +119,27 @@ class Patience:
 
 
 class Unread:
-    """Whether what waits to be read is read at all."""
+    """Whether what waits to be read is read at all: each tick costs SLOWEST bytes of what was taken so far.
+
+    There are UNREAD_SECONDS to begin with, and never more than CREDIT_SECONDS.
+    """
 
     def __init__(self) -> None:
-        self._pace: Pace | None = None
+        self._credit = UNREAD_SECONDS * SLOWEST
+        self._taken = 0
 
     def tick(self, is_waiting: bool, taken: int) -> bool:
-        """Whether the client is too slow by this tick, having taken so many bytes in all."""
+        """Whether the client is too slow by this tick, having taken so many bytes in all.
+
+        Where the system does not say how many, the number may become smaller: nothing is owed for that.
+        """
         if not is_waiting:
-            self._pace = None
+            self._credit = max(self._credit, UNREAD_SECONDS * SLOWEST)
             return False
-        self._pace = self._pace or Pace(UNREAD_SECONDS, SLOWEST)
-        return self._pace.falls_short(taken)
+        came = max(0, taken - self._taken)
+        self._taken = taken
+        self._credit = min(self._credit + came, CREDIT_SECONDS * SLOWEST) - SLOWEST
+        return self._credit < 0
 
 
 class Wrapping:

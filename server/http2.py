@@ -14,7 +14,7 @@ from uvicorn.protocols.http.auto_zttp_impl import AutoZttpProtocol
 from uvicorn.protocols.http.zttp_h2_impl import ZttpH2Protocol
 
 from server.connections import Doing, connections_of
-from server.deadlines import FRAMES_PER_SECOND, HEAD_FIELDS, HEAD_LIMIT, UNREAD, Patience, Phase, Unread
+from server.deadlines import BY_ITSELF, FRAMES_PER_SECOND, HEAD_FIELDS, HEAD_LIMIT, UNREAD, Patience, Phase, Unread
 from server.guard import ADMITTED, SECURITY_HEADERS
 from server.http2_frames import Frames
 from server.peer import CONNECTION, TRANSPORT
@@ -179,10 +179,12 @@ class Http2Protocol(ZttpH2Protocol):
     def _note_sent(self, cycle: Any, size: int) -> None:
         self._sent += size
         id = cycle.stream.stream_id
+        # What the client had room for before it had to be waited for has been taken too.
+        cycle.given = getattr(cycle, "given", 0) + size
         if id in self._sending:
-            self._sending[id].given += size
+            self._sending[id].given = cycle.given
         elif cycle.stream.pending_bytes:
-            self._sending[id] = _Sending(size)
+            self._sending[id] = _Sending(cycle.given)
 
     async def _room(self, cycle: Any) -> None:
         id = cycle.stream.stream_id
@@ -265,7 +267,7 @@ class Http2Protocol(ZttpH2Protocol):
             waiting = self._waiting(id)
             if not waiting:
                 del self._sending[id]
-            elif sending.unread.tick(True, sending.given - waiting):
+            elif sending.unread.tick(True, max(0, sending.given - waiting - BY_ITSELF)):
                 self._cut(id, UNREAD)
 
     def _look_at_bodies(self) -> None:
@@ -322,7 +324,7 @@ class Http2Protocol(ZttpH2Protocol):
 
 
 class _Sending:
-    """A stream that has more to send than the client has room for, and how much it was given since."""
+    """A stream that has more to send than the client has room for, and how much of its answer it was given in all."""
 
     def __init__(self, given: int) -> None:
         self.given = given

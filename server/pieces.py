@@ -13,6 +13,8 @@ from typing import Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
+from server.deadlines import BY_ITSELF
+
 PIECE = 4096
 # As much as a loop reads at once: what turns out to be quickly read comes in one again.
 LARGEST = 256 * 1024
@@ -127,7 +129,7 @@ class PiecewiseFlow(FlowControl):
 
 
 def taken_from(transport: Any, waiting: int, drained: int) -> int:
-    """How many bytes the other side has taken so far, as far as that is known.
+    """How many bytes the other side has taken so far beyond what its system takes by itself, as far as that is known.
 
     The system keeps megabytes on the way: that none leave our own buffer for a while does not mean that none are read.
     Others than Linux do not say; there `waiting` bytes are in a buffer that was full and drained so many times.
@@ -137,5 +139,5 @@ def taken_from(transport: Any, waiting: int, drained: int) -> int:
         with contextlib.suppress(OSError):
             told = transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TAKEN.size)
             if len(told) == _TAKEN.size:
-                return int(_TAKEN.unpack(told)[0])
+                return max(0, int(_TAKEN.unpack(told)[0]) - BY_ITSELF)
     return drained * DRAINED - waiting

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from server.deadlines import HEAD_SECONDS
+from server.deadlines import HEAD_SECONDS, UNREAD, UNREAD_SECONDS
 from tests.conftest import Server
 from tests.faults.wire import connect
 
@@ -103,6 +103,8 @@ def test_three_hundred_half_open_connections_are_closed_in_time(server: Server, 
     assert grown < 32
 
 
+# A reader's system takes 128 KB here before anything is read, of which half counts; then some wait for their turn.
+ALL_CLOSED = 2 * (UNREAD_SECONDS + 64)
 # More than all that lies between a server and who does not read.
 EXPORT_MEGABYTES = 16
 
@@ -143,14 +145,17 @@ def test_others_are_served_beside_readers_and_writers_that_stall(large: Server, 
 
 
 @pytest.mark.slow
-def test_readers_and_writers_may_stall_for_half_a_minute(larger: Server, crowd: _Crowd) -> None:
+def test_readers_and_writers_may_stall_until_they_are_closed(larger: Server, crowd: _Crowd) -> None:
+    process = psutil.Process(larger.process.pid)
     slowest_of_others(larger, 1)
     before = most = memory(larger)
     stall(larger, crowd)
     began = time.monotonic()
     slowest = 0.0
     sent = 0
-    while time.monotonic() - began < 30:
+    ports = {each.getsockname()[1] for each in crowd}
+    while ports & {each.raddr.port for each in process.net_connections("inet") if each.raddr}:
+        assert time.monotonic() - began < ALL_CLOSED, "some are still there"
         if time.monotonic() - began > sent:
             sent += 1
             for writer in crowd[STALLED:]:
@@ -159,11 +164,32 @@ def test_readers_and_writers_may_stall_for_half_a_minute(larger: Server, crowd: 
         slowest = max(slowest, slowest_of_others(larger, 1))
         most = max(most, memory(larger))
     print(
-        f"\n{STALLED} readers of 64 MB that do not read and {STALLED} writers of one byte a second, for 30 s: "
+        f"\n{STALLED} readers of 64 MB that do not read and {STALLED} writers of one byte a second: "
+        f"all closed after {time.monotonic() - began:.0f} s; "
         f"slowest of the others {1000 * slowest:.0f} ms; at most {most - before:.0f} MB more"
     )
     assert slowest < 1
     assert most - before < 256
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("burst", "rate"), [(0, 2000), (4 * MEGABYTE, 0)], ids=["steady", "paused"])
+def test_a_reader_that_is_slow_or_rests_is_not_cut(larger: Server, burst: int, rate: int) -> None:
+    """Two kilobytes a second, which loopback passes on in pieces of 64; or much at once, then nothing for a while."""
+    with contextlib.closing(connect(larger)) as reader:
+        reader.sendall(b"GET /export.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        while burst > 0:
+            burst -= len(reader.recv(65536))
+        end = time.monotonic() + 70
+        while time.monotonic() < end:
+            assert not rate or reader.recv(rate)
+            time.sleep(1)
+        came = 0
+        while came < 32 * MEGABYTE:
+            piece = reader.recv(MEGABYTE)
+            assert piece, "it was cut"
+            came += len(piece)
+    assert UNREAD not in larger.log.read_text()
 
 
 @pytest.mark.slow

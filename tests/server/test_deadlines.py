@@ -2,7 +2,18 @@
 
 import pytest
 
-from server.deadlines import LIMITS, UNREAD_SECONDS, Limit, Pace, Patience, Phase, Unread, Wrapping
+from server.deadlines import (
+    CREDIT_SECONDS,
+    LIMITS,
+    SLOWEST,
+    UNREAD_SECONDS,
+    Limit,
+    Pace,
+    Patience,
+    Phase,
+    Unread,
+    Wrapping,
+)
 
 
 def ends_after(patience: Patience, phase: Phase, *totals: int) -> int | None:
@@ -57,6 +68,37 @@ def test_what_is_not_read_ends_after_its_seconds_and_what_is_read_slowly_does_no
     assert not any(slow.tick(True, number * 1000) for number in range(100))
     # Between answers nothing waits.
     assert not any(again.tick(number % 20 != 0, 5) for number in range(100))
+
+
+@pytest.mark.parametrize("rate", [1000, 2000, 3000, 64_000])
+@pytest.mark.parametrize("step", [1000, 65_483, 400_000])
+def test_who_reads_in_bursts_may_rest_as_long_as_the_burst_was_large(rate: int, step: int) -> None:
+    """At each rate that is fast enough, however much is taken at once, where the first burst has come."""
+    bursts = Unread()
+    assert not any(bursts.tick(True, step + number * rate // step * step) for number in range(5000))
+
+
+@pytest.mark.parametrize(
+    ("taken", "seconds"),
+    [(0, UNREAD_SECONDS), (100_000, UNREAD_SECONDS + 100), (50_000_000, CREDIT_SECONDS)],
+)
+def test_what_was_taken_buys_its_time_and_no_more_than_ten_minutes(taken: int, seconds: int) -> None:
+    burst, later, slow = Unread(), Unread(), Unread()
+    assert [burst.tick(True, taken) for _ in range(seconds + 1)] == [False] * seconds + [True]
+    # It was taken while nothing waited, or a moment before.
+    assert not later.tick(False, 0)
+    assert [later.tick(True, taken) for _ in range(seconds + 1)] == [False] * seconds + [True]
+    # Less than the slowest of rates ends some time.
+    assert any(slow.tick(True, taken + number * (SLOWEST - 1)) for number in range(CREDIT_SECONDS * SLOWEST + 2))
+
+
+def test_a_number_that_becomes_smaller_costs_nothing_and_buys_nothing() -> None:
+    unread = Unread()
+    totals = [-60_000, -5_000_000, *[-5_000_000] * 28]
+    assert not any(unread.tick(True, total) for total in totals)
+    assert unread.tick(True, -5_000_000)
+    reading = Unread()
+    assert not any(reading.tick(True, -5_000_000 + number * 1000) for number in range(1000))
 
 
 def test_a_pace_is_that_of_the_last_seconds() -> None:

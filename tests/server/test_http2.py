@@ -27,6 +27,7 @@ from websockets.sync.client import connect
 
 from server import connections
 from server.connections import Doing
+from server.deadlines import BY_ITSELF, CREDIT_SECONDS, SLOWEST, UNREAD_SECONDS
 from server.guard import ADMITTED
 from server.http2 import ROOM, Http2Protocol
 from server.http2_frames import CONTINUATION, DATA, HEADERS, WINDOW_UPDATE
@@ -380,6 +381,24 @@ def test_a_finished_answer_has_thirty_seconds_to_be_taken() -> None:
             await client.pass_seconds(30)
             assert client.protocol._sending
             await client.pass_seconds(1)
+            assert not client.protocol._sending
+
+    in_loop(run())
+
+
+@pytest.mark.parametrize("window", [300_000, 5_000_000])
+def test_a_client_that_had_room_for_much_may_rest_for_a_while(window: int) -> None:
+    """It gives more room when it has read half of what it had: at 8 kB a second that takes its time."""
+
+    async def run() -> None:
+        async with talking(Reading(b"z" * 10_000_000), get(1), window=window) as client:
+            await client.send(frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", window)))
+            events = Events(client, 1)
+            await events.until(partial(has_body, window))
+            seconds = min((window - BY_ITSELF) // SLOWEST, CREDIT_SECONDS - UNREAD_SECONDS)
+            await client.pass_seconds(UNREAD_SECONDS + seconds)
+            assert client.protocol._sending
+            await client.pass_seconds(2)
             assert not client.protocol._sending
 
     in_loop(run())

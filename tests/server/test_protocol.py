@@ -14,7 +14,17 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from websockets.sync.client import connect
 
 from server import connections
-from server.deadlines import HEAD_LIMIT, HEAD_SECONDS, LIMITS, REST_LIMIT, Phase
+from server.deadlines import (
+    BY_ITSELF,
+    CREDIT_SECONDS,
+    HEAD_LIMIT,
+    HEAD_SECONDS,
+    LIMITS,
+    REST_LIMIT,
+    SLOWEST,
+    UNREAD_SECONDS,
+    Phase,
+)
 from server.wire import Frame
 from tests.conftest import Server
 from tests.ticking import connected as in_one_loop
@@ -500,7 +510,28 @@ def test_an_answer_that_is_read_slowly_goes_on() -> None:
                 await client.read(2500 * (number + 1))
                 await client.pass_seconds(1)
             assert client.is_open
-            await client.pass_seconds(31)
+            await client.pass_seconds(31 + 150)
+            assert not client.is_open
+
+    in_loop(run())
+
+
+@pytest.mark.parametrize("taken", [300_000, 3_000_000], ids=["some", "much"])
+def test_who_takes_much_at_once_may_rest_for_a_while(taken: int) -> None:
+    """As `curl --limit-rate` does; what was taken counts from the first byte, also before anything had to wait."""
+
+    async def run() -> None:
+        async def large(scope: Scope, receive: Receive, send: Send) -> None:
+            await reply(send, b"x" * 20_000_000)
+
+        seconds = min((taken - BY_ITSELF) // SLOWEST, CREDIT_SECONDS - UNREAD_SECONDS)
+        async with in_one_loop(large, buffer=4096) as client:
+            await client.send(GET + b"\r\n")
+            await client.read(taken)
+            await client.pass_seconds(UNREAD_SECONDS + seconds)
+            assert client.is_open
+            # What lies in the client's system was taken too.
+            await client.pass_seconds(80)
             assert not client.is_open
 
     in_loop(run())
