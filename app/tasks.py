@@ -234,7 +234,7 @@ async def tasks_of(query: TaskQuery) -> TaskList:
     if query.status != "all":
         conditions.append("done = ?")
         parameters.append(int(query.status == "done"))
-    columns = ["id", lists.short("title"), "due", "done", f"{SIZE}(notes) > 0"]
+    columns = ["id", lists.short("title"), lists.short("due"), "done", f"{SIZE}(notes) > 0"]
     found, more, words = await lists.rows_of(query, "tasks", columns, conditions, parameters, ORDERS[query.sort])
     return TaskList(query, [TaskRow(*row) for row in found], more, counts, words, today())
 

@@ -105,4 +105,8 @@ def _action(path: str, words: str, cls: str) -> Safe:
 
 
 def _moment(seconds: float, zone: tzinfo | None) -> Safe:
-    return moment(datetime.fromtimestamp(int(seconds), UTC).isoformat(), zone)
+    try:
+        text = datetime.fromtimestamp(int(seconds), UTC).isoformat()
+    except (ValueError, OverflowError, OSError):  # Another program may have put anything there.
+        text = str(seconds)
+    return moment(text, zone)

@@ -24,7 +24,7 @@ from templates.tags import (
     Summary,
     Textarea,
 )
-from templates.values import Cut
+from templates.values import Cut, day_of, is_number
 
 LINE_LENGTH = 1000
 
@@ -69,7 +69,10 @@ def number(name: str, label: str, given: Given, *, required: bool = False) -> Sa
 
 def day(name: str, label: str, given: Given, *, required: bool = False) -> Safe:
     """A field for a date."""
-    return Label(label, Input(type="date", name=name, value=given.get(name, ""), required=required))
+    value = given.get(name, "")
+    # A browser would leave out what is none, and the next save would empty it.
+    kind = "date" if not value or day_of(value) else "text"
+    return Label(label, Input(type=kind, name=name, value=value, required=required))
 
 
 def tick(name: str, label: str, given: Given) -> Safe:
@@ -86,7 +89,9 @@ def tick(name: str, label: str, given: Given) -> Safe:
 def answer(name: str, label: str, given: Given) -> Safe:
     """A field that is yes, no, or not known."""
     answers = {"": "–", "1": "Yes", "0": "No"}
-    options = [Option(words, value=each, selected=each == given.get(name, "")) for each, words in answers.items()]
+    value = given.get(name, "")
+    answers.setdefault(value, value)  # What another program has put there stays until somebody mends it.
+    options = [Option(words, value=each, selected=each == value) for each, words in answers.items()]
     return Label(label, Select(options, name=name))
 
 
@@ -161,4 +166,6 @@ def _too_large() -> Safe:
 
 
 def _number(name: str, label: str, given: Given, required: bool, **attributes: str) -> Safe:
-    return Label(label, Input(type="number", name=name, value=given.get(name, ""), required=required, **attributes))
+    value = given.get(name, "")
+    kind = "number" if not value or is_number(value) else "text"
+    return Label(label, Input(type=kind, name=name, value=value, required=required, **attributes))

@@ -29,7 +29,7 @@ from templates.tags import (
     Time,
     outline,
 )
-from templates.values import MONTHS, day_in_words, moment, pair, text
+from templates.values import MONTHS, day_in_words, day_of, moment, pair, text
 
 AREA = "/tasks"
 SORTS = {"newest": "Newest first", "oldest": "Oldest first", "due": "Due date", "title": "Title"}
@@ -184,7 +184,7 @@ def task_list(tasks: TaskList) -> Safe:
 def task_row(task: TaskRow, today: date) -> Safe:
     """One row of the list. The same record on the same day is drawn once."""
     id, title, due, done, has_notes = task
-    if due is None:
+    if not due:
         return _row(id, title, done=done, has_notes=has_notes)
     words, whole, state = _due_in_words(due, done, today)
     return _row(id, title, due, words, whole, done=done, has_notes=has_notes, due_state=state)
@@ -331,8 +331,10 @@ def _due(due: str, words: str, whole: str, state: str) -> Safe:
 
 
 def _due_in_words(due: str, done: int, today: date) -> tuple[str, str, str]:
-    """A date in words, the same in full, and its class: late, today, or just a date."""
-    day = date.fromisoformat(due)
+    """A date in words, the same in full, and its class: late, today, or just a date; any other text as it stands."""
+    day = day_of(due)
+    if day is None:
+        return due, due, "due"
     days = (day - today).days
     words = NEAR_DAYS.get(days) or day_in_words(day, today)
     state = "due" if done or days > 0 else "due overdue" if days else "due today"

@@ -1,7 +1,11 @@
-"""How single values look, in lists, on pages of one thing and in notes."""
+"""How single values look, in lists, on pages of one thing and in notes.
+
+Another program may have put anything into the file: what is no value of its kind is shown as it stands.
+"""
 
 from calendar import month_name
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from math import isfinite
 
 from templates.markdown import is_short, to_html
 from templates.tags import H2, Dd, Div, Dt, Fragment, P, Safe, Section, Time, raw
@@ -10,6 +14,7 @@ from templates.tags import H2, Dd, Div, Dt, Fragment, P, Safe, Section, Time, ra
 SHOWN_TEXT = 200_000
 # Looked up, as strftime takes as long as a tag.
 MONTHS = list(month_name)
+ANSWERS: dict[float | str, str] = {0: "No", 1: "Yes"}
 
 
 class Cut(str):
@@ -23,19 +28,38 @@ def pair(name: str, value: object, cls: str | None = None) -> Safe:
     return Div(Dt(name), Dd(value), cls=cls)
 
 
-def number(value: float | None) -> str | None:
+def number(value: float | str | None) -> str | None:
     """A number with its thousands set apart."""
-    return None if value is None else f"{value:,}"
+    return value if value is None or isinstance(value, str) else f"{value:,}"
 
 
-def yes_or_no(value: int | None) -> str | None:
+def is_number(text: str) -> bool:
+    """Whether a text is a number, as a field for one takes it."""
+    try:
+        return isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def yes_or_no(value: float | str | None) -> str | None:
     """The answer in a word."""
-    return None if value is None else "Yes" if value else "No"
+    return None if value is None else ANSWERS.get(value) or str(value)
 
 
 def day(text: str | None, today: date) -> Safe | None:
     """An ISO date as a person would say it."""
-    return Time(day_in_words(date.fromisoformat(text), today), datetime=text) if text else None
+    if not text:
+        return None
+    day = day_of(text)
+    return Time(day_in_words(day, today), datetime=text) if day else Time(text)
+
+
+def day_of(text: str) -> date | None:
+    """The date of an ISO text; None for any other text, and for years that Python has no dates of, as SQLite does."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def day_in_words(day: date, today: date) -> str:
@@ -46,12 +70,12 @@ def day_in_words(day: date, today: date) -> str:
 
 
 def moment(text: str, zone: tzinfo | None) -> Safe:
-    """A UTC moment in the person's own time; one that another program wrote in its own way is shown as it is."""
+    """A UTC moment in the person's own time."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(zone)
+    except (ValueError, OverflowError):  # The second in the first and the last hours that there are.
         return Time(text)
-    moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(zone)
     return Time(f"{moment.day} {moment:%b %Y, %H:%M}", datetime=text)
 
 

@@ -359,3 +359,26 @@ def test_persons_are_told_what_they_see_themselves(server: Server) -> None:
 
 def test_imports_and_exports_know_every_column() -> None:
     assert KIND.columns == COLUMNS
+
+
+@pytest.mark.parametrize("due", ["0000-01-01", "-0001-01-01", "next week", "2026-1-1", -1.5, b"\xff", ""])
+def test_a_date_that_is_none_takes_no_page_away_and_is_shown_as_it_stands(
+    client: httpx.Client, server: Server, due: object
+) -> None:
+    """SQLite knows years that Python does not, and another program can tell it to look at no rule."""
+    with closing(sqlite3.connect(server.data / "app.db")) as other, other:
+        other.execute("PRAGMA ignore_check_constraints = ON")
+        other.execute("INSERT INTO tasks (title, due) VALUES ('odd', ?)", [due])
+    server.add(1)
+    id = server.sql("SELECT id FROM tasks WHERE title = 'odd'")[0]["id"]
+    shown = due.decode(errors="replace") if isinstance(due, bytes) else str(due)
+    for page in ("/tasks", "/tasks?q=odd", "/tasks?sort=due", f"/tasks/{id}", f"/tasks/{id}/edit"):
+        answer = client.get(page)
+        assert answer.status_code == 200, page
+        assert shown in answer.text
+    for page in ("/summary", "/export.json", "/export.csv"):
+        assert client.get(page).status_code == 200, page
+    # A field for dates would show nothing, and the next save would empty it.
+    form = client.get(f"/tasks/{id}/edit").text
+    assert ('type="date" name="due"' in form) == (due == "")
+    assert client.post(f"/tasks/{id}", data={"title": "odd", "due": shown}).status_code == (422 if shown else 303)

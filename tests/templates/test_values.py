@@ -1,6 +1,6 @@
 """Values look as a person would write them, and no text becomes a tag."""
 
-from datetime import UTC, date
+from datetime import UTC, date, timedelta, timezone
 
 import pytest
 
@@ -14,6 +14,18 @@ TODAY = date(2030, 6, 15)
 )
 def test_a_day_is_said_with_its_year_where_that_is_another(day: str, words: str) -> None:
     assert values.day(day, TODAY) == f'<time datetime="{day}">{words}</time>'
+
+
+@pytest.mark.parametrize("text", ["0000-01-01", "-0001-01-01", "2026-1-1", "next week", "-1.5", "<b>"])
+def test_what_is_no_value_of_its_kind_is_shown_as_it_stands(text: str) -> None:
+    assert values.day(text, TODAY) == f"<time>{text.replace('<', '&lt;').replace('>', '&gt;')}</time>"
+    assert values.number(text) == values.yes_or_no(text) == text
+    assert f">{text}</" in values.moment(text.replace("<b>", "b"), UTC) or text == "<b>"
+
+
+def test_a_moment_outside_the_years_of_a_zone_is_shown_as_it_stands() -> None:
+    west = timezone(timedelta(hours=-8))
+    assert values.moment("0001-01-01T00:00:00Z", west) == "<time>0001-01-01T00:00:00Z</time>"
 
 
 def test_what_is_not_known_is_nothing() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import sqlite3
+from contextlib import closing
 from typing import Any
 
 import html5lib
@@ -251,3 +252,22 @@ def test_foreign_writes_show_at_once_and_what_is_wrong_is_refused(htmx: httpx.Cl
     assert titles(htmx.get("/museum_pieces")) == ["Row 1"]
     with pytest.raises(sqlite3.IntegrityError):
         add(server, short_name="")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [*WRONG, ("created_at", "long ago"), ("updated_at", "0001-01-01T00:00:00Z")]
+)
+def test_a_value_that_is_none_of_its_kind_takes_no_page_away(
+    client: httpx.Client, server: Server, name: str, value: str
+) -> None:
+    """Another program can tell SQLite to look at no rule."""
+    add(server, 2)
+    id = server.sql("SELECT max(id) FROM museum_pieces")[0][0]
+    for written in (value, value.encode(), "0000-01-01"):
+        with closing(sqlite3.connect(server.data / "app.db")) as other, other:
+            other.execute("PRAGMA ignore_check_constraints = ON")
+            other.execute(f"UPDATE museum_pieces SET {name} = ? WHERE id = ?", [written, id])
+        assert len(titles(client.get("/museum_pieces"))) == 2
+        assert client.get(f"/museum_pieces/{id}").status_code == 200
+        assert client.get(f"/museum_pieces/{id}/edit").status_code == 200
+        assert client.get("/export.json?kind=museum_pieces").status_code == 200
