@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.bodies import FORM_LIMIT, KEPT_FORMS, STRANGER_LIMIT, check_fields, checked, limited_messages
 from server.callers import OWN_SITES, PROXY, SAFE_METHODS, TELLING, is_own_page, is_passed_on, keeps_open, refusal
-from server.fragments import HEADERS, headers_by_name
+from server.fragments import HEADERS, cookie_header, headers_by_name
 from server.security_headers import SECURITY_HEADERS, reporting, with_security_headers
 from server.utf8 import is_escaped_utf8
 
@@ -25,6 +25,16 @@ from server.utf8 import is_escaped_utf8
 KNOWN_HOSTS = 64
 # Where `admit` says in a scope that who asks may come in, and not only to what is open to everybody.
 ADMITTED = "server.admitted"
+# What cookies may come with a request: whoever sends more has them parsed before it is known who asks, and their texts
+# are kept for a while. The cookies of other apps of this machine come along, as cookies know no ports.
+COOKIE_LIMIT = 8 * 1024
+COOKIES = 100
+# So short, they are few: each but the last has two bytes at least.
+SHORT_COOKIES = 2 * COOKIES
+COOKIES_TOO_LARGE = (
+    f"The cookies of this request are more than {COOKIES}, or larger than {COOKIE_LIMIT // 1024} KiB. Delete the "
+    "cookies of this site in the browser, then open the page again."
+)
 Name = str | IPv4Address | IPv6Address
 HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{0,5}))?")
 
@@ -110,12 +120,15 @@ class Guard:
             and len(named) == len(headers)
             and scope.get("method") in SAFE_METHODS
             and (b"user-agent" not in named or keeps_open(named))
+            and (b"cookie" not in named or len(named[b"cookie"]) < SHORT_COOKIES or _are_few(named[b"cookie"]))
             and (b"referer" not in named or is_own_page(named[b"referer"], host))
         ):
             return
         self._check_all(scope, named, host)
 
     def _check_all(self, scope: Scope, named: dict[bytes, bytes], host: bytes | None) -> None:
+        if not _are_few(cookie_header(scope)):
+            raise Refused(431, COOKIES_TOO_LARGE)
         if host is None or sum(name == b"host" for name, _ in scope["headers"]) != 1:
             raise Refused(400, "A request names one host, in one Host header.")
         if not self.behind_proxy and is_passed_on(scope, named, is_private=self.is_private):
@@ -144,6 +157,11 @@ def local_address(scope: Scope) -> str:
     """The address of this machine that the connection came in on; empty where that is not known."""
     server = scope.get("server")
     return server[0] if server else ""
+
+
+def _are_few(cookies: bytes) -> bool:
+    """Whether these are not too many cookies, and not too large."""
+    return len(cookies) < SHORT_COOKIES or (len(cookies) <= COOKIE_LIMIT and cookies.count(b";") < COOKIES)
 
 
 def _name_of(host: bytes) -> Name:

@@ -13,6 +13,7 @@ TITLES = {
     415: "That kind of file does not fit",
     422: "Something is missing",
     429: "Too many at once",
+    431: "That is too large",
     500: "Something broke on our side",
     503: "Busy for a moment",
     507: "There is no room for that",

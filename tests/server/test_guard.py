@@ -26,7 +26,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from server.bodies import FORM_LIMIT, STRANGER_LIMIT
-from server.guard import Guard, Refused
+from server.guard import COOKIE_LIMIT, COOKIES, Guard, Refused
 from server.name import PREFIX
 from server.security_headers import SECURITY_HEADERS
 from tests.conftest import DELETIONS, PROJECT, Server
@@ -625,6 +625,38 @@ def test_only_a_file_may_be_larger_and_only_where_files_are_taken() -> None:
             guarded.ask("POST", headers, path, pieces(FORM_LIMIT + 1))
     with pytest.raises(HTTPException, match="2 MiB"):
         guarded.ask("POST", form, "/imports", pieces(2 * FORM_LIMIT + 1))
+
+
+COOKIE = "c=" + "x" * (COOKIE_LIMIT - 2)
+
+
+@pytest.mark.parametrize("version", ["1.1", "2"])
+@pytest.mark.parametrize(
+    ("cookies", "status"),
+    [
+        ([COOKIE], 200),
+        (["; ".join(f"c{number}=1" for number in range(COOKIES))], 200),
+        ([f"c{number}=1" for number in range(COOKIES)], 200),
+        ([COOKIE + "x"], 431),
+        (["a=1", COOKIE], 431),
+        ([COOKIE, "a=1"], 431),
+        (["; ".join(f"c{number}=1" for number in range(COOKIES + 1))], 431),
+        ([";".join("a" * (COOKIES + 1))], 431),
+        ([f"c{number}=1" for number in range(COOKIES + 1)], 431),
+        ([f"{COOKIE[:4000]}{number}" for number in range(15)], 431),
+    ],
+    ids=range(10),
+)
+def test_cookies_are_few_before_anything_parses_them(version: str, cookies: list[str], status: int) -> None:
+    admitted: list[Scope] = []
+    guarded = Guarded(admit=admitted.append)
+    assert guarded.status(headers={"Host": "localhost"}) == 200, "the host is known from now on"
+    headers = [("Host", "localhost"), *(("Cookie", cookie) for cookie in cookies)]
+    sent = guarded.ask(headers=headers, http_version=version)
+    assert sent[0]["status"] == status
+    if status == 431:
+        assert b"Delete the cookies of this site" in sent[1]["body"]
+    assert len(admitted) == 1 + (status == 200)
 
 
 def test_who_is_not_let_in_may_send_little() -> None:
