@@ -29,6 +29,8 @@ from app.room import refuse_without_room
 PROGRESS_SECONDS = 0.25
 UNDO_ROWS = 1000
 LONGEST_ERROR = 1000
+# The version of a row of a table; 0 while it has none.
+VERSION = "coalesce((SELECT version FROM row_versions WHERE table_name = ? AND id = ?), 0)"
 # Where uploaded files wait, beside the file of the data.
 UPLOADS = "uploads"
 
@@ -97,7 +99,7 @@ async def write(id: int) -> None:
 
 
 async def undo(id: int) -> None:
-    """Take out every row that the import has made, batch by batch."""
+    """Take out every row that is still as the import has made it, batch by batch; what was changed since stays."""
     kind = await kind_of(id)
     while await db.write(lambda connection: _take_out(connection, id, kind)):
         pass
@@ -169,7 +171,10 @@ def _insert(id: int, kind: Kind, rows: list[list[Any]]) -> Callable[[Connection]
     def change(connection: Connection) -> None:
         move(id, "writing")(connection)
         made = [connection.execute(sql, dict(zip(kind.columns, row, strict=True))).fetchone()[0] for row in rows]
-        connection.executemany("INSERT INTO imported_rows VALUES (?, ?)", [(id, row) for row in made])
+        connection.executemany(
+            f"INSERT INTO imported_rows (import_id, row_id, version) VALUES (?, ?, {VERSION})",
+            [(id, row, kind.table, row) for row in made],
+        )
         connection.execute("UPDATE imports SET rows_done = rows_done + ? WHERE id = ?", [len(made), id])
 
     return change
@@ -193,12 +198,23 @@ def insert_sql(kind: Kind) -> str:
 
 
 def _take_out(connection: Connection, id: int, kind: Kind) -> int:
-    """Take one batch out; how many rows it held."""
-    rows = connection.execute("SELECT row_id FROM imported_rows WHERE import_id = ? LIMIT ?", [id, UNDO_ROWS])
-    ids = [(row["row_id"],) for row in rows.fetchall()]
-    connection.executemany(f"DELETE FROM {kind.table} WHERE id = ?", ids)
+    """Take one batch out; how many rows it held.
+
+    A row that has another version by now was changed, brought back, or is another one of the same number: it stays.
+    """
+    batch = [id, UNDO_ROWS]
+    sql = "SELECT row_id, version FROM imported_rows WHERE import_id = ? ORDER BY row_id LIMIT ?"
+    made = [tuple(row) for row in connection.execute(sql, batch)]
     connection.executemany(
-        "DELETE FROM imported_rows WHERE import_id = ? AND row_id = ?", [(id, *each) for each in ids]
+        f"DELETE FROM {kind.table} WHERE id = ? AND {VERSION} = ?",
+        [(row, kind.table, row, version) for row, version in made],
     )
-    connection.execute("UPDATE imports SET rows_done = rows_done - ? WHERE id = ?", [len(ids), id])
-    return len(ids)
+    ids = "SELECT row_id FROM imported_rows WHERE import_id = ? ORDER BY row_id LIMIT ?"
+    kept = connection.execute(f"SELECT count(*) FROM {kind.table} WHERE id IN ({ids})", batch).fetchone()[0]
+    connection.executemany(
+        "DELETE FROM imported_rows WHERE import_id = ? AND row_id = ?", [(id, row) for row, _ in made]
+    )
+    connection.execute(
+        "UPDATE imports SET rows_done = rows_done - ?, rows_kept = rows_kept + ? WHERE id = ?", [len(made), kept, id]
+    )
+    return len(made)

@@ -213,3 +213,13 @@ def queue_imports(db: Database) -> None:
     db.execute("ALTER TABLE imports ADD COLUMN moved_at TEXT NOT NULL DEFAULT ''")
     db.execute("ALTER TABLE imports ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0")
     db.execute(f"UPDATE imports SET moved_at = {NOW}")
+
+
+@migrations()
+def know_what_imports_wrote(db: Database) -> None:
+    """The version that each row had when its import had made it, 0 for none; how many have stayed at a taking back.
+
+    What is not known of older imports counts as none, so what has one now stays.
+    """
+    db.execute("ALTER TABLE imported_rows ADD COLUMN version INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE imports ADD COLUMN rows_kept INTEGER NOT NULL DEFAULT 0")

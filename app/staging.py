@@ -119,12 +119,24 @@ def _only(names: set[str]) -> Migrations:
 def _give_versions(connection: Connection) -> None:
     """Give a version to each row that was never changed.
 
-    A form that was filled in before from another row of the same id must not be written over it.
+    A form that was filled in before from another row of the same id must not be written over it. What is still as an
+    import has made it is so with its new version.
     """
+    known = "SELECT 1 FROM row_versions WHERE table_name = ? AND id = row_id"
     asked = "SELECT tbl_name FROM sqlite_schema WHERE type = 'trigger' AND name = tbl_name || '_version_update'"
     for (table,) in connection.execute(asked).fetchall():
-        known = "SELECT id FROM row_versions WHERE table_name = ?"
-        sql = f"INSERT INTO row_versions SELECT ?, id, random() FROM {quoted(table)} WHERE id NOT IN ({known})"
+        # Of a number that several imports have used, only the last has its row.
+        made = f"""
+            import_id IN (SELECT id FROM imports WHERE kind = ?) AND row_id IN (SELECT id FROM {quoted(table)})
+            AND NOT EXISTS ({known})
+        """
+        connection.execute(f"UPDATE imported_rows SET version = random() WHERE version = 0 AND {made}", [table, table])
+        connection.execute(
+            f"INSERT OR IGNORE INTO row_versions SELECT ?, row_id, version FROM imported_rows WHERE {made}",
+            [table, table, table],
+        )
+        others = "SELECT id FROM row_versions WHERE table_name = ?"
+        sql = f"INSERT INTO row_versions SELECT ?, id, random() FROM {quoted(table)} WHERE id NOT IN ({others})"
         connection.execute(sql, [table, table])
 
 

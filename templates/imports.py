@@ -98,6 +98,7 @@ class Import(NamedTuple):
     rows_done: int
     rows_total: int
     created_at: str
+    rows_kept: int = 0
     before: int = 0
 
 
@@ -245,6 +246,7 @@ def _done(each: Import) -> Safe:
             _cancel(each, "Take this import back"),
             cls="actions",
         ),
+        P(f"Taken back, it leaves the {each.kind.plural} that were changed since.", cls="quiet"),
     )
 
 
@@ -260,7 +262,13 @@ def _undoing(each: Import) -> Safe:
 def _undone(each: Import) -> Safe:
     return Div(
         P(each.error, cls="form-error") if each.error else None,
-        P(f"Every {each.kind.noun} that this import had made is out again; the rest is as it was."),
+        P(f"Every {each.kind.noun} that this import had made is out again; the rest is as it was.")
+        if not each.rows_kept
+        else P(
+            Strong(each.kind.counted(each.rows_kept)),
+            f" {'was' if each.rows_kept == 1 else 'were'} changed or replaced since and stay"
+            f"{'s' if each.rows_kept == 1 else ''}. Whatever else this import had made is out again.",
+        ),
         _again(),
     )
 

@@ -1,9 +1,11 @@
 """The work of an import when things go wrong: a stop in the middle, a cancel, a file of a million rows."""
 
+import json
 import signal
 import statistics
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -32,18 +34,61 @@ def test_a_cancel_takes_every_row_out_again(client: httpx.Client, server: Server
     assert server.sql("SELECT * FROM imported_rows") == []
 
 
-def test_rows_of_an_import_that_were_edited_or_deleted_do_not_hinder_the_undo(
-    client: httpx.Client, server: Server
-) -> None:
-    address = upload(client, "x.csv", b"title\nOne\nTwo\nThree\n")
+def _brought(client: httpx.Client, name: str, content: bytes) -> str:
+    address = upload(client, name, content)
     until(client, address, settled)
     client.post(f"{address}/start")
-    until(client, address, settled)
-    ids = [row["id"] for row in server.sql("SELECT id FROM tasks ORDER BY id")]
-    client.delete(f"/tasks/{ids[0]}")
-    client.patch(f"/tasks/{ids[1]}", data={"title": "Changed"})
+    assert until(client, address, settled)["state"] == "done"
+    return address
+
+
+def _taken_back(client: httpx.Client, address: str) -> dict[str, Any]:
     client.post(f"{address}/cancel")
-    assert until(client, address, settled)["state"] == "undone"
+    each = until(client, address, settled)
+    assert (each["state"], each["rows_done"]) == ("undone", 0)
+    return each
+
+
+def _own(*ids: int) -> bytes:
+    moment = "2026-01-01T00:00:00.000Z"
+    row = {"notes": "", "due": None, "done": 0, "created_at": moment, "updated_at": moment}
+    return json.dumps([{"id": id, "title": f"Row {id}"} | row for id in ids]).encode()
+
+
+def test_rows_of_an_import_that_were_changed_since_stay_when_it_is_taken_back(
+    client: httpx.Client, server: Server
+) -> None:
+    address = _brought(client, "x.csv", b"title\nOne\nTwo\nThree\nFour\nFive\n")
+    assert "leaves the tasks that were changed since" in client.get(address).text
+    one, two, three, four, _ = [row["id"] for row in server.sql("SELECT id FROM tasks ORDER BY id")]
+    client.delete(f"/tasks/{one}")
+    client.patch(f"/tasks/{two}", data={"notes": "three weeks of notes"})
+    client.delete(f"/tasks/{three}")
+    client.post(f"/tasks/{three}/restore")
+    server.sql("UPDATE tasks SET done = 1 WHERE id = ?", [four])
+    assert _taken_back(client, address)["rows_kept"] == 3
+    assert "3 tasks</strong> were changed or replaced since and stay." in client.get(address).text
+    assert [row["title"] for row in server.sql("SELECT title FROM tasks ORDER BY id")] == ["Two", "Three", "Four"]
+    assert [row["title"] for row in server.sql("SELECT title FROM deletions")] == ["One"]
+
+
+def test_rows_of_a_later_import_stay(client: httpx.Client, server: Server) -> None:
+    first = _brought(client, "a.json", _own(500))
+    server.sql("DELETE FROM tasks WHERE id = 500")
+    second = _brought(client, "b.json", _own(500, 501))
+    assert _taken_back(client, first)["rows_kept"] == 1
+    assert [row["id"] for row in server.sql("SELECT id FROM tasks ORDER BY id")] == [500, 501]
+    assert _taken_back(client, second)["rows_kept"] == 0
+    assert server.sql("SELECT * FROM tasks") == []
+
+
+def test_rows_with_numbers_that_were_used_before_are_taken_out_too(client: httpx.Client, server: Server) -> None:
+    server.add(3)
+    server.sql("DELETE FROM tasks")
+    address = _brought(client, "a.json", _own(1, 3, 7))
+    assert [row["id"] for row in server.sql("SELECT id FROM tasks ORDER BY id")] == [1, 3, 7]
+    assert _taken_back(client, address)["rows_kept"] == 0
+    assert "Every task that this import had made is out again" in client.get(address).text
     assert server.sql("SELECT * FROM tasks") == []
 
 

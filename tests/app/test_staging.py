@@ -82,13 +82,31 @@ def left_out(said: str) -> str:
 # What comes
 
 
+def test_what_an_import_made_is_still_known_as_its_own(data: Path, file: Path) -> None:
+    write(
+        file,
+        "DELETE FROM tasks",
+        "INSERT INTO tasks (id, title) VALUES (70, 'untouched'), (71, 'changed'), (72, 'another')",
+        "UPDATE tasks SET notes = 'x' WHERE id = 71",
+        "INSERT INTO imports (id, filename, state, process, kind) VALUES (3, 'a.csv', 'done', 7, 'tasks')",
+        "INSERT INTO imported_rows VALUES (3, 70, 0), (3, 71, 0), (3, 99, 0)",
+    )
+    restore(data, file)
+    unchanged = """
+        SELECT row_id FROM imported_rows AS made JOIN row_versions AS now
+        ON now.id = row_id AND now.version = made.version AND made.version <> 0
+    """
+    assert read(data / "app.db", unchanged) == [70]
+    assert sorted(read(data / "app.db", "SELECT id FROM row_versions WHERE table_name = 'tasks'")) == [70, 71, 72]
+
+
 def test_rows_of_every_table_come_as_they_were(data: Path, file: Path, tmp_path: Path) -> None:
     write(
         file,
         "INSERT INTO tasks (title, notes) VALUES (CAST(x'4361666520e9' AS TEXT), CAST(x'ff00fe' AS TEXT))",
         "INSERT INTO tasks (title, notes) VALUES ('a' || char(0) || 'b', x'00ff')",
         "INSERT INTO imports (filename, state, process, kind) VALUES ('a.csv', 'done', 7, 'tasks')",
-        "INSERT INTO imported_rows VALUES (1, 2)",
+        "INSERT INTO imported_rows VALUES (1, 2, 5)",
     )
     tables = ("tasks", DELETIONS, "imports", "imported_rows", "_sqlite_migrations")
     columns = {table: ", ".join(read(file, f"SELECT name FROM pragma_table_info('{table}')")) for table in tables}
