@@ -8,6 +8,7 @@ import codecs
 import csv
 import io
 import json
+import logging
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -23,6 +24,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.access.confirm import check_export
+from app.access.file import Unreadable
+from app.access.sessions import sessions
 from app.copies import copy_file, room
 from app.db import SIZE, TEXT, Connection, db, open_value
 from app.kinds import Kind, kinds
@@ -42,6 +45,8 @@ OPEN_ONCE = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_TEMPORARY"
 ADDRESS = re.compile(r"(/[^/]+)?/export\.[a-z]+")
 
 Result = TypeVar("Result")
+
+logger = logging.getLogger(__name__)
 
 rt = APIRouter()
 _sending = asyncio.Semaphore(SENT_AT_ONCE)
@@ -126,16 +131,27 @@ class Export(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
 
     async def _send(self, source: Source, request: Request, send: Send) -> None:
-        """Send piece by piece until the client is gone. What fails at the first piece is not begun."""
+        """Send piece by piece until the client is gone, or its session. What fails at the first piece is not begun."""
         piece = await _made(source.read)
         if source.size is not None:
             self.headers["content-length"] = str(source.size)
         await self._begin(send)
         while piece and not await request.is_disconnected():
+            if not _may_stay(request):
+                logger.warning("An export was ended, as the session that asked for it has ended.")
+                return
             await send({"type": "http.response.body", "body": piece, "more_body": True})
             piece = await _made(source.read)
         if not piece:
             await send({"type": "http.response.body"})
+
+
+def _may_stay(request: Request) -> bool:
+    try:
+        return sessions.may_stay(request.scope)
+    except Unreadable as error:
+        logger.error("Whether an export may go on cannot be found out: %s.", error)
+        return False
 
 
 @asynccontextmanager

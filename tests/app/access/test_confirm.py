@@ -47,6 +47,21 @@ def test_an_export_asks_again_and_then_goes_on(shared: Running, idle: httpx.Clie
     assert idle.get(path).status_code == 200
 
 
+def test_an_export_ends_with_the_session_that_asked_for_it(shared: Running, person: httpx.Client) -> None:
+    with closing(sqlite3.connect(shared.data / "app.db")) as file, file:
+        file.executemany("INSERT INTO tasks (title, notes) VALUES (?, ?)", [("Long", "x" * 90_000)] * 300)
+    for path in ("/tasks/export.csv", "/export.db"):
+        with shared.client(cookies=person.cookies) as elsewhere, elsewhere.stream("GET", path) as answer:
+            pieces = answer.iter_raw()
+            next(pieces)
+            person.post("/sign-out")
+            with pytest.raises(httpx.RemoteProtocolError):
+                for _ in pieces:
+                    pass
+        assert person.post("/sign-in", data={"token": read(shared.data)}).status_code == 303
+    shared.wait_for("An export was ended(.|\\n)*An export was ended")
+
+
 def test_pages_go_on_meanwhile(idle: httpx.Client) -> None:
     assert idle.get("/tasks").status_code == 200
     assert idle.get("/imports").status_code == 200
