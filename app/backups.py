@@ -74,7 +74,7 @@ def restore(directory: Path, file: Path) -> str:
     with _said_of(path), room(directory) as making:
         left_out = _staged(file, making, page_size(path))
         with closing(sqlite3.connect(making / NEW, isolation_level=None)) as new:
-            lines = [f"The data in {directory} is now that of {file}.", _rows(new)]
+            lines = [f"The data in {directory} is now that of {file}.", _rows(new), *_half_imported(new)]
             before = replace(path, new)
     if left_out:
         lines.append(f"Left out, as it is not only rows: {_listed(left_out)}.")
@@ -155,6 +155,20 @@ def _too_large(connection: Connection) -> list[str]:
         f"{LARGEST_ID}. Change that id, with sqlite3 for instance, and make another backup."
         for name, largest in found
         if largest > LARGEST_ID
+    ]
+
+
+def _half_imported(connection: Connection) -> list[str]:
+    """How many of the rows do not stay, in words, as their import had not ended."""
+    count = connection.execute(
+        "SELECT count(*) FROM imported_rows JOIN imports ON import_id = imports.id "
+        "WHERE state IN ('writing', 'undoing')"
+    ).fetchone()[0]
+    if not count:
+        return []
+    return [
+        f"{count:,} of these rows are taken out again as soon as the app serves the data: the backup was made in the "
+        "middle of their import. Import that file again."
     ]
 
 

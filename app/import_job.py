@@ -20,7 +20,7 @@ from typing import Any
 from sqlite_utils.utils import sqlite3
 
 from app import import_reader
-from app.db import NOW, Connection, Row, db
+from app.db import NOW, TEXT, Connection, Row, db
 from app.import_reader import Message, ReaderFailed
 from app.kinds import Kind, kinds, to_json
 from app.room import refuse_without_room
@@ -128,7 +128,7 @@ async def kind_of(id: int) -> Kind:
 
 
 async def _row_of(id: int) -> Row:
-    rows = await db.read("SELECT kind, filename, columns FROM imports WHERE id = ?", [id])
+    rows = await db.read(f"SELECT kind, {TEXT.format('filename')} AS filename, columns FROM imports WHERE id = ?", [id])
     if not rows:
         raise Stopped
     return rows[0]

@@ -108,7 +108,8 @@ async def before(id: int) -> int:
 async def _waiting() -> list[Row]:
     """What there is to do, in its order: what is being worked on, what is taken back, then the rest as it came."""
     rows = await db.read(f"""
-        SELECT id, kind, state, process, attempts FROM imports WHERE state IN {RUNNING}
+        SELECT id, kind, state, CAST(process AS INTEGER) AS process, CAST(attempts AS INTEGER) AS attempts
+        FROM imports WHERE state IN {RUNNING}
         ORDER BY process = 0, state <> 'undoing', moved_at, id
     """)
     return [row for row in rows if row["kind"] in kinds]

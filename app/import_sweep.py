@@ -55,7 +55,7 @@ class TooMany(Exception):
 def refuse_too_many(connection: Connection, size: int, max_upload: int) -> None:
     """Raises TooMany where too many files wait already."""
     count, total = connection.execute(
-        f"SELECT count(*), coalesce(sum(bytes_total), 0) FROM imports WHERE state IN {OPEN}"
+        f"SELECT count(*), total(bytes_total) FROM imports WHERE state IN {OPEN}"
     ).fetchone()
     if count >= OPEN_IMPORTS or (count and total + size > OPEN_UPLOADS * max_upload):
         raise TooMany(

@@ -22,6 +22,7 @@ from app.access.confirm import check_upload
 from app.db import NOW, TEXT, Connection, Row, db
 from app.forms import form_of
 from app.import_queue import queue
+from app.import_rows import UNREADABLE, readable
 from app.import_sweep import TooMany
 from app.kinds import Kind, kinds
 from app.pages import answer, form_again, page
@@ -63,7 +64,7 @@ async def recover() -> None:
 async def list_imports(request: Request) -> Safe:
     """The way in and out."""
     rows = await db.read(f"SELECT {LISTED} FROM imports ORDER BY id DESC LIMIT ?", [SHOWN_IMPORTS])
-    imports = [await _listed(row) for row in rows if row["kind"] in kinds]
+    imports = [await _listed(readable(_by_name(row))) for row in rows if row["kind"] in kinds]
     kind = _named_kind(request.query_params.get("kind"))
     return page("Import & export", show.imports_page(imports, _in_words(), kind.table), AREA)
 
@@ -99,7 +100,7 @@ async def show_import(request: Request, id: int) -> Any:
     each = await import_of(id)
     if wants_json():
         return JSONResponse(each._asdict() | {"kind": each.kind.table})
-    return answer(request, each.filename, show.import_card(each), AREA)
+    return answer(request, each.filename, _card(each), AREA)
 
 
 @rt("/imports/{id:id}/columns", methods=["post"])
@@ -152,17 +153,32 @@ async def _move(id: int, state: str, next: str, allowed: tuple[str, ...] = (), *
         raise HTTPException(409, f"This import is already further: {show.STATES[state].lower()}.") from None
 
 
-async def _import(row: Row) -> Import:
+def _by_name(row: Row) -> dict[str, Any]:
+    """A row by its columns; of two of one name the first."""
+    return {name: row[name] for name in row.keys()}  # noqa: SIM118 - a row is no dict
+
+
+def _card(each: Import) -> Safe:
+    """How an import looks; as one that has failed where what is kept of it makes no sense."""
+    try:
+        return show.import_card(each)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        logger.error("Import %s cannot be shown: %r.", each.id, error)
+        return show.import_card(each._replace(state="failed", error=UNREADABLE))
+
+
+async def _import(found: Row) -> Import:
+    row = readable(_by_name(found))
     kind = kinds[row["kind"]]
-    values = {name: row[name] for name in row.keys() if name in Import._fields}  # noqa: SIM118 - a row is no dict
+    values = {name: value for name, value in row.items() if name in Import._fields}
     understood = json.loads(row["understood"])
     for each in understood.get("sample", ()):
-        each.update({name: bool(each[name]) for name in _switches(kind) if each[name] is not None})
+        each.update({name: bool(each[name]) for name in _switches(kind) if each.get(name) is not None})
     values |= {"kind": _words(kind), "understood": understood, "problems": json.loads(row["problems"])}
     return Import(**values, before=await import_queue.before(row["id"]) if row["state"] in show.RUNNING else 0)
 
 
-async def _listed(row: Row) -> show.ListedImport:
+async def _listed(row: Mapping[str, Any]) -> show.ListedImport:
     before = await import_queue.before(row["id"]) if row["state"] in show.RUNNING else 0
     return show.ListedImport(
         row["id"], _words(kinds[row["kind"]]), row["filename"], row["state"], row["rows_total"], before

@@ -18,6 +18,11 @@ from app.reading.values import LARGEST_ID
 SUFFIX = "-before-restore"
 # Who looks on is a matter of the present, and no part of what is restored.
 PRESENT = ("presence",)
+# What is said of imports that were not over.
+HALF_WRITTEN = (
+    "The backup was made in the middle of this import, so its rows were taken out again. Import the file again."
+)
+NO_UPLOAD = "The data was restored from a file, and what was uploaded is in no backup. Import the file again."
 # The byte of the log's index on which every open connection has a lock (UNIX_SHM_DMS in SQLite's os_unix.c).
 IN_USE_BYTE = 128
 
@@ -94,7 +99,7 @@ def _replace(path: Path, new: Connection) -> Path | None:
 def _settle(new: Connection, path: Path) -> None:
     """Have what is of the present stay as it is: who looks on, and which ids were given already."""
     with transaction(new), closing(sqlite3.connect(path)) as live:
-        new.execute("UPDATE imports SET state = 'undoing' WHERE state = 'writing'")
+        _settle_imports(new, live)
         for table in PRESENT:
             new.execute(f"DELETE FROM {table}")
         with suppress(sqlite3.DatabaseError):
@@ -106,6 +111,27 @@ def _settle(new: Connection, path: Path) -> None:
             # What an open page speaks of by its id must not be another row from now on.
             given = [(_given(live, *row), row[0]) for row in live.execute("SELECT name, seq FROM sqlite_sequence")]
             new.executemany("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", given)
+
+
+def _settle_imports(new: Connection, live: Connection) -> None:
+    """Have each import that is not over end, as its upload is not in the file: the one of its number here is another's.
+
+    One that is here as well, the same in every column, goes on. What was half written is taken back.
+    """
+    new.execute("UPDATE imports SET state = 'undoing', process = 0, error = ? WHERE state = 'writing'", [HALF_WRITTEN])
+    names = ", ".join(quoted(name) for name in _columns(new, "imports"))
+    asked = f"SELECT {names} FROM imports WHERE state IN ('checking', 'ready')"
+    here: set[tuple[object, ...]] = set()
+    with suppress(sqlite3.DatabaseError):
+        here = set(live.execute(asked))
+    ids = [
+        row[0]
+        for row in new.execute(f"SELECT id, {names} FROM imports WHERE state IN ('checking', 'ready')")
+        if row[1:] not in here
+    ]
+    new.executemany(
+        "UPDATE imports SET state = 'failed', process = 0, error = ? WHERE id = ?", [(NO_UPLOAD, id) for id in ids]
+    )
 
 
 def _given(live: Connection, table: str, number: object) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from sqlite_utils.utils import sqlite3
 from starlette.exceptions import HTTPException
 
 from app.db import NOW, SIZE, TEXT, Connection, db
@@ -123,12 +124,22 @@ def set_aside(connection: Connection, table: str, deletions: str, columns: Seque
 
 
 def bring_back(connection: Connection, table: str, deletions: str, columns: Sequence[str], id: int) -> bool:
-    """Bring a deleted row back as it was; whether there was one. 409 where another program has taken its number."""
+    """Bring a deleted row back as it was; whether there was one. 409 where it cannot.
+
+    Another program has taken its number, or has made of it what breaks a rule.
+    """
     if connection.execute(f"SELECT 1 FROM {table} JOIN {deletions} USING (id) WHERE id = ?", [id]).fetchone():
         raise HTTPException(409, f"Number {id} is in use again, so what was deleted stays where it is kept.")
     names = ", ".join(columns)
-    restored = connection.execute(
-        f"INSERT INTO {table} ({names}) SELECT {names} FROM {deletions} WHERE id = ? RETURNING id", [id]
-    ).fetchall()
+    try:
+        restored = connection.execute(
+            f"INSERT INTO {table} ({names}) SELECT {names} FROM {deletions} WHERE id = ? RETURNING id", [id]
+        ).fetchall()
+    except sqlite3.IntegrityError as error:
+        raise HTTPException(
+            409,
+            f"What was deleted breaks a rule of the data ({error}), as another program has changed it, so it stays "
+            "where it is kept.",
+        ) from None
     connection.execute(f"DELETE FROM {deletions} WHERE id = ?", [id])
     return bool(restored)

@@ -22,6 +22,7 @@ from app import foreign
 from app.db import Connection, tables_of, transaction
 from app.filling import fill
 from app.foreign import Table, UnusableFile, quoted, shown
+from app.import_rows import odd_columns
 from app.migrations import migrations
 from app.reading.limits import limit_this_process
 
@@ -76,6 +77,7 @@ def stage(file: Path, room: Path, page_size: int) -> list[str]:
         with transaction(connection):
             migrations.apply(tables_of(connection))
             _give_versions(connection)
+            left_out += _leave_out_imports(connection)
         found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if found != "ok":
             raise sqlite3.DatabaseError(found)
@@ -114,6 +116,17 @@ def _only(names: set[str]) -> Migrations:
         if migration.name in names:
             some(name=migration.name, transactional=migration.transactional)(migration.fn)
     return some
+
+
+def _leave_out_imports(connection: Connection) -> list[str]:
+    """Leave out the imports that make no sense, with what they know of rows; which those were, in words."""
+    rows = connection.execute("SELECT * FROM imports")
+    names = [each[0] for each in rows.description]
+    odd = {row[0]: odd_columns(dict(zip(names, row, strict=True))) for row in rows}
+    odd = {id: found for id, found in odd.items() if found}
+    for table, key in (("imports", "id"), ("imported_rows", "import_id")):
+        connection.executemany(f"DELETE FROM {table} WHERE {key} = ?", [(id,) for id in odd])
+    return [f"import {id} (what its column “{found[0]}” holds makes no sense)" for id, found in odd.items()]
 
 
 def _give_versions(connection: Connection) -> None:

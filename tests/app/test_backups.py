@@ -310,6 +310,37 @@ def test_a_half_import_that_comes_back_is_taken_back(data: Path, copy: Path) -> 
     assert rows(data / "app.db", "SELECT state FROM imports") == ["undoing"]
 
 
+def test_rows_that_are_taken_back_are_said(data: Path, copy: Path) -> None:
+    change(
+        copy,
+        "INSERT INTO imports (id, filename, state, process) VALUES (5, 'tasks.csv', 'writing', 7)",
+        "INSERT INTO imported_rows VALUES (5, 1)",
+    )
+    assert "\n1 of these rows are taken out again" in restore(data, copy)
+    assert "in the middle of this import" in rows(data / "app.db", "SELECT error FROM imports")[0]
+
+
+def test_an_import_that_waits_is_not_started_with_the_upload_of_another(data: Path, copy: Path) -> None:
+    change(copy, "INSERT INTO imports (id, filename, state, process) VALUES (1, 'theirs.csv', 'ready', 0)")
+    change(data / "app.db", "INSERT INTO imports (id, filename, state, process) VALUES (1, 'mine.csv', 'ready', 0)")
+    restore(data, copy)
+    assert rows(data / "app.db", "SELECT filename || state FROM imports") == ["theirs.csvfailed"]
+    assert "is in no backup" in rows(data / "app.db", "SELECT error FROM imports")[0]
+
+
+def test_an_import_that_waits_here_as_well_goes_on(data: Path, tmp_path: Path) -> None:
+    change(data / "app.db", "INSERT INTO imports (id, filename, state, process) VALUES (1, 'mine.csv', 'ready', 0)")
+    backup(data, tmp_path / "copy.db")
+    restore(data, tmp_path / "copy.db")
+    assert rows(data / "app.db", "SELECT state FROM imports") == ["ready"]
+
+
+def test_an_import_that_makes_no_sense_is_left_out_and_said(data: Path, copy: Path) -> None:
+    change(copy, "INSERT INTO imports (id, filename, state, process) VALUES (4, 'a.csv', 'weird', 0)")
+    assert "import 4 (what its column “state” holds makes no sense)" in restore(data, copy)
+    assert rows(data / "app.db", "SELECT id FROM imports") == []
+
+
 # What a person may name
 
 

@@ -391,3 +391,23 @@ def test_a_stop_of_the_server_does_not_count_as_an_attempt(file: Path, monkeypat
 
     monkeypatch.setitem(import_queue.JOBS, "checking", work)
     assert asyncio.run(run()) == [(0, 0), (0, 0)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "state = 'weird'",
+        "rows_total = 'x'",
+        "filename = x'ff'",
+        "understood = '{'",
+        "state = 'ready', understood = '{}'",
+        "state = 'checking', process = 1, attempts = 'x'",
+    ],
+)
+def test_a_row_that_another_program_has_changed_harms_no_other(
+    client: httpx.Client, server: Server, change: str
+) -> None:
+    odd = bring(client, "odd.csv", QUICK)["id"]
+    server.sql(f"UPDATE imports SET {change} WHERE id = ?", [odd])
+    assert bring(client, "x.csv", QUICK)["state"] == "done"
+    assert [client.get(address).status_code for address in ("/imports", f"/imports/{odd}")] == [200, 200]

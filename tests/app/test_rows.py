@@ -48,6 +48,15 @@ def test_what_another_program_has_taken_the_number_of_stays_where_it_is_kept(con
     assert [row[1] for table in ("books", "deleted") for row in found(connection, table)] == ["Emma", "Dune"]
 
 
+def test_what_breaks_a_rule_stays_where_it_is_kept(connection: Connection) -> None:
+    connection.execute("CREATE TABLE strict_books (id INTEGER PRIMARY KEY, title CHECK (title <> ''), updated_at)")
+    connection.execute("INSERT INTO deleted (id, title) VALUES (3, '')")
+    with pytest.raises(HTTPException, match="breaks a rule of the data") as refused:
+        rows.bring_back(connection, "strict_books", "deleted", COLUMNS, 3)
+    assert refused.value.status_code == 409
+    assert [row[0] for row in found(connection, "deleted")] == [3]
+
+
 def test_what_was_deleted_long_ago_goes_for_good(connection: Connection) -> None:
     connection.execute("INSERT INTO deleted (id, deleted_at) VALUES (9, '2020-01-01T00:00:00.000Z')")
     id = rows.insert(connection, "books", {"title": "Dune"})
