@@ -4,6 +4,8 @@ A new change is a new function at the end. One that has been released is never e
 Counters and completions are kept by triggers, so that they are right whichever program writes.
 """
 
+from collections.abc import Sequence
+
 from sqlite_utils import Migrations
 from sqlite_utils.db import Database
 
@@ -11,6 +13,23 @@ from app.db import NOW
 
 # Files of data know their migrations by this name: it stays whatever the app is called.
 migrations = Migrations("kindling")
+
+
+def search_changes_only(db: Database, table: str, searched: Sequence[str]) -> None:
+    """Index the words of a row again only where its number or one of the `searched` columns has another value.
+
+    The trigger of sqlite-utils does it at every change, which takes seconds where a text is large. Values are
+    compared, as `UPDATE OF` does not see a change of `rowid`.
+    """
+    names, old, new = (", ".join(f'{row}"{name}"' for name in searched) for row in ("", "old.", "new."))
+    changed = " OR ".join(f'old."{name}" IS NOT new."{name}"' for name in searched)
+    db.execute(f"DROP TRIGGER {table}_au")
+    db.execute(f"""
+        CREATE TRIGGER {table}_au AFTER UPDATE ON {table} WHEN old.rowid <> new.rowid OR {changed} BEGIN
+            INSERT INTO {table}_fts ({table}_fts, rowid, {names}) VALUES ('delete', old.rowid, {old});
+            INSERT INTO {table}_fts (rowid, {names}) VALUES (new.rowid, {new});
+        END
+    """)
 
 
 @migrations()
@@ -223,3 +242,9 @@ def know_what_imports_wrote(db: Database) -> None:
     """
     db.execute("ALTER TABLE imported_rows ADD COLUMN version INTEGER NOT NULL DEFAULT 0")
     db.execute("ALTER TABLE imports ADD COLUMN rows_kept INTEGER NOT NULL DEFAULT 0")
+
+
+@migrations()
+def search_changes_of_tasks_only(db: Database) -> None:
+    """A task whose words stay is not indexed again."""
+    search_changes_only(db, "tasks", ["title", "notes"])

@@ -3,7 +3,7 @@
 from sqlite_utils.db import Database
 
 from app.db import NOW
-from app.migrations import migrations
+from app.migrations import migrations, search_changes_only
 
 
 @migrations()
@@ -59,6 +59,7 @@ def create_museum_pieces(db: Database) -> None:
     ]
     words = "unicode61 remove_diacritics 2"
     db.table("museum_pieces").enable_fts(searched, create_triggers=True, tokenize=words)
+    search_changes_only(db, "museum_pieces", searched)
     # Another version after each change, whichever program makes it; what is new has none yet.
     db.execute("""
         CREATE TRIGGER museum_pieces_version_update AFTER UPDATE ON museum_pieces BEGIN

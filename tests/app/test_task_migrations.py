@@ -60,6 +60,27 @@ def test_each_change_of_a_row_gives_it_another_version(change: str, recursive: b
         assert connection.execute("SELECT * FROM row_versions").fetchall() == [], "what is gone has none"
 
 
+@pytest.mark.parametrize(
+    ("change", "is_indexed"),
+    [
+        ("done = 1", False),
+        ("due = '2030-01-02', updated_at = 'now', title = title, notes = notes", False),
+        ("title = 'Oat milk'", True),
+        ("notes = 'new words'", True),
+        ("id = 7", True),
+        ("rowid = 7", True),
+    ],
+)
+def test_a_row_is_indexed_again_only_where_its_words_or_its_number_change(change: str, is_indexed: bool) -> None:
+    with closing(new_file()) as connection:
+        connection.execute("INSERT INTO tasks (title, notes) VALUES ('Milk', 'old words')")
+        index = "SELECT id, block FROM tasks_fts_data ORDER BY id"
+        before = connection.execute(index).fetchall()
+        connection.execute(f"UPDATE tasks SET {change}")
+        assert (connection.execute(index).fetchall() != before) == is_indexed
+        is_right(connection)
+
+
 TITLES = st.sampled_from(["Milk", "Bread and milk", "Ärger", "x"])
 IDS = st.integers(1, 4)
 DONE = st.integers(0, 1)
@@ -73,6 +94,7 @@ WRITES = st.one_of(
     ),
     st.tuples(st.just("UPDATE tasks SET title = ?, notes = ? WHERE id = ?"), TITLES, TITLES, IDS),
     st.tuples(st.just("UPDATE tasks SET done = ? WHERE id = ?"), DONE, IDS),
+    st.tuples(st.just("UPDATE OR REPLACE tasks SET rowid = ? WHERE id = ?"), IDS, IDS),
     st.tuples(st.just("UPDATE tasks SET done = 1 - done, title = title || ?"), TITLES),
     st.tuples(st.just("DELETE FROM tasks WHERE id = ?"), IDS),
     st.tuples(st.just("DELETE FROM tasks WHERE title LIKE ?"), TITLES),
