@@ -120,7 +120,7 @@ class Guard:
             and len(named) == len(headers)
             and scope.get("method") in SAFE_METHODS
             and (b"user-agent" not in named or keeps_open(named))
-            and (b"cookie" not in named or len(named[b"cookie"]) < SHORT_COOKIES or _are_few(named[b"cookie"]))
+            and (len(named.get(b"cookie", b"")) < SHORT_COOKIES or _are_few(named[b"cookie"]))
             and (b"referer" not in named or is_own_page(named[b"referer"], host))
         ):
             return

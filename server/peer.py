@@ -45,6 +45,14 @@ def account_of(scope: Scope) -> int | None:
     return account
 
 
+def peer_of(scope: Scope) -> str:
+    """The address at the other end of this request's connection, whatever its headers say; empty where it has none."""
+    transport = scope.get(CONNECTION, {}).get(TRANSPORT)
+    name = transport.get_extra_info("peername") if transport is not None else None
+    # The peer of a Unix socket has a file's name, or none.
+    return str(name[0]) if isinstance(name, tuple) else ""
+
+
 def accounts_of_owner() -> frozenset[int]:
     """The accounts that may do what this process may: its own, and root. Empty where accounts have no numbers."""
     return frozenset((0, os.geteuid())) if hasattr(os, "geteuid") else frozenset()

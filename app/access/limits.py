@@ -14,11 +14,13 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from server.peer import account_of
+from server.peer import account_of, peer_of
 from server.settings import is_loopback
 
 # Of more clients than these, those are forgotten that have not asked for longest.
 CLIENTS = 10_000
+# Longer than any address with its interface; what a proxy passes on may be anything.
+ADDRESS_LIMIT = 64
 
 
 class RateLimit:
@@ -62,22 +64,27 @@ UPLOADS = RateLimit(burst=10, seconds=6)
 def client_of(scope: Scope) -> str:
     """Who asks: an address, of IPv6 the network that a household has, or on this machine the account where it is known.
 
-    Behind a proxy with --proxy-headers the scope has the address that the proxy says.
+    Behind a proxy with --proxy-headers the scope has the address that the proxy says; where that is none, it is the
+    proxy who asks.
     """
     client = scope.get("client")
-    address = network_of(client[0]) if client else ""
+    address = (network_of(client[0]) or network_of(peer_of(scope))) if client else ""
     if not address or is_loopback(address):
         account = account_of(scope)
         return address if account is None else f"account {account} of this machine"
     return address
 
 
-@lru_cache(maxsize=1024)
 def network_of(address: str) -> str:
-    """An address as limits count it: IPv4 whole, of IPv6 the first 64 bits."""
+    """An address as limits count it: IPv4 whole, of IPv6 the first 64 bits; empty for what is no address."""
+    return _network_of(address) if len(address) <= ADDRESS_LIMIT else ""
+
+
+@lru_cache(maxsize=1024)
+def _network_of(address: str) -> str:
     try:
         found = ip_address(address.partition("%")[0].removeprefix("::ffff:"))
     except ValueError:
-        return address
+        return ""
     is_network = isinstance(found, IPv6Address) and not found.is_loopback
     return str(ip_network((found, 64), strict=False)) if is_network else str(found)

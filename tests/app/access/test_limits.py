@@ -1,5 +1,6 @@
 """Limits: so many at once, then at a rate, each client for itself, in bounded memory."""
 
+import itertools
 import time
 from collections.abc import Iterator
 
@@ -11,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from app.access import limits
 from app.access.limits import RateLimit, client_of, network_of
-from server.peer import CONNECTION
+from server.peer import CONNECTION, TRANSPORT
 from tests.server.test_run import Running
 
 
@@ -83,7 +84,11 @@ def test_too_much_is_said_with_when_to_come_back(clock: Clock) -> None:
         ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
         ("fe80::1%eth0", "fe80::/64"),
         ("::1", "::1"),
-        ("no address", "no address"),
+        ("no address", ""),
+        ("192.0.2.7, 192.0.2.8", ""),
+        ("fe80::1%" + "x" * 60_000, ""),
+        ("x" * 60_000, ""),
+        ("", ""),
     ],
 )
 def test_a_household_of_ipv6_is_one_client(address: str, network: str) -> None:
@@ -102,6 +107,29 @@ def test_on_this_machine_each_account_is_a_client() -> None:
     assert client(None, 1000) == "account 1000 of this machine"
     assert client(None, None) == ""
     assert client("192.0.2.7", 1000) == "192.0.2.7", "the account is that of a proxy"
+
+
+class Transport:
+    """What a connection says of its other end."""
+
+    def __init__(self, peer: object) -> None:
+        self.peer = peer
+
+    def get_extra_info(self, name: str) -> object:
+        return self.peer if name == "peername" else None
+
+
+def test_what_is_no_address_counts_as_the_peer_that_sent_it() -> None:
+    def client(address: str, peer: object, account: int | None = None) -> str:
+        return client_of({"client": (address, 0), CONNECTION: {"account": account, TRANSPORT: Transport(peer)}})
+
+    for address in ("unknown", "_hidden", "x" * 60_000, "192.0.2.7;", "fe80::1%" + "x" * 60_000):
+        assert client(address, ("192.0.2.1", 4000)) == "192.0.2.1"
+        assert client(address, ("2001:db8:1:2:3:4:5:6", 4000, 0, 0)) == "2001:db8:1:2::/64"
+        assert client(address, ("127.0.0.1", 4000), 1000) == "account 1000 of this machine"
+        assert client(address, "", 1000) == "account 1000 of this machine"
+        assert client(address, None) == ""
+    assert client("192.0.2.7", ("192.0.2.1", 4000)) == "192.0.2.7"
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +153,13 @@ def test_behind_a_proxy_the_forwarded_client_is_limited_and_no_other(behind_prox
         assert answer.headers["cache-control"] == "no-store"
         assert "Too many requests come from your address." in answer.text
         assert ask(client, "192.0.2.8").status_code == 200
+
+
+def test_behind_a_proxy_what_is_no_address_does_not_get_round_the_limit(behind_proxy: Running) -> None:
+    with behind_proxy.client() as client:
+        end = time.monotonic() + 30
+        for number in itertools.count():
+            address = f"{number}" + "x" * 30_000
+            if client.get("/healthz", headers={"Host": "tasks.test", "X-Forwarded-For": address}).status_code == 429:
+                return
+            assert time.monotonic() < end
