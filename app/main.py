@@ -32,7 +32,7 @@ from app import (
 )
 from app.access import confirm, overview, sign_in
 from app.access.file import Unreadable, UnusableFile
-from app.access.sessions import sessions
+from app.access.sessions import cookie_name, sessions
 from app.db import SeveralProcesses, UnusableDatabase, UnusableDirectory, claim, db, prepare
 from app.kinds import kinds
 from app.migrations import migrations
@@ -45,7 +45,7 @@ from app.texts import texts
 from server import reports
 from server.bodies import FORM_LIMIT
 from server.failure import DEVELOPMENT
-from server.fragments import FragmentCache, is_fragment
+from server.fragments import ZONE_COOKIE, FragmentCache, is_fragment
 from server.guard import ADMITTED, Guard
 from server.live import Hub
 from server.log import RequestLog
@@ -210,6 +210,7 @@ hub = Hub(
     app.render,
     db.token,
     report=lambda words: errors.error_toast(500, words),
+    cookies=lambda scope: (cookie_name(scope), SESSION_COOKIE, ZONE_COOKIE),
     on_count=presence.presence.count,
 )
 app.router.routes.append(WebSocketRoute("/live", hub))

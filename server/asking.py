@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+from collections.abc import Collection, Hashable
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Scope
 
 from server.fragments import cookie_header, headers_by_name
+from server.guard import ADMITTED
 from server.peer import CONNECTION, OWNER
 
 logger = logging.getLogger("uvicorn.error")
@@ -29,13 +31,17 @@ class Person(NamedTuple):
     server: Any
     # Whether the connection comes in without a session.
     is_owner: bool = False
+    # For whom it is let in: whatever else a browser says, what is bounded for one person is counted by this.
+    admitted: Hashable = None
 
     @classmethod
-    def of(cls, scope: Scope) -> "Person":
-        """Whoever has opened this connection."""
+    def of(cls, scope: Scope, cookies: Collection[str]) -> "Person":
+        """Whoever has opened this connection; `cookies` are the names of those that the app reads."""
         scheme = "https" if scope["scheme"] in ("wss", "https") else "http"
         is_owner = bool(scope.get(CONNECTION, {}).get(OWNER))
-        return cls(headers_by_name(scope)[b"host"], cookie_header(scope), scheme, scope.get("server"), is_owner)
+        cookie = _only(cookies, cookie_header(scope))
+        host, server = headers_by_name(scope)[b"host"], scope.get("server")
+        return cls(host, cookie, scheme, server, is_owner, scope.get(ADMITTED))
 
 
 class Answer:
@@ -89,6 +95,16 @@ async def ask(app: ASGIApp, url: str, person: Person, *, failed_before: bool) ->
     if not answer.body:
         raise Unanswered(f"{url} is empty and cannot be live.")
     return answer
+
+
+def _only(names: Collection[str], header: bytes) -> bytes:
+    """A Cookie header with these cookies alone, each once and in one order; of several with one name the last.
+
+    It is split as Starlette's `cookie_parser` does, so that the app reads the same of it.
+    """
+    pairs = (piece.partition("=") for piece in header.decode("latin-1").split(";") if "=" in piece)
+    found = {name.strip(): value.strip() for name, _, value in pairs if name.strip() in names}
+    return "; ".join(f"{name}={found[name]}" for name in sorted(found)).encode("latin-1")
 
 
 def _request(url: str, person: Person) -> Scope:

@@ -31,6 +31,7 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 # The values of the two cookies that say who it is, session and time zone, and whether they are signed in.
 Person = tuple[str, str, str]
 Key = tuple[Any, ...]
+ZONE_COOKIE = "timezone"
 NOBODY: Person = ("", "", "")
 # Where a scope says that the person is signed in; whoever checks it sets it to any text.
 SIGNED_IN = "server.signed_in"
@@ -171,7 +172,7 @@ class FragmentCache:
         token: Callable[[], Hashable],
         *,
         session_cookie: str,
-        zone_cookie: str = "timezone",
+        zone_cookie: str = ZONE_COOKIE,
         limit: int = 64 * 1024 * 1024,
         check: bool = False,
     ) -> None:

@@ -23,7 +23,8 @@ from server.utf8 import is_escaped_utf8
 
 # A host that is let in comes with any port, and each spelling of it is remembered once.
 KNOWN_HOSTS = 64
-# Where `admit` says in a scope that who asks may come in, and not only to what is open to everybody.
+# Where `admit` says in a scope that who asks may come in, and not only to what is open to everybody. The value is true
+# and hashable, and another one for each session: what is bounded for one person is counted by it.
 ADMITTED = "server.admitted"
 # What cookies may come with a request: whoever sends more has them parsed before it is known who asks, and their texts
 # are kept for a while. The cookies of other apps of this machine come along, as cookies know no ports.

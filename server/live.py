@@ -19,7 +19,7 @@ import html
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from functools import partial
 from typing import Any
 
@@ -48,8 +48,9 @@ DAY_TURNS = 15 * 60
 class Hub:
     """The ASGI app of the WebSocket `/live`.
 
-    `app` renders the views, `token` gives the commit token, `report` makes HTML of a message to a person,
-    `on_count` is told how many tabs there are whenever that changes, `clock` gives the seconds since 1970.
+    `app` renders the views, `token` gives the commit token, `report` makes HTML of a message to a person, `cookies` the
+    names of the cookies that `app` reads (no other reaches it), `on_count` is told how many tabs there are whenever
+    that changes, `clock` gives the seconds since 1970.
     """
 
     def __init__(
@@ -58,17 +59,19 @@ class Hub:
         token: Callable[[], Hashable],
         *,
         report: Callable[[str], str] = html.escape,
+        cookies: Callable[[Scope], Collection[str]] = lambda scope: (),
         on_count: Callable[[int], None] = lambda count: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.token = token
+        self.cookies = cookies
         self.on_count = on_count
         self.clock = clock
         self.tabs: set[Tab] = set()
         self._renderings = Renderings(app, report)
         self._notice: Frame | None = None
         self._is_told: Callable[[Scope], bool] = lambda scope: True
-        self._views_of: Counter[Person] = Counter()
+        self._views_of: Counter[Hashable] = Counter()
         self._was_full = False
         self._views: dict[tuple[Any, ...], View] = {}
         self._seen: Hashable = None
@@ -80,7 +83,7 @@ class Hub:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "websocket.accept"})
-        tab = Tab(outlet_of(scope, send), Person.of(scope), scope)
+        tab = Tab(outlet_of(scope, send), Person.of(scope, self.cookies(scope)), scope)
         self._add(tab)
         if self._notice is not None and self._is_told(scope):
             tab.outlet.write_frame(self._notice)
@@ -154,7 +157,7 @@ class Hub:
             self._make_room(tab.person)
             view = self._views[key] = View(id, url, tab.person)
             view.want = partial(self._renderings.change, view)
-            self._views_of[tab.person] += 1
+            self._views_of[tab.person.admitted] += 1
             self._renderings.change(view)
         tab.shows[id] = view
         return view
@@ -163,18 +166,17 @@ class Hub:
         view = tab.forget(id)
         if not view.told:
             del self._views[id, view.url, tab.person]
-            self._views_of[tab.person] -= 1
-            if not self._views_of[tab.person]:
-                del self._views_of[tab.person]
+            self._views_of[tab.person.admitted] -= 1
+            if not self._views_of[tab.person.admitted]:
+                del self._views_of[tab.person.admitted]
             self._renderings.forget(view)
 
     def _make_room(self, person: Person) -> None:
         """Raises Refused where there are too many views already, of this person or in all."""
-        is_full = len(self._views) >= VIEWS or self._views_of[person] >= VIEWS_PER_PERSON
+        own = self._views_of[person.admitted]
+        is_full = len(self._views) >= VIEWS or own >= VIEWS_PER_PERSON
         if is_full and not self._was_full:
-            logger.warning(
-                "No more is kept live: %s views are, %s of one person.", len(self._views), self._views_of[person]
-            )
+            logger.warning("No more is kept live: %s views are, %s of one person.", len(self._views), own)
         self._was_full = is_full
         if is_full:
             raise Refused("Too much is open already: close other tabs of this app, then load this page again.")

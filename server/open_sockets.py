@@ -1,16 +1,21 @@
 """Open WebSockets of those who may not come in any more are closed: the live pages', and those of any route.
 
-Who opens one is let in by the guard, once. What happens later, a sign-out here or in another process, is looked for as
-long as sockets are open, every LOOK_SECONDS; a process that ends a session itself looks at once.
+Who opens one is let in by the guard, once; one person has half of the places at most. What happens later, a sign-out
+here or in another process, is looked for as long as sockets are open, every LOOK_SECONDS; a process that ends a session
+itself looks at once.
 """
 
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Hashable
 from itertools import count
 
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from server.connections import bounds, open_files
+from server.guard import ADMITTED
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -22,6 +27,7 @@ WORDS = {
     SIGN_IN_FIRST: "Sign in again.",
     LATER: "It cannot be found out who is signed in. Try again in a moment.",
 }
+TOO_MANY = "Too many pages are open: close other tabs of this app, then load this page again."
 
 
 class OpenSockets:
@@ -35,6 +41,8 @@ class OpenSockets:
         self.rights = rights
         self.may_stay = may_stay
         self._numbers = count()
+        self._most_of_one = bounds(open_files()).of_one
+        self._of_each: Counter[Hashable] = Counter()
         self._open: dict[int, tuple[Scope, Send]] = {}
         self._rights: Hashable = None
         self._timer: asyncio.TimerHandle | None = None
@@ -46,6 +54,9 @@ class OpenSockets:
         async def watched(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "websocket":
                 await app(scope, receive, send)
+                return
+            if self._of_each[scope.get(ADMITTED)] >= self._most_of_one:
+                await send({"type": "websocket.close", "code": LATER, "reason": TOO_MANY})
                 return
             number = next(self._numbers)
             self._add(number, scope, send)
@@ -74,9 +85,14 @@ class OpenSockets:
             self._rights = self.rights()
             self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._tick)
         self._open[number] = (scope, send)
+        self._of_each[scope.get(ADMITTED)] += 1
 
     def _remove(self, number: int) -> None:
-        del self._open[number]
+        scope, _ = self._open.pop(number)
+        person = scope.get(ADMITTED)
+        self._of_each[person] -= 1
+        if not self._of_each[person]:
+            del self._of_each[person]
         if not self._open and self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from server import live, views
+from server.guard import ADMITTED
 from server.live import Hub
 from server.views import State
 from server.wire import Frame
@@ -88,7 +89,7 @@ class Outlet:
 class Page:
     """An open page of the hub alone."""
 
-    def __init__(self, hub: Hub, cookie: str = "", outlet: Outlet | None = None) -> None:
+    def __init__(self, hub: Hub, cookie: str = "", outlet: Outlet | None = None, person: str = "") -> None:
         self.outlet = outlet or Outlet()
         self.sent: list[Message] = []
         self._said: asyncio.Queue[Message] = asyncio.Queue()
@@ -98,6 +99,7 @@ class Page:
             "scheme": "ws",
             "headers": headers,
             "server": ("127.0.0.1", 5001),
+            ADMITTED: person,
             "extensions": {"server.frames": self.outlet},
         }
         self._said.put_nowait({"type": "websocket.connect"})
@@ -162,7 +164,7 @@ def hub(app: App, monkeypatch: pytest.MonkeyPatch) -> Hub:
     """A hub that does not dawdle."""
     monkeypatch.setattr(live, "LOOK_SECONDS", 0.002)
     monkeypatch.setattr(views, "FRAME_SECONDS", 0.001)
-    return Hub(app, lambda: app.commits)
+    return Hub(app, lambda: app.commits, cookies=lambda scope: ("session",))
 
 
 def in_loop(run: Coroutine[Any, Any, None]) -> None:

@@ -199,6 +199,28 @@ def test_each_person_sees_their_own(hub: Hub, app: App) -> None:
     in_loop(run())
 
 
+def test_cookies_that_the_app_does_not_read_are_no_part_of_the_person(hub: Hub, app: App) -> None:
+    seen: list[bytes] = []
+
+    async def note(scope: Scope, send: Send) -> None:
+        seen.append(dict(scope["headers"]).get(b"cookie", b""))
+        await answer(send, element("a", app.commits))
+
+    app.instead["/a"] = note
+
+    async def run() -> None:
+        headers = ("session=a", "n=1; session=a", " session =b;n=2; session= a ;session", "n=3; session=a; session2=b")
+        pages = [Page(hub, header) for header in headers]
+        for page in pages:
+            page.watch(a=None)
+        await until(lambda: all(page.frames for page in pages))
+        assert seen == [b"session=a"]
+        for page in pages:
+            await page.close()
+
+    in_loop(run())
+
+
 def test_the_day_turns_at_midnight(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "LOOK_SECONDS", 0.002)
     now = 100 * DAY_TURNS - 1.0
@@ -571,22 +593,22 @@ def test_no_more_is_kept_live_than_there_is_room_for(
     caplog.set_level(logging.WARNING)
 
     async def run() -> None:
-        pages = [Page(hub, cookie="person=a"), Page(hub, cookie="person=b")]
+        pages = [Page(hub, person="a"), Page(hub, person="b")]
         for page, ids in zip(pages, ("abc", "ab"), strict=True):
             page.watch(**dict.fromkeys(ids))
             await until(lambda page=page, ids=ids: len(page.frames) == len(ids))
-        for _ in range(3):
-            page = Page(hub, cookie="person=a")
+        for number in range(3):
+            page = Page(hub, cookie=f"session={number}; other={number}", person="a")
             page.watch(d=None)
-            await page.task
+            await asyncio.wait_for(page.task, 5)
             assert page.sent[-1]["code"] == 1008
             assert "close other tabs" in page.sent[-1]["reason"]
-        same = Page(hub, cookie="person=a")
+        same = Page(hub, cookie="other=1", person="a")
         same.watch(a=None)
         await until(lambda: same.frames), "what is shown already costs nothing more"
         await pages[0].close()
         await same.close()
-        again = Page(hub, cookie="person=a")
+        again = Page(hub, person="a")
         again.watch(d=None)
         await until(lambda: again.frames)
         for page in (pages[1], again):

@@ -9,6 +9,8 @@ from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from server import open_sockets
+from server.connections import Bounds
+from server.guard import ADMITTED
 from server.open_sockets import LATER, SIGN_IN_FIRST, OpenSockets
 from tests.watching import until
 
@@ -57,6 +59,7 @@ class Client:
         self.said.put_nowait({"type": "websocket.connect"})
         extensions = {"server.frames": outlet} if outlet else {}
         scope = {"type": "websocket", "person": person, "extensions": extensions, "headers": [], "path": "/own"}
+        scope[ADMITTED] = person
         self.task = asyncio.create_task(app(scope, self.said.get, self._send))  # type: ignore[arg-type]
 
     async def _send(self, message: Message) -> None:
@@ -141,6 +144,28 @@ def test_a_connection_that_is_gone_keeps_nobody_from_being_closed(sockets: OpenS
         rights.take("a")
         await until(lambda: clients[1].task.done())
         await clients[0].leave()
+
+    in_loop(run)
+
+
+def test_one_person_does_not_take_the_places_of_all(rights: Rights, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_sockets, "bounds", lambda files: Bounds(4, 2, 4, 4))
+
+    async def run() -> None:
+        app = OpenSockets(lambda: rights.version, rights.may_stay).around(echo)
+        clients = [Client(app, "a") for _ in range(2)]
+        await until(lambda: all(each.sent for each in clients))
+        third = Client(app, "a")
+        await asyncio.wait_for(third.task, 5)
+        assert third.codes == [LATER]
+        clients.append(Client(app, "b"))
+        await until(lambda: clients[2].sent)
+        await clients.pop(0).leave()
+        clients.append(Client(app, "a"))
+        await until(lambda: clients[2].sent)
+        assert [each.codes for each in clients] == [[], [], []]
+        for each in clients:
+            await each.leave()
 
     in_loop(run)
 
