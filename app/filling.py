@@ -17,11 +17,13 @@ from app.reading.values import LARGEST_ID
 from app.replacing import PRESENT
 
 # What a search keeps its words in: parts of a virtual table, which are made with it.
-_PARTS = ("data", "idx", "content", "docsize", "config", "segments", "segdir", "stat")
+_PARTS = ("data", "idx", "content", "docsize", "config", "segments", "segdir", "stat", "node", "parent", "rowid")
 # What a table may have beside its columns.
 _RULES = re.compile(r"\b(?:CHECK|REFERENCES|COLLATE|ON CONFLICT)\b", re.IGNORECASE)
 # Names that every table has for the numbers of its rows: a column of that name would stand before them.
 _ROW_IDS = ("rowid", "oid", "_rowid_")
+# What may follow the columns, up to comments.
+_OPTIONS = re.compile(r"\)[^()]*\b(?:STRICT|WITHOUT\s+ROWID)\b[^()]*$", re.IGNORECASE)
 _COUNTS = re.compile(r"\bAUTOINCREMENT\b", re.IGNORECASE)
 
 
@@ -121,6 +123,8 @@ def _add_columns(connection: Connection, table: Table) -> list[str]:
             left_out.append(f"column “{shown(column.name)}” of “{table.name}”")
         elif name not in own:
             connection.execute(f"ALTER TABLE main.{quoted(table.name)} ADD COLUMN {column.sql}")
+            if column.loses_rules:
+                left_out.append(f"rules of column “{shown(column.name)}” of “{table.name}”")
     return left_out
 
 
@@ -172,7 +176,7 @@ def _bring(connection: Connection, others: Iterable[Table], made: Iterable[Thing
             left_out.append(f"table “{shown(table.name)}”")
             continue
         left_out += _generated(table)
-        if _RULES.search(table.sql):
+        if _RULES.search(table.sql) or (table.name.lower() not in latest and _loses_rules(table)):
             left_out.append(f"rules of table “{shown(table.name)}”")
         connection.execute(latest.get(table.name.lower()) or _definition(table))
         for index in table.indexes:
@@ -184,6 +188,14 @@ def _bring(connection: Connection, others: Iterable[Table], made: Iterable[Thing
                 left_out.append(f"index “{shown(index.name)}”")
         _copy_rows(connection, table)
     return left_out
+
+
+def _loses_rules(table: Table) -> bool:
+    """Whether the table made anew lacks a rule of a column, or a word after the columns (STRICT, WITHOUT ROWID)."""
+    lost = any(
+        column.loses_rules for column in table.data.values() if not (column.key and column.type.upper() == "INTEGER")
+    )
+    return lost or bool(_OPTIONS.search(table.sql))
 
 
 def _means_something(name: str) -> bool:

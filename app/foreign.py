@@ -68,6 +68,11 @@ class Column(NamedTuple):
     generated: bool
 
     @property
+    def loses_rules(self) -> bool:
+        """Whether `sql` makes a column without its default, or one that may be empty where this may not."""
+        return (self.required and " NOT NULL" not in self.sql) or (bool(self.default) and " DEFAULT" not in self.sql)
+
+    @property
     def sql(self) -> str:
         """What makes such a column, in words of our own."""
         default = self.default if self.default and _LITERAL.fullmatch(self.default) else None

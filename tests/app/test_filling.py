@@ -79,6 +79,30 @@ def test_what_a_search_that_is_left_out_kept_its_words_in_goes_with_it(
     assert sorted(brought.fetchall()) == [("data",), ("words_of_mine",)]
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        "(a TEXT NOT NULL)",
+        "(a TEXT DEFAULT (date('now')))",
+        "(a TEXT PRIMARY KEY) WITHOUT ROWID",
+        "(a TEXT) STRICT",
+        "(a TEXT NOT NULL, b TEXT, PRIMARY KEY (a, b))",
+        "(a TEXT PRIMARY KEY) without  rowid, strict",
+    ],
+)
+def test_rules_that_a_table_of_a_person_loses_are_named(filled: Filled, made: str) -> None:
+    assert filled(f"CREATE TABLE diary {made}") == ["rules of table “diary”"]
+
+
+def test_a_table_that_loses_no_rule_is_not_named(filled: Filled) -> None:
+    assert filled("CREATE TABLE diary (id INTEGER PRIMARY KEY, strict TEXT NOT NULL DEFAULT 'x', b DEFAULT 5)") == []
+
+
+def test_what_an_index_of_places_kept_goes_with_it(filled: Filled, connection: sqlite3.Connection) -> None:
+    assert filled("CREATE VIRTUAL TABLE rt USING rtree(id, a, b)") == ["virtual table “rt”"]
+    assert connection.execute("SELECT name FROM main.sqlite_schema WHERE name LIKE 'rt%'").fetchall() == []
+
+
 def test_nothing_comes_that_would_stand_before_what_sqlite_has(filled: Filled, connection: sqlite3.Connection) -> None:
     left_out = filled(
         "ALTER TABLE tasks ADD COLUMN RowId TEXT DEFAULT 'x'",
