@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
 from starlette.requests import Request
 
+from app.cleaning import one_line, storable
 from server.bodies import KEPT_FORMS
 from server.multipart import FIELD_BYTES, FIELDS, FILES
 from templates.forms import LINE_LENGTH
@@ -122,7 +123,7 @@ def line(text: str, label: str) -> str:
 
 def optional_line(text: str, label: str) -> str:
     """One line of text, or nothing."""
-    line = " ".join(text.replace("\0", "").split())
+    line = one_line(text)
     if len(line) > LINE_LENGTH:
         raise InputError(f"“{label}” has at most {LINE_LENGTH} characters.")
     return line
@@ -134,8 +135,8 @@ def text(text: str, label: str) -> str:
 
 
 def optional_text(text: str, label: str) -> str:
-    """Text of any length, or nothing."""
-    return text.replace("\r\n", "\n").replace("\0", "")
+    """Text of any length, or nothing; blank text is nothing."""
+    return storable(text.replace("\r\n", "\n")) if text.strip() else ""
 
 
 def whole_number(text: str, label: str) -> int:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from app import forms, lists, rows
+from app.cleaning import one_line
 from app.db import SIZE, Connection, db
 from app.forms import InputError
 from app.kinds import Field, Kind
@@ -202,7 +203,7 @@ async def restore_task(request: Request, id: int) -> Any:
 
 
 def _title(text: str, label: str) -> str:
-    title = " ".join(text.replace("\0", "").split())
+    title = one_line(text)
     if not title:
         raise InputError("A task needs a title.")
     if len(title) > LINE_LENGTH:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from app.cleaning import storable
 from app.kinds import TIMES, Field, Kind
-from app.reading.values import READERS, is_empty, shortened, storable, text_of
+from app.reading.values import READERS, is_empty, own_day, shortened, text_of
 
 # How a spreadsheet program recognises a formula, which it would run.
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
@@ -27,10 +28,11 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Places:
-    """Where each column goes: its field, or the rest."""
+    """Where each column goes: its field, or the rest; and whether the file is an export of our own."""
 
     fields: Mapping[str, str]
     day_first: bool = False
+    is_own: bool = False
 
 
 def matched(kind: Kind, names: Iterable[str], chosen: Mapping[str, str | None] = {}) -> dict[str, str]:
@@ -69,7 +71,8 @@ def row_of(kind: Kind, record: Mapping[str, Any], places: Places) -> Row:
         if field is None:
             kept.append((name, value))
             continue
-        values[field], says_all = READERS[reads[field]](value, places.day_first)
+        read = own_day if places.is_own and reads[field] == "day" else READERS[reads[field]]
+        values[field], says_all = read(value, places.day_first)
         if not says_all:
             kept.append((name, value))
     for each in kind.fields:

@@ -14,12 +14,12 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from typing import NamedTuple
 
+from app.cleaning import storable
 from app.kinds import Kind
 from app.reading.columns import matched, restored
 from app.reading.lines import LONGEST_RECORD, Lines
 from app.reading.names import MOST_COLUMNS, shown, unused
 from app.reading.text import TextFile, UnreadableFile
-from app.reading.values import storable
 
 DELIMITERS = ",;\t|"
 # A file with a single column has no delimiter: a sign that no text holds.

@@ -36,6 +36,14 @@ def day(text: str, day_first: bool) -> tuple[str | None, bool]:
     return _other_day(text, day_first) if len(text) <= LONGEST_DATE else (None, False)
 
 
+def is_own_day(text: str) -> bool:
+    """Whether this is a day as our own exports write each, also the first of the calendar."""
+    try:
+        return ISO_DAY.fullmatch(text) is not None and date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
 def moment(text: str) -> str | None:
     """The moment that a text names, in UTC; a moment without a time zone is taken as UTC."""
     text = text.strip()

@@ -41,7 +41,7 @@ BATCH_ROWS = 1000
 # A thousand rows may be long ones, and the server holds a whole message.
 BATCH_LETTERS = 1024**2
 # As much as a form takes, in which a row is edited.
-LONGEST_ROW = 1_000_000
+LONGEST_ROW = 1024**2
 # What a row takes beside its text: times, a key, its place in each index.
 ROW_BYTES = 100
 # The least that all rows of a file may take, in bytes, and how many bytes more for each byte of its text. A survey with
@@ -189,7 +189,7 @@ def _places(export: Export, kind: Kind, chosen: Mapping[str, str | None]) -> Pla
         fields["id"] = "id"
     days = {field.name for field in kind.fields if field.reads == "day"}
     day = next((column for column, field in fields.items() if field in days), "")
-    return Places(fields, dates.is_day_first(text_of(row.get(day)) for _, row in _sample(export)))
+    return Places(fields, dates.is_day_first(text_of(row.get(day)) for _, row in _sample(export)), export.is_own)
 
 
 def _understood(export: Export, kind: Kind, places: Places) -> Message:
@@ -253,7 +253,7 @@ def _results(export: Export, kind: Kind, places: Places) -> Iterator[Row | Probl
             size = _size(row)
             if size > LONGEST_ROW:
                 raise Unusable(
-                    f"It has {size / 1e6:.1f} MB of text, and a {kind.noun} has at most {LONGEST_ROW / 1e6:g} MB: "
+                    f"It has {size / 1e6:.1f} MB of text, and a {kind.noun} has at most {LONGEST_ROW / 1e6:.0f} MB: "
                     "shorten it, or split it."
                 )
         except Unusable as reason:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from math import isfinite
 from typing import Any
 
+from app.cleaning import one_line, storable, without_controls
 from app.reading import dates
 
 # Longer titles are cut, and kept whole with the rest.
@@ -22,9 +23,6 @@ LONGEST_TITLE = 1000
 LARGEST_ID = 8_999_999_999_999_999_999
 # Of what may be a number, a date or one of the words below. Longer texts are neither looked at nor remembered.
 LONGEST_WORD = 400
-NOT_OF_A_TITLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-# Half of a character: JSON can write it, but no database holds it.
-HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 # Words that mean done or open, compared without case, spaces, hyphens and underscores.
 DONE = {"1", "1.0", "100", "100%", "true", "yes", "y", "x", "[x]", "✓", "✔", "✔️", "☑", "✅"} | {
@@ -39,10 +37,7 @@ CANCELLED = {"cancelled", "canceled", "abandoned", "wontdo", "won'tdo", "dropped
 
 def title(value: Any, day_first: bool) -> tuple[str, bool]:
     """One line of text."""
-    text = text_of(value)
-    if not text.isprintable():
-        text = storable(NOT_OF_A_TITLE.sub(" ", text))
-    text = text.strip()
+    text = without_controls(text_of(value)).strip()
     if len(text) > LONGEST_TITLE:
         return text[: LONGEST_TITLE - 1] + "…", False
     return text, True
@@ -50,7 +45,7 @@ def title(value: Any, day_first: bool) -> tuple[str, bool]:
 
 def line(value: Any, day_first: bool) -> tuple[str, bool]:
     """One line of text, of any length."""
-    return " ".join(storable(NOT_OF_A_TITLE.sub(" ", text_of(value))).split()), True
+    return one_line(text_of(value)), True
 
 
 def text(value: Any, day_first: bool) -> tuple[str, bool]:
@@ -92,6 +87,12 @@ def day(value: Any, day_first: bool) -> tuple[str | None, bool]:
     return day, says_all and day is not None
 
 
+def own_day(value: Any, day_first: bool) -> tuple[str | None, bool]:
+    """An ISO date as an export of ours has it, of whatever year."""
+    text = text_of(value)
+    return (text, True) if dates.is_own_day(text) else day(value, day_first)
+
+
 def moment(value: Any, day_first: bool) -> tuple[str | None, bool]:
     """A moment in UTC."""
     moment = dates.moment(text_of(value))
@@ -128,11 +129,6 @@ def text_of(value: Any) -> str:
 def is_empty(value: Any) -> bool:
     """Whether a value says nothing."""
     return not value.strip() if isinstance(value, str) else value is None or value == [] or value == {}
-
-
-def storable(text: str) -> str:
-    """A text without what SQLite and UTF-8 have no place for."""
-    return text if text.isprintable() else HALF_CHARACTER.sub("\ufffd", text.replace("\0", ""))
 
 
 def shortened(text: str, letters: int = 60) -> str:

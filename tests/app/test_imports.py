@@ -131,6 +131,27 @@ def test_an_export_comes_back_as_the_same_rows(client: httpx.Client, server: Ser
         assert [tuple(row) for row in server.sql("SELECT * FROM tasks ORDER BY id")] == before, name
 
 
+def test_whatever_the_form_takes_comes_back_from_an_export(client: httpx.Client, server: Server) -> None:
+    for title, notes, due in (
+        ("tab\x01x", "", ""),
+        ("a\x7f", "n", ""),
+        ("blank notes", "  ", ""),
+        ("old due", "", "0001-01-01"),
+        ("escape", "\x1b[1m", ""),
+        ("big", "z" * 1_040_000, ""),
+    ):
+        form = {"title": title, "notes": notes, "due": due}
+        assert client.post("/tasks", data=form).status_code == 303
+    assert client.post("/tasks", data={"title": "\x7f"}).status_code == 422, "nobody would see it"
+    before = [tuple(row) for row in server.sql("SELECT * FROM tasks ORDER BY id")]
+    assert len(before) == 6
+    for name in ("export.csv", "export.json"):
+        content = client.get(f"/{name}").content
+        server.sql("DELETE FROM tasks")
+        assert bring(client, name, content)["problem_count"] == 0
+        assert [tuple(row) for row in server.sql("SELECT * FROM tasks ORDER BY id")] == before, name
+
+
 def test_an_export_beside_other_rows_overwrites_none(client: httpx.Client, server: Server) -> None:
     server.add(3)
     content = client.get("/export.json").content
