@@ -24,6 +24,9 @@ MultiPartParser.spool_max_size = 64 * 1024
 # More digits than any number has that means something; Python itself gives up at 4,300.
 DIGITS = 300
 
+# What a form may hold beside the fields of a row: what it is about, and what an export has of a row.
+BESIDE = frozenset(("_method", "_version", "in", "page", "id", "created_at", "updated_at"))
+
 # From the text of a field and what people call it to the value of its column. Raises InputError.
 Reader = Callable[[str, str], Any]
 
@@ -107,8 +110,13 @@ def changes_of(
 ) -> dict[str, Any]:
     """The columns that a form sets, read and checked; what it does not name is read as empty where it is `required`.
 
-    Raises InputError.
+    Raises InputError, also for a field that there is not, and where nothing would be set.
     """
+    unknown = [name for name in form if name not in readers and name not in BESIDE]
+    if unknown:
+        raise InputError(f"There is no field “{_short(unknown[0])}” here. The fields are {', '.join(readers)}.")
+    if not required and not any(name in readers for name in form):
+        raise InputError(f"There is nothing to change here: send one of {', '.join(readers)}.")
     return {
         name: read(form.get(name, ""), label)
         for name, (label, read) in readers.items()

@@ -382,3 +382,27 @@ def test_a_date_that_is_none_takes_no_page_away_and_is_shown_as_it_stands(
     form = client.get(f"/tasks/{id}/edit").text
     assert ('type="date" name="due"' in form) == (due == "")
     assert client.post(f"/tasks/{id}", data={"title": "odd", "due": shown}).status_code == (422 if shown else 303)
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        ({}, "nothing to change here: send one of title, notes, due, done"),
+        ({"_version": "0", "in": "list"}, "nothing to change here"),
+        ({"titel": "New"}, "no field “titel” here. The fields are title, notes, due, done."),
+        ({"title": "New", "deu": "2030-01-02"}, "no field “deu” here"),
+    ],
+)
+def test_a_form_that_changes_nothing_or_names_an_unknown_field_is_refused(
+    client: httpx.Client, htmx: httpx.Client, server: Server, form: dict[str, str], message: str
+) -> None:
+    server.add(1)
+    before = tuple(only(server))
+    address = f"/tasks/{only(server)['id']}"
+    for answer in (client.post(address, data=form), htmx.patch(address, data=form), client.patch(address, json=form)):
+        assert answer.status_code == 422
+        assert message in answer.text
+    assert tuple(only(server)) == before
+    assert server.sql("SELECT * FROM row_versions WHERE table_name = 'tasks'") == []
+    assert client.post("/tasks", data={"title": "Second", "deu": "2030-01-02"}).status_code == 422
+    assert tuple(only(server)) == before

@@ -271,3 +271,15 @@ def test_a_value_that_is_none_of_its_kind_takes_no_page_away(
         assert client.get(f"/museum_pieces/{id}").status_code == 200
         assert client.get(f"/museum_pieces/{id}/edit").status_code == 200
         assert client.get("/export.json?kind=museum_pieces").status_code == 200
+
+
+@pytest.mark.parametrize("form", [{}, {"colour_of_it": "red"}, {**KEPT, "colour_of_it": "red"}])
+def test_a_form_that_changes_nothing_or_names_an_unknown_field_is_refused(
+    client: httpx.Client, server: Server, form: dict[str, Any]
+) -> None:
+    add(server)
+    before = all_rows(server)
+    answer = client.patch(f"/museum_pieces/{only(server)['id']}", json=form)
+    assert answer.status_code == 422
+    assert "nothing to change" in answer.text or "no field “colour_of_it” here" in answer.text
+    assert all_rows(server) == before
