@@ -2,7 +2,8 @@
 
 Python cannot stop in the middle of one, nor do anything else meanwhile. So one process per worker draws them, one after
 another, with a limit of time, memory and size (`app/texts_process.py`). What goes beyond is shown as it was typed:
-never an error, nothing lost. What was found out about a text is kept, so that it costs its time once.
+never an error, nothing lost. What was found out about a text is kept, so that it costs its time once; one whose turn
+has not come in time is shown as it was typed too, and drawn the next time.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from templates.values import Cut, as_typed
 ROOT = Path(__file__).resolve().parent.parent
 # A book of 60 pages; what is longer is shown as it was typed.
 LONGEST_TEXT = 200_000
-# How long the process may take for a text, in time on the clock, before it is ended.
+# How long a text may take, in time on the clock, with its wait for others; the process that still has it is ended.
 DRAW_SECONDS = 10
 WAITING_TEXTS = 32
 KEPT_BYTES = 8 * 1024 * 1024
@@ -73,24 +74,33 @@ class Texts:
         await self._end()
 
     async def _draw(self, key: bytes, text: str) -> Safe:
-        async with self._turn:
-            try:
-                async with asyncio.timeout(DRAW_SECONDS):
-                    html = await self._ask(text)
-            except (TimeoutError, asyncio.IncompleteReadError) as error:
-                logger.warning("A text of %s characters has ended the process that draws texts: %r.", len(text), error)
-                await self._end()
-                html = None
-            except OSError as error:
-                logger.error("The process that draws long texts cannot be used: %s.", error)
-                await self._end()
+        end, has_waited = asyncio.get_running_loop().time() + DRAW_SECONDS, self._turn.locked()
+        try:
+            async with asyncio.timeout_at(end), self._turn:
+                html = await self._answer(text)
+        except TimeoutError:
+            logger.warning("A text of %s characters was not drawn in %s seconds.", len(text), DRAW_SECONDS)
+            if has_waited:
                 return as_typed(text)
-            except asyncio.CancelledError:
-                await self._end()
-                raise
+            html = None
+        except OSError as error:
+            logger.error("The process that draws long texts cannot be used: %s.", error)
+            return as_typed(text)
         drawn = as_typed(text) if html is None else raw(html)
         self._keep(key, drawn)
         return drawn
+
+    async def _answer(self, text: str) -> str | None:
+        """What the process answers, None where the text is too much; a process that has not answered is ended."""
+        try:
+            return await self._ask(text)
+        except asyncio.IncompleteReadError as error:
+            logger.warning("A text of %s characters has ended the process that draws texts: %r.", len(text), error)
+            await self._end()
+            return None
+        except (OSError, asyncio.CancelledError):
+            await self._end()
+            raise
 
     async def _ask(self, text: str) -> str | None:
         """What the process answers; None where the text is too much."""

@@ -124,6 +124,31 @@ def test_a_process_that_hangs_is_ended_and_the_next_text_has_another(
     assert after == to_html(LONG + "b")
 
 
+def test_who_only_waits_for_others_waits_no_longer_and_is_drawn_the_next_time(
+    texts: Texts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def wait() -> tuple[float, str, str]:
+        await texts.draw(LONG)
+        assert texts._process is not None
+        os.kill(texts._process.pid, signal.SIGSTOP)
+        monkeypatch.setattr(module, "DRAW_SECONDS", 20)
+        before = asyncio.ensure_future(texts.draw(LONG + "a"))
+        await until(lambda: texts._turn.locked())
+        monkeypatch.setattr(module, "DRAW_SECONDS", 0.2)
+        begin = time.monotonic()
+        waited = await texts.draw(LONG + "b")
+        took = time.monotonic() - begin
+        os.kill(texts._process.pid, signal.SIGCONT)
+        await before
+        monkeypatch.setattr(module, "DRAW_SECONDS", 60)
+        return took, waited, await texts.draw(LONG + "b")
+
+    took, waited, after = drawn(wait(), texts)
+    assert took < 10
+    assert "as-typed" in waited
+    assert after == to_html(LONG + "b")
+
+
 def test_a_process_that_is_killed_meanwhile_is_noticed(texts: Texts) -> None:
     async def kill() -> tuple[str, str]:
         await texts.draw(LONG)
