@@ -21,8 +21,8 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
 from server.bodies import FORM_LIMIT
-from server.guard import COOKIES
 from server.deadlines import HEAD_FIELDS
+from server.guard import COOKIES
 from tests import reloading
 from tests.app.test_imports import settled, until
 from tests.conftest import Server
