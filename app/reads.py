@@ -11,16 +11,20 @@ All reads of one answer see the same state of the file: see `Moments`.
 import asyncio
 import math
 import re
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from sqlite_utils.utils import sqlite3
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server.guard import ADMITTED
 
 Row = sqlite3.Row
 
@@ -33,6 +37,8 @@ THREAD_STRIDE = 100_000
 READ_SECONDS = 5
 THREADS = 2
 WAITING_READS = 32
+# Of one session or the owner, those that run included: the others find places too.
+READS_PER_PERSON = 8
 # Connections that are kept open for the next answers; under load there are more.
 IDLE_CONNECTIONS = 4
 # The largest value that is read on the loop where SQLite can be told so: to read 1 MB takes 1 ms.
@@ -125,6 +131,8 @@ class Reads:
         self._busy_seconds = busy_seconds
         self._idle: list[Reader] = []
         self._under_way: dict[Future[list[Row]], Reader] = {}
+        self._of_each: Counter[Hashable] = Counter()
+        self._counting = threading.Lock()
         self._threads = ThreadPoolExecutor(THREADS, "reader")
         self._is_open = True
 
@@ -153,15 +161,29 @@ class Reads:
         else:
             reader.connection.close()
 
-    def begin(self, reader: Reader, sql: str, parameters: Sequence[Any]) -> "Future[list[Row]]":
-        """Read on a thread. Raises UnansweredRead where too many wait for one."""
-        if len(self._under_way) >= THREADS + WAITING_READS:
+    def begin(self, reader: Reader, sql: str, parameters: Sequence[Any], person: Hashable) -> "Future[list[Row]]":
+        """Read on a thread. Raises UnansweredRead where too many wait for one, of this person or in all.
+
+        A read that belongs to nobody, as of a task of the app itself, is bounded with all others alone.
+        """
+        is_crowded = person is not None and self._of_each[person] >= READS_PER_PERSON
+        if is_crowded or len(self._under_way) >= THREADS + WAITING_READS:
             raise UnansweredRead(TOO_MANY)
         reader.deadline = time.monotonic() + READ_SECONDS
         future = self._threads.submit(reader.read_patiently, sql, parameters)
         self._under_way[future] = reader
-        future.add_done_callback(self._under_way.pop)
+        with self._counting:
+            self._of_each[person] += 1
+        future.add_done_callback(partial(self._ended, person))
         return future
+
+    def _ended(self, person: Hashable, future: "Future[list[Row]]") -> None:
+        """Called on the thread of the read, or on the loop where it was given up."""
+        with self._counting:
+            del self._under_way[future]
+            self._of_each[person] -= 1
+            if not self._of_each[person]:
+                del self._of_each[person]
 
     def close(self) -> None:
         """End all reads that are under way, and close all that is idle."""
@@ -179,7 +201,8 @@ class Moment:
     `receive` is the request's, so that a read ends when the client has gone.
     """
 
-    def __init__(self, receive: Receive | None = None, *, is_snapshot: bool = False) -> None:
+    def __init__(self, receive: Receive | None = None, *, is_snapshot: bool = False, person: Hashable = None) -> None:
+        self._person = person
         self.has_ended = False
         self._is_snapshot = is_snapshot
         self._receive = receive
@@ -217,7 +240,7 @@ class Moment:
 
     async def _read_patiently(self, reads: Reads, reader: Reader, sql: str, parameters: Sequence[Any]) -> list[Row]:
         """All rows, read on a thread. Whatever ends the wait for it ends the read too."""
-        future = reads.begin(reader, sql, parameters)
+        future = reads.begin(reader, sql, parameters, self._person)
         self._under_way = asyncio.wrap_future(future)
         gone = asyncio.ensure_future(self._client_gone()) if self._receive is not None else None
         try:
@@ -264,7 +287,7 @@ class Moments:
         if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
             await self.app(scope, receive, send)
             return
-        moment = Moment(receive, is_snapshot=True)
+        moment = Moment(receive, is_snapshot=True, person=scope.get(ADMITTED))
         token = _moment.set(moment)
 
         async def send_on(message: Message) -> None:

@@ -18,6 +18,7 @@ from app.db import Connection, Database, prepare
 from app.migrations import migrations
 from app.reads import TOO_MANY, TOO_SLOW, Moments, UnansweredRead
 from server.fragments import FragmentCache, fragment
+from server.guard import ADMITTED
 from tests.watching import until
 
 # Takes as many steps of SQLite's machine as it is told, far more than the loop has time for.
@@ -142,6 +143,30 @@ def test_no_more_wait_than_there_is_room_for(db: Database, monkeypatch: pytest.M
     *several, short = asyncio.run(ask())
     assert [str(error) for error in several] == [TOO_SLOW] * (reads.THREADS + 3) + [TOO_MANY] * 2
     assert short[0][0] == 3, "what is short needs no thread"
+
+
+def test_one_person_does_not_take_the_waiting_places_of_all(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reads, "READS_PER_PERSON", 3)
+    monkeypatch.setattr(reads, "READ_SECONDS", 1)
+    monkeypatch.setattr(reads, "WAITING_READS", 3)
+
+    async def ask(person: str) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await db.read(COUNT, [ENDLESS], is_long=True)
+
+        async def wait() -> Message:
+            return await asyncio.get_running_loop().create_future()
+
+        async def send(message: Message) -> None: ...
+
+        await Moments(app)({"type": "http", "method": "GET", ADMITTED: person}, wait, send)
+
+    async def several() -> list[Any]:
+        return await asyncio.gather(*(ask(person) for person in "aaaaaaab"), return_exceptions=True)
+
+    words = [str(error) for error in asyncio.run(several())]
+    assert words == [TOO_SLOW] * 3 + [TOO_MANY] * 4 + [TOO_SLOW]
+    assert not db._reads._of_each
 
 
 def test_a_read_that_nobody_waits_for_any_more_ends(db: Database) -> None:
