@@ -1,6 +1,6 @@
 """Open WebSockets of those who may not come in any more are closed: the live pages', and those of any route.
 
-Who opens one is let in by the guard, once; one person has half of the places at most. What happens later, a sign-out
+Who opens one is let in by the guard, once; a session has half of the places at most. What happens later, a sign-out
 here or in another process, is looked for as long as sockets are open, every LOOK_SECONDS; a process that ends a session
 itself looks at once.
 """
@@ -15,6 +15,7 @@ from itertools import count
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.connections import bounds, open_files
+from server.fragments import SIGNED_IN
 from server.guard import ADMITTED
 
 logger = logging.getLogger("uvicorn.error")
@@ -55,7 +56,8 @@ class OpenSockets:
             if scope["type"] != "websocket":
                 await app(scope, receive, send)
                 return
-            if self._of_each[scope.get(ADMITTED)] >= self._most_of_one:
+            # The owner's own processes are bounded by the table of files alone: there is nobody else to keep out.
+            if SIGNED_IN in scope and self._of_each[scope.get(ADMITTED)] >= self._most_of_one:
                 await send({"type": "websocket.close", "code": LATER, "reason": TOO_MANY})
                 return
             number = next(self._numbers)

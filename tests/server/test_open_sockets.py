@@ -10,6 +10,7 @@ from starlette.websockets import WebSocket
 
 from server import open_sockets
 from server.connections import Bounds
+from server.fragments import SIGNED_IN
 from server.guard import ADMITTED
 from server.open_sockets import LATER, SIGN_IN_FIRST, OpenSockets
 from tests.watching import until
@@ -60,6 +61,8 @@ class Client:
         extensions = {"server.frames": outlet} if outlet else {}
         scope = {"type": "websocket", "person": person, "extensions": extensions, "headers": [], "path": "/own"}
         scope[ADMITTED] = person
+        if person != "owner":
+            scope[SIGNED_IN] = "yes"
         self.task = asyncio.create_task(app(scope, self.said.get, self._send))  # type: ignore[arg-type]
 
     async def _send(self, message: Message) -> None:
@@ -148,7 +151,9 @@ def test_a_connection_that_is_gone_keeps_nobody_from_being_closed(sockets: OpenS
     in_loop(run)
 
 
-def test_one_person_does_not_take_the_places_of_all(rights: Rights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_session_does_not_take_the_places_of_all_and_the_owner_has_as_many_as_there_are(
+    rights: Rights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(open_sockets, "bounds", lambda files: Bounds(4, 2, 4, 4))
 
     async def run() -> None:
@@ -163,7 +168,9 @@ def test_one_person_does_not_take_the_places_of_all(rights: Rights, monkeypatch:
         await clients.pop(0).leave()
         clients.append(Client(app, "a"))
         await until(lambda: clients[2].sent)
-        assert [each.codes for each in clients] == [[], [], []]
+        clients += [Client(app, "owner") for _ in range(3)]
+        await until(lambda: all(each.sent for each in clients))
+        assert [each.codes for each in clients] == [[]] * 6
         for each in clients:
             await each.leave()
 
