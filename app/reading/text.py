@@ -230,8 +230,12 @@ def _unmarked_utf16(sample: bytes) -> str | None:
 
 
 def _has_lines(sample: bytes, codec: str) -> bool:
-    """Whether what is a line in the bytes is one in the text too: a few zero bytes in UTF-8 make no UTF-16."""
-    return b"\n" not in sample or "\n" in sample.decode(codec, errors="replace")
+    """Whether what is a line in the bytes is one in the text too: a few zero bytes in UTF-8 make no UTF-16.
+
+    JSON may be a single line, in which that byte is half of a letter.
+    """
+    text = sample.decode(codec, errors="replace")
+    return b"\n" not in sample or "\n" in text or text.startswith(("[", "{"))
 
 
 def _read(unpacked: Callable[..., _Bytes], codec: str) -> _Failure | tuple[int, int]:

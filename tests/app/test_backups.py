@@ -314,7 +314,7 @@ def test_rows_that_are_taken_back_are_said(data: Path, copy: Path) -> None:
     change(
         copy,
         "INSERT INTO imports (id, filename, state, process) VALUES (5, 'tasks.csv', 'writing', 7)",
-        "INSERT INTO imported_rows VALUES (5, 1)",
+        "INSERT INTO imported_rows (import_id, row_id) VALUES (5, 1)",
     )
     assert "\n1 of these rows are taken out again" in restore(data, copy)
     assert "in the middle of this import" in rows(data / "app.db", "SELECT error FROM imports")[0]

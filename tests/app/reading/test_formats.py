@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.reading.formats import Export, UnreadableFile, opened
@@ -31,6 +31,8 @@ def export(directory: Path, content: str | bytes, name: str = "upload") -> Expor
     return opened(path, name, KIND)
 
 
+# In UTF-16 one half of this letter is the byte of a line break.
+@example([{"title": "Ȋ"}], "utf-16-le", None, False, bytes)
 @given(ROWS, ENCODINGS, st.sampled_from([None, 1]), st.booleans(), st.sampled_from([bytes, gzip.compress]))
 def test_json_that_is_written_comes_back(
     rows: list[Any], encoding: str, indent: int | None, ascii: bool, pack: Callable[[bytes], bytes]
