@@ -164,7 +164,7 @@ class Reads:
     def begin(self, reader: Reader, sql: str, parameters: Sequence[Any], person: Hashable) -> "Future[list[Row]]":
         """Read on a thread. Raises UnansweredRead where too many wait for one, of this person or in all.
 
-        A read that belongs to nobody, as of a task of the app itself, is bounded with all others alone.
+        A read that belongs to nobody, as of the app itself, is bounded with all others alone.
         """
         is_crowded = person is not None and self._of_each[person] >= READS_PER_PERSON
         if is_crowded or len(self._under_way) >= THREADS + WAITING_READS:
