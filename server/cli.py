@@ -185,7 +185,7 @@ def _tell(command: str, *arguments: Any) -> None:
 @click.argument("fields", nargs=-1)
 @click.option("--plural", default="", help="What many are called, where English would have it otherwise.")
 def new(name: str, fields: tuple[str, ...], plural: str) -> None:
-    """Write a feature, such as: new recipe title:str minutes:int cooked:date? tags:text.
+    """Write a feature, such as: new recipe title:str minutes:int cooked:date:optional tags:text.
 
     FIELDS are NAME:TYPE with one of the types str, text, int, float, bool, date; a question mark after the type says
     that a field may be left empty. The first str is what a list shows.

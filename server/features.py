@@ -123,16 +123,17 @@ def _feature(name: str, given: list[str], plural: str) -> Feature:
 
 def _field(text: str) -> Field:
     name, colon, type = text.partition(":")
-    kind = type.removesuffix("?")
+    # No shell takes “:optional” apart; the question mark is a wildcard in zsh and fish.
+    kind = type.removesuffix("?").removesuffix(":optional")
     if not colon or kind not in TYPES:
         raise EditError(
-            f"“{text}” is no field. Nothing was changed. Write NAME:TYPE with one of the types {', '.join(TYPES)}; a "
-            "question mark after it (date?) says that it may be left empty."
+            f"“{text}” is no field. Nothing was changed. Write NAME:TYPE with one of the types {', '.join(TYPES)}; "
+            "“:optional” after it (date:optional) says that it may be left empty."
         )
     _check_name(name, "field", "title")
     if name in RESERVED:
         raise EditError(f"“{name}” cannot be the name of a field: every feature has or needs it. Choose another.")
-    return Field(name, kind, type.endswith("?"))
+    return Field(name, kind, kind != type)
 
 
 def _check_name(name: str, what: str, example: str) -> None:

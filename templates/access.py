@@ -20,7 +20,7 @@ class Browser(NamedTuple):
 
 
 class Event(NamedTuple):
-    """What has happened; its moment in seconds since 1970, and how often it was tried by then."""
+    """An event; its moment in seconds since 1970, and how often it was tried by then."""
 
     at: int
     what: str

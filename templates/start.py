@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from templates.tags import H1, H2, Article, Button, Code, Dd, Div, Dl, Dt, P, Pre, Safe, Span
 
-COMMAND = "python3 server.py new recipe title:str minutes:int cooked:date? tags:text"
+COMMAND = "python3 server.py new recipe title:str minutes:int cooked:date:optional tags:text"
 READ_ON: Mapping[str, str] = {
     "README.md": "how it is run, and what is where",
     "AGENTS.md": "how it is changed, for people and for assistants",

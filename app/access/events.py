@@ -1,4 +1,4 @@
-"""What has happened to sessions: who signed in and out, who tried to, which were ended; in the log and in a table."""
+"""Events of sessions, in the log and in a table: sign-ins, failed ones, sign-outs, ended sessions, new tokens."""
 
 import logging
 import time
@@ -21,7 +21,7 @@ SHOWN = 50
 
 
 class Kind(StrEnum):
-    """What has happened, as the table has it; each is a sentence in the list."""
+    """The kinds of events; the value is what the list shows."""
 
     SIGNED_IN = "Signed in with the token"
     SIGNED_IN_ONCE = "Signed in with a link for once"
@@ -71,6 +71,6 @@ def record(file: AccessFile, scope: Scope | None, kind: Kind, tries: int = 1) ->
 
 
 def recent(file: AccessFile) -> list[Event]:
-    """What has happened last, newest first."""
+    """The last events, newest first."""
     rows = file.rows("SELECT at, kind, address, browser, tries FROM events ORDER BY id DESC LIMIT ?", [SHOWN])
     return [Event(*row) for row in rows]

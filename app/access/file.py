@@ -66,8 +66,7 @@ class UnusableFile(Exception):
     """The file is damaged, newer than this code, or may not be opened; the message says which."""
 
 
-# What is raised where the file cannot be read or written; OperationalError and OSError where that may pass: the file is
-# locked, the disk is full.
+# The errors of a file that cannot be read or written. OperationalError and OSError may pass: a lock, a full disk.
 Unreadable = (UnusableFile, sqlite3.OperationalError, OSError)
 
 

@@ -15,7 +15,7 @@ from server import features
 from server.changes import EditError, Kept
 from tests.project import Project
 
-RECIPE = ("title:str", "minutes:int", "cooked:date?", "tags:text")
+RECIPE = ("title:str", "minutes:int", "cooked:date:optional", "tags:text")
 EVERY_TYPE = (
     *("title:str", "made:str?", "story:text", "note:text?", "pieces:int", "floor:int?", "weight:float"),
     *("height:float?", "mine:bool", "liked:bool?", "bought:date", "read:date?"),

@@ -2,6 +2,7 @@
 
 import random
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import groupby
 
@@ -31,7 +32,7 @@ METHODS = (
 FAILED = (500, 502)
 
 
-class HttpWay:
+class HttpWay(ABC):
     """A way in over HTTP; each input is the parts of what is sent on one connection."""
 
     kind = ""
@@ -42,9 +43,9 @@ class HttpWay:
         self.name = f"{self.kind} {watched.mode}"
         self.inputs = 0
 
+    @abstractmethod
     def make(self, chance: random.Random) -> Input:
         """The next input."""
-        raise NotImplementedError
 
     def judge(self, given: Input) -> str:
         """Send an input; what is wrong now."""
