@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from server.bodies import FORM_LIMIT, KEPT_FORMS, STRANGER_LIMIT, check_fields, checked, limited_messages
 from server.callers import OWN_SITES, PROXY, SAFE_METHODS, TELLING, is_own_page, is_passed_on, keeps_open, refusal
 from server.fragments import HEADERS, cookie_header, headers_by_name
+from server.peer import CONNECTION, OWNER
 from server.security_headers import SECURITY_HEADERS, reporting, with_security_headers
 from server.utf8 import is_escaped_utf8
 
@@ -26,6 +27,10 @@ KNOWN_HOSTS = 64
 # Where `admit` says in a scope that who asks may come in, and not only to what is open to everybody. The value is true
 # and hashable, and another one for each session: what is bounded for one person is counted by it.
 ADMITTED = "server.admitted"
+# Where the protocol keeps, in the scope of each request of a connection whose head is the same byte for byte after its
+# first line, one table for all of them. The guard puts the headers there by their names once it has found them right,
+# whatever is asked for.
+REPEATED = "server.repeated_head"
 # What cookies may come with a request: whoever sends more has them parsed before it is known who asks, and their texts
 # are kept for a while. The cookies of other apps of this machine come along, as cookies know no ports.
 COOKIE_LIMIT = 8 * 1024
@@ -93,8 +98,16 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
             try:
-                self._check(scope)
-                self.admit(scope)
+                found_right = scope.get(REPEATED)
+                if found_right and scope["method"] in SAFE_METHODS and scope["http_version"] == "1.1":
+                    scope[HEADERS] = found_right
+                else:
+                    self._check(scope)
+                connection = scope.get(CONNECTION)
+                if connection and connection.get(OWNER):
+                    scope[ADMITTED] = OWNER
+                else:
+                    self.admit(scope)
             except Refused as refused:
                 answer = _handshake_refusal if scope["type"] == "websocket" else self.refusal
                 await answer(scope, refused.status, refused.message)(scope, receive, self._guarded(scope, send))
@@ -124,6 +137,8 @@ class Guard:
             and (len(named.get(b"cookie", b"")) < SHORT_COOKIES or _are_few(named[b"cookie"]))
             and (b"referer" not in named or is_own_page(named[b"referer"], host))
         ):
+            if REPEATED in scope:
+                scope[REPEATED].update(named)
             return
         self._check_all(scope, named, host)
 

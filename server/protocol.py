@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from server.connections import Doing, connections_of
 from server.deadlines import HEAD_FIELDS, HEAD_LIMIT, REST_LIMIT, UNREAD, Limit, Patience, Phase, Unread, Wrapping
-from server.guard import ADMITTED
+from server.guard import ADMITTED, REPEATED
 from server.peer import CONNECTION, TRANSPORT
 from server.pieces import PIECE, SMALL, PiecewiseFlow, taken_from
 from server.security_headers import SECURITY_HEADERS
@@ -47,6 +47,9 @@ class HttpProtocol(HttpToolsProtocol):
     _give: Callable[[socket.socket], None] | None = None
     # How many heads have come whole; how many bytes in all, of the head that comes, of the last body, of its rest.
     _heads = 0
+    # The last head that came in one piece, without its first line; and what all requests that repeat it have in common.
+    _head = b""
+    _repeated: dict[bytes, bytes]
     _came = 0
     _head_bytes = 0
     _body_bytes = 0
@@ -88,8 +91,22 @@ class HttpProtocol(HttpToolsProtocol):
         """Read on; what one call brings may hold the rest of one head and all of the next."""
         if len(data) > SMALL or self.flow.has_rest:
             self.flow.take(data)
-        else:
-            self._feed(data)
+            return
+        heads, is_begin = self._heads, not self._reads_message
+        self._feed(data)
+        if is_begin and self._heads == heads + 1 and not self._reads_message:
+            self._compare_head(data)
+
+    def _compare_head(self, data: bytes) -> None:
+        """Say of a request that came whole in one piece whether it repeats the head of the one before.
+
+        Pages of a browser and programs ask with the same fields again and again: what was found out about them holds.
+        No parser sees a second line before the first LF.
+        """
+        head = data[data.find(b"\n") :]
+        if head != self._head:
+            self._head, self._repeated = head, {}
+        self.scope[REPEATED] = self._repeated  # type: ignore[literal-required]
 
     def _feed(self, data: bytes | memoryview) -> None:
         size = len(data)

@@ -50,8 +50,6 @@ OF_ANOTHER_ACCOUNT = (
     "one. Sign in with the link that “python server.py token” shows there. A proxy needs --proxy-headers, a container "
     "--host 0.0.0.0; an SSH tunnel goes to the owner's account."
 )
-# Of whom a request is that needs no session; all others are of the hash of a session's cookie.
-THE_OWNER = "owner"
 UNREADABLE = "The file of those who may come in cannot be read, so nobody can be let in. Try again in a moment."
 
 logger = logging.getLogger(__name__)
@@ -104,7 +102,7 @@ class Sessions:
     def admit(self, scope: Scope) -> None:
         """Raises Refused for a request that has to sign in first; marks those of the owner and of who is signed in."""
         if self._is_owner(scope):
-            scope[ADMITTED] = THE_OWNER
+            scope[ADMITTED] = OWNER
             return
         try:
             session, is_known = self.session_of(scope), True

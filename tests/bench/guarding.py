@@ -1,4 +1,4 @@
-"""What the guard costs a kept fragment: the app with and without it, in short runs one right after the other."""
+"""What guard and deadlines cost a kept fragment: the app with and without, in short runs one right after the other."""
 
 import random
 from collections.abc import Sequence
@@ -11,11 +11,12 @@ from tests.bench import report, serving, systems
 WHOLE = "this app, kept fragment"
 UNCHECKED = "  without its checks"
 UNGUARDED = "  without its guard"
+UNLIMITED = "  without guard, deadlines"
 
 
 def measure(directory: Path, plan: serving.Plan) -> str:
     """Ask each in turn; the table."""
-    results: dict[str, list[dict[str, Any]]] = {WHOLE: [], UNCHECKED: [], UNGUARDED: []}
+    results: dict[str, list[dict[str, Any]]] = {WHOLE: [], UNCHECKED: [], UNGUARDED: [], UNLIMITED: []}
     with serving.started(directory, tuple(results)) as running, serving.load_client(systems.cores()[1]) as client:
         for server, answer in running:
             client.load(server, answer, plan.warm_up, plan.connections)
@@ -27,7 +28,8 @@ def measure(directory: Path, plan: serving.Plan) -> str:
         f"The guard: the kept fragment, with and without it; {plan.rounds} shuffled rounds of {plan.seconds:g} s; "
         "medians, least–most; ratios are those within a round\n"
         "Least: the cheapest round, in which the machine disturbed it least\n"
-        "Checks: Host, Origin, who is signed in. Guard: these, the limits of bodies, 500 bytes of security headers"
+        "Checks: Host, Origin, who is signed in. Guard: these, the limits of bodies, 500 bytes of security headers.\n"
+        "Deadlines: how long and how much may come, in Uvicorn's protocol (server/protocol.py)"
     )
     return "\n".join([described, "", _table(results)])
 

@@ -2,6 +2,7 @@
 
 With `--defaults` it is carried as `uvicorn module:app` does, which compresses each message to each WebSocket; with
 `--uncompressed` nothing is compressed there, which is the cheaper way for a server that does it for each.
+With `--without-deadlines` HTTP has no limits but Uvicorn's own.
 """
 
 import sys
@@ -26,7 +27,18 @@ def uncompressed(settings: Settings) -> uvicorn.Config:
     return config
 
 
-CONFIGURATIONS = {"--defaults": defaults, "--uncompressed": uncompressed}
+def without_deadlines(settings: Settings) -> uvicorn.Config:
+    """This app's configuration, with the HTTP protocol as Uvicorn has it, which waits for ever."""
+    config = ours(settings)
+    config.http = "httptools"
+    return config
+
+
+CONFIGURATIONS = {
+    "--defaults": defaults,
+    "--uncompressed": uncompressed,
+    "--without-deadlines": without_deadlines,
+}
 
 if __name__ == "__main__":
     run.APP, *options = sys.argv[1:]

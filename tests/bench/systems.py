@@ -50,9 +50,9 @@ class Answer(NamedTuple):
     body: bytes
 
 
-def asgi(app: str) -> list[str]:
+def asgi(app: str, *options: str) -> list[str]:
     """The command that serves a peer on Uvicorn."""
-    return [sys.executable, "-m", "tests.bench.serve", f"{PEERS}.{app}:app"]
+    return [sys.executable, "-m", "tests.bench.serve", f"{PEERS}.{app}:app", *options]
 
 
 def gunicorn(app: str) -> list[str]:
@@ -79,6 +79,7 @@ def all_systems(data: Path, headers_file: Path, etag: str) -> list[System]:
         cached(data),
         System("  without its checks", asgi("own_unchecked")),
         System("  without its guard", asgi("own_unguarded")),
+        System("  without guard, deadlines", asgi("own_unguarded", "--without-deadlines")),
         System("  revalidated: 304", ours(data), headers=HTMX | {"If-None-Match": etag}, status=304),
         System("this app, new URL each time", ours(data), "/tasks?number={number}"),
         System("this app, nothing kept", asgi("own_uncached")),

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -55,6 +56,16 @@ def one_answer(connection: socket.socket) -> bytes:
     """One answer of /healthz, which is JSON."""
     got = b""
     while not got.endswith(b"}"):
+        got += connection.recv(65536)
+    return got
+
+
+def answer_of(connection: socket.socket) -> bytes:
+    """One answer that says how long it is."""
+    got = b""
+    while not (found := re.search(rb"content-length: (\d+)\r\n(?:.+\r\n)*\r\n", got)) or len(got) < found.end() + int(
+        found[1]
+    ):
         got += connection.recv(65536)
     return got
 
@@ -653,3 +664,58 @@ def test_what_is_cut_is_in_the_log_with_its_address(caplog: pytest.LogCaptureFix
 
     in_loop(run())
     assert caplog.messages == [f"A connection from 127.0.0.1 was ended: {LIMITS[Phase.BODY].words}"]
+
+
+BROWSER = b"Host: localhost\r\nConnection: keep-alive\r\nSec-Fetch-Site: same-origin\r\n"
+RIGHT = b"GET /healthz HTTP/1.1\r\n" + BROWSER + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [
+        RIGHT,
+        b"HEAD /healthz HTTP/1.1\r\n" + BROWSER + b"\r\n",
+        b"DELETE /tasks/1 HTTP/1.1\r\n" + BROWSER + b"\r\n",
+        b"GET /healthz HTTP/1.0\r\n" + BROWSER + b"\r\n",
+        b"GET http://elsewhere/healthz HTTP/1.1\r\n" + BROWSER + b"\r\n",
+        RIGHT.replace(b"localhost", b"localhosT"),
+        RIGHT.replace(b"localhost", b"elsewhere"),
+        RIGHT.replace(b"same-origin", b"cross-site"),
+        RIGHT.replace(BROWSER, BROWSER + b"X-Forwarded-For: 10.9.8.7\r\n"),
+        RIGHT.replace(BROWSER, b"X-Forwarded-For: 10.9.8.7\r\n" + BROWSER),
+        # A line more before the first that ends as it should.
+        b"GET /healthz HTTP/1.1\nX-Forwarded-For: 10.9.8.7\r\n" + BROWSER + b"\r\n",
+        b"GET /healthz HTTP/1.1\rX-Forwarded-For: 10.9.8.7\r\n" + BROWSER + b"\r\n",
+        b"GET /healthz HTTP/1.1\r\nX-Forwarded-For: 10.9.8.7\n" + BROWSER + b"\r\n",
+        b"GET /healthz HTTP/1.1\r\nX-Forwarded-For: HTTP/1.1\r\n" + BROWSER + b"\r\n",
+        b"GET /healthz HTTP/1.1\r\nX-Forwarded-For: 10.9.8.7\r\nX-Any: is HTTP/1.1\r\n" + BROWSER + b"\r\n",
+        b"\r\nGET /healthz HTTP/1.1\r\nVia: 1.1 elsewhere\r\n" + BROWSER + b"\r\n",
+    ],
+)
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+def test_what_was_found_right_once_on_a_connection_lets_nothing_else_in(
+    server: Server, request_head: bytes, pieces: int
+) -> None:
+    def status(before: int) -> bytes:
+        with connected(server) as connection:
+            for _ in range(before):
+                connection.sendall(RIGHT)
+                assert one_answer(connection).startswith(b"HTTP/1.1 200 ")
+            size = -(-len(request_head) // pieces)
+            # What cannot be right is refused before all of it has come.
+            with contextlib.suppress(OSError):
+                for begin in range(0, len(request_head), size):
+                    connection.sendall(request_head[begin : begin + size])
+                    # So it comes in as many pieces.
+                    time.sleep(0.01 if pieces > 1 else 0)
+            return connection.recv(65536).partition(b"\r\n")[0]
+
+    assert status(before=3) == status(before=0)
+
+
+def test_a_head_that_was_refused_is_refused_again(server: Server) -> None:
+    refused = RIGHT.replace(b"same-origin", b"cross-site")
+    with connected(server) as connection:
+        for head, status in ((refused, b"403"), (RIGHT, b"200"), (refused, b"403"), (RIGHT, b"200"), (RIGHT, b"200")):
+            connection.sendall(head)
+            assert answer_of(connection).startswith(b"HTTP/1.1 " + status)
