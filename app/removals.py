@@ -1,7 +1,7 @@
 """What taking a feature out of the code does to the data: all that it kept goes in one commit, after a backup."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from sqlite_utils.utils import sqlite3
@@ -20,9 +20,16 @@ def taken_out(directory: Path, kept: Kept) -> Iterator[str]:
     Raises EditError, with the data as it was.
     """
     path = directory / FILE_NAME
-    if not path.exists():
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
         yield f"There is no data in {directory}."
         return
+    except OSError as error:
+        raise EditError(
+            f"{path} cannot be looked at: {error.strerror}. Nothing was changed. Run this as the account that the data "
+            "belongs to, or name other data with --data."
+        ) from error
     if sqlite3.sqlite_version_info < SAFE_FOR_SEVERAL and is_in_use(path):
         raise EditError(
             f"SQLite {sqlite3.sqlite_version} can damage a file that several processes write: end what serves "
@@ -47,7 +54,9 @@ def taken_out(directory: Path, kept: Kept) -> Iterator[str]:
             "then try again."
         ) from error
     for id in uploads:
-        (directory / UPLOADS / str(id)).unlink(missing_ok=True)
+        # What is left is swept by the next start.
+        with suppress(OSError):
+            (directory / UPLOADS / str(id)).unlink(missing_ok=True)
 
 
 def _has(connection: Connection, table: str) -> bool:

@@ -2,11 +2,13 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
+
+# What a checkout has, and a copy of it that only runs does not need.
+WHOLE = ("specimen", "pyproject.toml", "uv.lock")
 
 
 class EditError(Exception):
@@ -29,13 +31,78 @@ class Kept(NamedTuple):
 TakeOut = Callable[[Kept], AbstractContextManager[str]]
 
 
+def check_whole(root: Path) -> None:
+    """Raises EditError for a copy of the project to run only, such as that in the Nix store."""
+    missing = [name for name in WHOLE if not (root / name).exists()]
+    if missing or not os.access(root, os.W_OK):
+        why = f"without {missing[0]}" if missing else "which you cannot write"
+        raise EditError(
+            f"This command edits the project, and {root} is a copy of it {why}. Nothing was changed. Run it in your "
+            "own checkout: python3 server.py … (with Nix first `nix develop`)."
+        )
+
+
+def text_of(path: Path) -> str:
+    """The text of a file of the project. Raises EditError where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise EditError(f"{path} cannot be read: {error.strerror}. Nothing was changed. Put it back.") from error
+    except UnicodeDecodeError as error:
+        raise EditError(
+            f"{path} is not UTF-8 ({error.reason} at byte {error.start}). Nothing was changed. Save it as UTF-8."
+        ) from error
+
+
 def put(files: Mapping[Path, str | None]) -> None:
     """Write these files in their order, and take away those that are None.
 
     Raises EditError, with all as it was, where one cannot be written.
     """
+    _put({path: None if text is None else text.encode() for path, text in files.items()})
+
+
+def take_away(files: Mapping[Path, str | None], kept: Kept, take_out: TakeOut) -> str:
+    """Put these files, those that are None last, and take out what was kept in the data; what was done, in words.
+
+    Raises EditError with all as it was; but where only files that go are left, it says which.
+    """
+    staying = {path: text for path, text in files.items() if text is not None}
+    before = {path: _content(path) for path in staying}
+    are_put = False
     try:
-        _put(files)
+        with take_out(kept) as words:
+            put(staying)
+            are_put = True
+    except BaseException:
+        # The data could not be committed after all.
+        if are_put:
+            _put(before)
+        raise
+    # After the commit: so there is an edit after it, and no version of the code stays that knows other tables.
+    going: dict[Path, bytes | None] = {path: None for path, text in files.items() if text is None}
+    try:
+        _put_all(going)
+    except OSError as error:
+        raise EditError(
+            f"{words} Nothing needs the files any more that it was made of, but they are still there, as "
+            f"{error.filename} cannot be deleted: {error.strerror}. Mend that, then delete them: "
+            f"{', '.join(map(str, going))}."
+        ) from error
+    return words
+
+
+def _content(path: Path) -> bytes | None:
+    """What is in a file; None where there is none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _put(files: Mapping[Path, bytes | None]) -> None:
+    try:
+        _put_all(files)
     except OSError as error:
         raise EditError(
             f"{error.filename or 'A file'} cannot be written: {error.strerror}. Nothing was changed. Mend that, then "
@@ -43,66 +110,26 @@ def put(files: Mapping[Path, str | None]) -> None:
         ) from error
 
 
-def take_away(files: Mapping[Path, str | None], kept: Kept, take_out: TakeOut) -> str:
-    """Put these files, those that are None last, and take out what was kept in the data; what was done, in words.
-
-    Raises EditError with all as it was.
-    """
-    with take_out(kept) as words:
-        put({path: text for path, text in files.items() if text is not None})
-    # After the commit: so there is an edit after it, and no version of the code stays that knows other tables.
-    put({path: None for path, text in files.items() if text is None})
-    return words
-
-
-def check_committed(root: Path, rooms: Sequence[str] = ()) -> str:
-    """Raises EditError where git knows of edits that are not committed; a word where there is no git to ask.
-
-    In these rooms, which are about to go, files that git was never told of count as well.
-    """
-    try:
-        changed = _status(root, "--untracked-files=no")
-        if rooms:
-            changed += [path for path in _status(root, "--", *rooms) if path not in changed]
-    except (FileNotFoundError, subprocess.CalledProcessError):
-        return "There is no git here to go back with."
-    if changed:
-        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-        raise EditError(
-            f"There are edits that are not committed ({', '.join(changed[:3])}{more}). Nothing was changed. "
-            "Commit them first, with `git add -A` and `git commit`, to tell them from what this command writes."
-        )
-    return ""
-
-
-def _put(files: Mapping[Path, str | None]) -> None:
-    before = {path: path.read_bytes() if path.exists() else None for path in files}
+def _put_all(files: Mapping[Path, bytes | None]) -> None:
+    before = {path: _content(path) for path in files}
     waiting: dict[Path, Path] = {}
     done: list[Path] = []
     try:
-        for path, text in files.items():
-            if text is not None:
-                waiting[path] = _beside(path, text.encode())
+        for path, content in files.items():
+            if content is not None:
+                waiting[path] = _beside(path, content)
         for path in files:
             if path in waiting:
                 waiting[path].replace(path)
             else:
-                path.unlink()
+                path.unlink(missing_ok=True)
             done.append(path)
     except BaseException:
-        for path in reversed(done):
-            _put_back(path, before[path])
+        _put_back({path: before[path] for path in reversed(done)})
         raise
     finally:
         for path in waiting.values():
             path.unlink(missing_ok=True)
-
-
-def _status(root: Path, *options: str) -> list[str]:
-    """The paths that git names."""
-    command = ["git", "status", "--porcelain", *options]
-    asked = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True)
-    return [line[3:] for line in asked.stdout.splitlines()]
 
 
 def _beside(path: Path, content: bytes) -> Path:
@@ -114,8 +141,19 @@ def _beside(path: Path, content: bytes) -> Path:
     return beside
 
 
-def _put_back(path: Path, content: bytes | None) -> None:
-    if content is None:
-        path.unlink(missing_ok=True)
-    else:
-        os.replace(_beside(path, content), path)
+def _put_back(files: Mapping[Path, bytes | None]) -> None:
+    """Have files be as they were. Raises EditError, with all the others put back, for those that cannot be."""
+    left: list[str] = []
+    for path, content in files.items():
+        try:
+            if content is None:
+                path.unlink(missing_ok=True)
+            else:
+                os.replace(_beside(path, content), path)
+        except OSError as error:
+            left.append(f"{path} ({error.strerror})")
+    if left:
+        raise EditError(
+            f"The edit failed half way, and these files could not be put back: {', '.join(left)}. Mend that, then go "
+            "back to what was committed with `git checkout -- FILE`."
+        )

@@ -1,6 +1,6 @@
 """The commands of `python server.py`: each reads its options and calls one function.
 
-Every option of `run` can also be given as KINDLING_… in the environment.
+Every option of `run` can also be given in the environment, under a name that begins as server/name.py says.
 """
 
 import importlib
@@ -19,6 +19,7 @@ from server.name import NAME, PREFIX
 from server.settings import LOG_FORMATS, LOG_LEVELS, Settings, SettingsError, bracketed, is_loopback, size
 
 ROOT = Path(__file__).resolve().parent.parent
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 # What the app itself does for a command, by its import path, as server/run.py names the app.
 BACKUPS = "app.backups"
 CHECKS = "app.checks"
@@ -39,7 +40,7 @@ def main() -> None:
 @click.group(
     cls=DefaultGroup, default="run", default_if_no_args=True, context_settings={"help_option_names": ["-h", "--help"]}
 )
-@click.version_option(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"], prog_name=NAME)
+@click.version_option(VERSION, prog_name=NAME)
 def commands() -> None:
     """An app on your own machine, its data in one file that is yours."""
 
@@ -187,8 +188,8 @@ def _tell(command: str, *arguments: Any) -> None:
 def new(name: str, fields: tuple[str, ...], plural: str) -> None:
     """Write a feature, such as: new recipe title:str minutes:int cooked:date:optional tags:text.
 
-    FIELDS are NAME:TYPE with one of the types str, text, int, float, bool, date; a question mark after the type says
-    that a field may be left empty. The first str is what a list shows.
+    FIELDS are NAME:TYPE with one of the types str, text, int, float, bool, date; “:optional” after the type says that
+    a field may be left empty. The first str is what a list shows.
     """
     from server.features import new  # Only here.
 
@@ -224,9 +225,10 @@ def _taking_out(data: Path) -> Any:
 
 def _edit(edit: Callable[[], str]) -> None:
     """Say what was edited."""
-    from server.changes import EditError
+    from server.changes import EditError, check_whole
 
     try:
+        check_whole(ROOT)
         click.echo(edit())
     except EditError as error:
         click.echo(f"server.py: {error}", err=True)

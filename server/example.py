@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from server import lock
-from server.changes import EditError, Kept, TakeOut, take_away
+from server.changes import EditError, Kept, TakeOut, take_away, text_of
 from server.features import MIGRATIONS, that_need, without, without_migration
 
 ROOM = "example"
@@ -45,7 +45,7 @@ def read(root: Path) -> Example | None:
     """What belongs to the example of the project; None where it is gone. Raises EditError."""
     if not (root / DECLARATION).exists():
         return None
-    declared = tomllib.loads((root / DECLARATION).read_text())
+    declared = tomllib.loads(text_of(root / DECLARATION))
     rooms = (ROOM, *declared["rooms"])
     going = [root / name for name in declared["files"] if (root / name).exists()]
     going += [path for room in rooms for path in _files(root / room)]
@@ -71,13 +71,13 @@ def _left(root: Path, declared: Mapping[str, Any]) -> dict[Path, str]:
         if name != f"create_{feature}":
             left[root / MIGRATIONS] = without_migration(left[root / MIGRATIONS], name)
     for name, text in declared["instead"].items():
-        sections = [_section((root / name).read_text(), heading) for heading in text["sections"]]
-        left[root / name] = "\n".join([(root / text["text"]).read_text(), *sections])
+        sections = [_section(text_of(root / name), heading) for heading in text["sections"]]
+        left[root / name] = "\n".join([text_of(root / text["text"]), *sections])
     for group in declared["groups"]:
         left.update(_without_group(root, group))
     for edit in declared["edits"]:
         path = root / edit["file"]
-        left[path] = _edited(left.get(path) or path.read_text(), edit)
+        left[path] = _edited(left.get(path) or text_of(path), edit)
     return left
 
 
@@ -91,11 +91,11 @@ def _section(text: str, heading: str) -> str:
 
 def _without_group(root: Path, group: str) -> dict[Path, str]:
     """What names the packages of the project, without a group of them."""
-    project = (root / "pyproject.toml").read_text()
+    project = text_of(root / "pyproject.toml")
     name = tomllib.loads(project)["project"]["name"]
     return {
         root / "pyproject.toml": re.sub(rf"^{group} = \[\n.*?^\]\n", "", project, flags=re.MULTILINE | re.DOTALL),
-        root / "uv.lock": lock.without_group((root / "uv.lock").read_text(), name, group),
+        root / "uv.lock": lock.without_group(text_of(root / "uv.lock"), name, group),
     }
 
 

@@ -18,7 +18,8 @@ from pathlib import Path
 import inflection
 
 from server import specimen
-from server.changes import EditError, Kept, TakeOut, check_committed, put, take_away
+from server.changes import EditError, Kept, TakeOut, put, take_away, text_of
+from server.git import check_committed
 from server.specimen import TYPES, Feature, Field, capitalized, in_words
 
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -38,6 +39,7 @@ RESERVED = {
 }
 MAIN, LAYOUT, MIGRATIONS = Path("app/main.py"), Path("templates/layout.py"), Path("app/migrations.py")
 COMMAND = "python server.py new "
+OF_FLAKE = "Nix sees new files only once git knows them: git add -A"
 _MADE_WITH = re.compile(rf'^Made with: {COMMAND}(.*?)\n?"""', re.MULTILINE | re.DOTALL)
 # The lists that a feature stands in: file, the line that opens the list, the line that closes it.
 IMPORTS = (MAIN, "from app import (", ")")
@@ -48,11 +50,12 @@ NAVIGATION = (LAYOUT, "FEATURES: dict[str, str] = {", "}")
 def new(root: Path, name: str, fields: Iterable[str], plural: str = "") -> str:
     """Write a feature; what was done, in words. Raises EditError with the project as it was."""
     feature = _feature(name, list(fields), plural)
-    no_git = check_committed(root)
     _check_names(root, feature)
     made = specimen.files(root, feature)
     # In this order every moment of it is a whole app: what is new is named last.
-    put({**made, **_changed(root, feature)})
+    files = {**made, **_changed(root, feature)}
+    no_git = check_committed(root, files)
+    put(files)
     paths = "\n".join(f"  {path.relative_to(root)}" for path in made)
     return "\n".join(
         [
@@ -61,7 +64,7 @@ def new(root: Path, name: str, fields: Iterable[str], plural: str = "") -> str:
             "  and a few lines in app/migrations.py, app/main.py and templates/layout.py.",
             f"Its tests: python server.py test tests/app/test_{feature.plural}.py",
             f"To take it out again: python server.py drop {feature.singular}",
-            *([no_git] if no_git else []),
+            *([no_git] if no_git else [OF_FLAKE] if (root / "flake.nix").exists() else []),
         ]
     )
 
@@ -79,10 +82,10 @@ def drop(root: Path, name: str, take_out: TakeOut, force: bool = False) -> str:
 
 def without(root: Path, plural: str) -> dict[Path, str]:
     """The files that name features, without this one; the migration first, so that no new process makes it again."""
-    main = _without_line((root / MAIN).read_text(), IMPORTS, f"    {plural},")
+    main = _without_line(text_of(root / MAIN), IMPORTS, f"    {plural},")
     return {
-        root / MIGRATIONS: without_migration((root / MIGRATIONS).read_text(), f"create_{plural}"),
-        root / LAYOUT: _without_line((root / LAYOUT).read_text(), NAVIGATION, _entry(plural)),
+        root / MIGRATIONS: without_migration(text_of(root / MIGRATIONS), f"create_{plural}"),
+        root / LAYOUT: _without_line(text_of(root / LAYOUT), NAVIGATION, _entry(plural)),
         root / MAIN: _without_line(main, FEATURES, f"    {plural},"),
     }
 
@@ -209,16 +212,16 @@ def _addresses(root: Path) -> set[str]:
 
 
 def _found(root: Path, paths: str, pattern: str) -> set[str]:
-    return {found for path in root.glob(paths) for found in re.findall(pattern, path.read_text())}
+    return {found for path in root.glob(paths) for found in re.findall(pattern, text_of(path))}
 
 
 def _changed(root: Path, feature: Feature) -> dict[Path, str]:
     """The files that name features, with this one."""
-    main = _with_line((root / MAIN).read_text(), IMPORTS, f"    {feature.plural},", in_order=True)
+    main = _with_line(text_of(root / MAIN), IMPORTS, f"    {feature.plural},", in_order=True)
     return {
-        root / MIGRATIONS: (root / MIGRATIONS).read_text() + specimen.migration(root, feature),
+        root / MIGRATIONS: text_of(root / MIGRATIONS) + specimen.migration(root, feature),
         root / MAIN: _with_line(main, FEATURES, f"    {feature.plural},"),
-        root / LAYOUT: _with_line((root / LAYOUT).read_text(), NAVIGATION, _entry(feature.plural)),
+        root / LAYOUT: _with_line(text_of(root / LAYOUT), NAVIGATION, _entry(feature.plural)),
     }
 
 
@@ -270,7 +273,7 @@ def _made_here(root: Path, name: str) -> Feature:
     """The feature of that name, as the head of its module says that it was made."""
     made = {}
     for path in sorted((root / "app").glob("*.py")):
-        found = _MADE_WITH.search(path.read_text())
+        found = _MADE_WITH.search(text_of(path))
         if found:
             words = found[1].split()
             given, plural = _options(words[1:])
@@ -290,10 +293,8 @@ def _options(words: list[str]) -> tuple[list[str], str]:
 
 def _check_unedited(root: Path, feature: Feature, made: dict[Path, str]) -> None:
     """Raises EditError where something would be lost that a person has written."""
-    edited = [
-        str(path.relative_to(root)) for path, text in made.items() if not path.exists() or path.read_text() != text
-    ]
-    migrations = (root / MIGRATIONS).read_text()
+    edited = [str(path.relative_to(root)) for path, text in made.items() if not path.exists() or text_of(path) != text]
+    migrations = text_of(root / MIGRATIONS)
     if specimen.migration(root, feature) not in migrations:
         edited.append(f"create_{feature.plural} in {MIGRATIONS}")
     others = list(that_need(root, feature.plural, without(root, feature.plural), made))
@@ -313,5 +314,5 @@ def that_need(root: Path, plural: str, left: Mapping[Path, str | None], made: It
     """The files that need a feature although they are not of it; those in `left` as they are without it."""
     for path in sorted({*(root / "app").rglob("*.py"), *(root / "templates").rglob("*.py")} - set(made)):
         names = r"\b" if path in left else r"(?:import .*\b|\b(?:app|templates)\.|/)"
-        if re.search(rf"{names}{plural}\b", left.get(path) or path.read_text()):
+        if re.search(rf"{names}{plural}\b", left.get(path) or text_of(path)):
             yield str(path.relative_to(root))

@@ -1,8 +1,8 @@
 """What a person may choose when the server starts: one frozen record, checked once, read everywhere.
 
-The same choices come as options of `python server.py run`, and from the environment as variables
-KINDLING_…. The command line writes its options there, so that `uvicorn app.main:app`,
-a worker and a reloaded process all read the same record here.
+The same choices come as options of `python server.py run`, and from the environment, as variables that begin as
+`server/name.py` says. The command line writes its options there, so that `uvicorn app.main:app`, a worker and a
+reloaded process all read the same record here.
 """
 
 import ipaddress
@@ -105,7 +105,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Read KINDLING_HOST and so on; what is absent or empty keeps its default."""
+        """Read PREFIX + HOST and so on; what is absent or empty keeps its default."""
         given: dict[str, Any] = {}
         for field in fields(cls):
             text = environment.get(PREFIX + field.name.upper())
@@ -114,7 +114,7 @@ class Settings:
         return cls(**given)
 
     def to_environment(self) -> dict[str, str]:
-        """As variables KINDLING_…, for the processes started from here."""
+        """As variables of the environment, for the processes started from here."""
         return {PREFIX + field.name.upper(): _written(getattr(self, field.name)) for field in fields(self)}
 
 

@@ -11,6 +11,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+from server.changes import text_of
+
 # The first field of type str, which names a row, and a field of each type, whether it may be left empty.
 TITLE = "short_name"
 FIELDS = {
@@ -63,7 +65,7 @@ def files(root: Path, feature: Feature) -> dict[Path, str]:
     specimen = root / "specimen"
     return {
         root / path.relative_to(specimen).with_name(path.name.replace("museum_pieces", feature.plural)): written(
-            path.read_text(), feature
+            text_of(path), feature
         )
         for path in sorted(specimen.rglob("*museum_pieces.py"))
     }
@@ -71,7 +73,7 @@ def files(root: Path, feature: Feature) -> dict[Path, str]:
 
 def migration(root: Path, feature: Feature) -> str:
     """What the feature adds to app/migrations.py."""
-    text = (root / "specimen" / MIGRATION).read_text()
+    text = text_of(root / "specimen" / MIGRATION)
     return "\n\n" + written(text[text.index("@migrations()") :], feature)
 
 
@@ -103,7 +105,7 @@ def used_names(root: Path) -> set[str]:
     """The names that the code of a feature uses itself, and so cannot be the name of one."""
     names: set[str] = set()
     for path in (root / "specimen").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(text_of(path))):
             if isinstance(node, ast.Name):
                 names.add(node.id)
             elif isinstance(node, ast.arg):

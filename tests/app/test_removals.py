@@ -149,3 +149,12 @@ def test_what_it_shares_with_others_is_changed_as_told(data: Path, connection: C
     with taken_out(data, shared):
         pass
     assert "readers" in connection.execute("SELECT sql FROM sqlite_schema WHERE name = 'presence'").fetchone()[0]
+
+
+def test_data_that_cannot_be_looked_at_is_not_taken_for_none(tmp_path: Path) -> None:
+    (tmp_path / "app.db").symlink_to("app.db")
+    with (
+        pytest.raises(EditError, match=r"app\.db cannot be looked at: .* Nothing was changed"),
+        taken_out(tmp_path, BOOKS),
+    ):
+        pytest.fail("the code is not edited then")

@@ -1,22 +1,22 @@
 """Edits of the project: all files of one change or none."""
 
-import shutil
-import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from server.changes import EditError, check_committed, put
+from server.changes import EditError, Kept, check_whole, put, take_away, text_of
 
 
 def tree(root: Path) -> dict[str, str]:
     """What is in a directory."""
-    return {path.name: path.read_text() for path in root.iterdir() if path.is_file()}
+    return {path.name: path.read_text(encoding="utf-8") for path in root.iterdir() if path.is_file()}
 
 
 def test_files_are_written_and_taken_away(tmp_path: Path) -> None:
-    (tmp_path / "old").write_text("old")
-    (tmp_path / "kept").write_text("kept")
+    (tmp_path / "old").write_text("old", encoding="utf-8")
+    (tmp_path / "kept").write_text("kept", encoding="utf-8")
     (tmp_path / "kept").chmod(0o755)
     put({tmp_path / "new": "new", tmp_path / "kept": "edited", tmp_path / "old": None})
     assert tree(tmp_path) == {"new": "new", "kept": "edited"}
@@ -25,25 +25,54 @@ def test_files_are_written_and_taken_away(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("missing", ["no/such/directory", "."])
 def test_where_one_cannot_be_written_all_is_as_before(tmp_path: Path, missing: str) -> None:
-    (tmp_path / "kept").write_text("kept")
-    (tmp_path / "old").write_text("old")
+    (tmp_path / "kept").write_text("kept", encoding="utf-8")
+    (tmp_path / "old").write_text("old", encoding="utf-8")
     files = {tmp_path / "kept": "edited", tmp_path / "new": "new", tmp_path / "old": None, tmp_path / missing: "x"}
     with pytest.raises(EditError, match=r"cannot be written: .* directory\. Nothing was changed"):
         put(files)
     assert tree(tmp_path) == {"kept": "kept", "old": "old"}
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="no git on this machine")
-def test_edits_that_are_not_committed_are_named(tmp_path: Path) -> None:
-    assert "no git" in check_committed(tmp_path)
-    for name in ("a", "b", "c", "d"):
-        (tmp_path / name).write_text("1")
-    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org"]
-    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "x"]):
-        subprocess.run([*git, *command], cwd=tmp_path, check=True)
-    (tmp_path / "untracked").write_text("1")
-    assert check_committed(tmp_path) == ""
-    for name in ("a", "b", "c", "d"):
-        (tmp_path / name).write_text("2")
-    with pytest.raises(EditError, match=r"not committed \(a, b, c and 1 more\)"):
-        check_committed(tmp_path)
+KEPT = Kept("recipes", ["recipes"], ["create_recipes"])
+
+
+@contextmanager
+def unchangeable(kept: Kept) -> Iterator[str]:
+    """Data whose commit fails at its end, as on a full disk."""
+    yield "It is out."
+    raise EditError("The data cannot be changed.")
+
+
+@contextmanager
+def changed(kept: Kept) -> Iterator[str]:
+    yield "It is out."
+
+
+def test_code_stays_with_data_that_could_not_be_committed(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("kept", encoding="utf-8")
+    (tmp_path / "old").write_text("old", encoding="utf-8")
+    files = {tmp_path / "kept": "edited", tmp_path / "new": "new", tmp_path / "old": None}
+    with pytest.raises(EditError, match=r"The data cannot be changed\."):
+        take_away(files, KEPT, unchangeable)
+    assert tree(tmp_path) == {"kept": "kept", "old": "old"}
+
+
+def test_files_that_cannot_be_deleted_after_the_data_has_gone_are_named(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("kept", encoding="utf-8")
+    (tmp_path / "room").mkdir()
+    with pytest.raises(EditError, match=r"It is out\. .* still there, as \S+room cannot be deleted: Is a"):
+        take_away({tmp_path / "kept": "edited", tmp_path / "room": None}, KEPT, changed)
+    assert tree(tmp_path) == {"kept": "edited"}
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "latin.py").write_bytes("# Möhre".encode("latin-1"))
+    with pytest.raises(EditError, match=r"latin\.py is not UTF-8 .* Nothing was changed"):
+        text_of(tmp_path / "latin.py")
+    with pytest.raises(EditError, match=r"none\.py cannot be read: No such file"):
+        text_of(tmp_path / "none.py")
+
+
+def test_a_copy_that_only_runs_is_not_edited(tmp_path: Path) -> None:
+    with pytest.raises(EditError, match=r"is a copy of it without specimen\. Nothing was changed.*nix develop"):
+        check_whole(tmp_path)
