@@ -82,14 +82,14 @@ def stamp_fits(testing):
 
 def read_stamp():
     try:
-        with open(STAMP) as file:
+        with open(STAMP, encoding="utf-8") as file:
             return file.read()
     except OSError:
         return None
 
 
 def write_stamp(stamp):
-    with open(STAMP, "w") as file:
+    with open(STAMP, "w", encoding="utf-8") as file:
         file.write(stamp)
 
 
@@ -122,7 +122,7 @@ def prepare(testing):
     if sys.version_info < OLDEST_PYTHON:
         found = "{} is Python {}.{}.{}".format(sys.executable, *sys.version_info)
         stop("{} needs Python {}.{} or newer; {}.".format(NAME, *OLDEST_PYTHON, found), TOO_OLD.format(*OLDEST_PYTHON))
-    with open(__file__, "a") as door:  # for writing, as network disks want it; nothing is written
+    with open(__file__, "a", encoding="utf-8") as door:  # for writing, as network disks want it; nothing is written
         wait_for_turn(door)
         if not is_right(testing):
             make(testing, door)

@@ -322,7 +322,7 @@ def claim(directory: Path, workers: int) -> None:
     """
     if sqlite3.sqlite_version_info >= SAFE_FOR_SEVERAL or fcntl is None:
         return
-    lock = open(directory / "process.lock", "a")  # noqa: SIM115 - held until the process ends
+    lock = open(directory / "process.lock", "a", encoding="utf-8")  # noqa: SIM115 - held until the process ends
     _never_closed.append(lock)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

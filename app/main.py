@@ -62,7 +62,7 @@ FEATURES: list[ModuleType] = [
     tasks,
 ]
 SESSION_COOKIE = f"{SLUG}_session"
-VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 LOOK_AFTER_SECONDS = 5
 NO_FRAGMENT = "This address is no fragment, so it cannot be kept live: a route says with @fragment that it is one."
 # The paths that take files.

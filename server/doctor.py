@@ -99,7 +99,7 @@ def packages(root: Path) -> Finding:
 def _locked(root: Path) -> dict[str, list[dict[str, Any]]]:
     """The packages of uv.lock by name; some come in several versions."""
     locked: dict[str, list[dict[str, Any]]] = {}
-    for package in tomllib.loads((root / "uv.lock").read_text())["package"]:
+    for package in tomllib.loads((root / "uv.lock").read_text(encoding="utf-8"))["package"]:
         locked.setdefault(package["name"], []).append(package)
     return locked
 
@@ -124,7 +124,7 @@ def lock(root: Path) -> Finding:
     """Whether uv.lock was made from pyproject.toml as it is."""
     asked = {
         (_normal(found[1]), found[2].strip())
-        for line in tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
+        for line in tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
         if (found := re.match(r"([\w.-]+)(?:\[.*?\])?([^;]*)", line))
     }
     (project,) = [each[0] for each in _locked(root).values() if "virtual" in each[0]["source"]]

@@ -163,7 +163,7 @@ def _git_directory(root: Path) -> Path:
     """Where git keeps its own files; in a worktree a file says where."""
     git = root / ".git"
     with contextlib.suppress(OSError, ValueError):
-        return root / git.read_text().removeprefix("gitdir:").strip()
+        return root / git.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
     return git
 
 

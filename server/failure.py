@@ -138,7 +138,7 @@ def _around(file: Path | None, line: int) -> list[tuple[int, str]]:
     if file is None:
         return []
     try:
-        lines = file.read_text(errors="replace").splitlines()
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
     first = max(1, line - LINES_AROUND)

@@ -144,7 +144,7 @@ def _numbered(account: int) -> int | None:
 @cache
 def _number_of_unknown() -> int:
     try:
-        with open("/proc/sys/kernel/overflowuid") as file:
+        with open("/proc/sys/kernel/overflowuid", encoding="utf-8") as file:
             return int(file.read())
     except (OSError, ValueError):
         return 65534

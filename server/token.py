@@ -24,7 +24,7 @@ HINT = "Other machines need to sign in: python server.py token shows the link."
 def secret(path: Path) -> str:
     """The secret that this file keeps, made where there is none: 192 bits, for its owner alone."""
     with contextlib.suppress(FileNotFoundError):
-        if kept := path.read_text().strip():
+        if kept := path.read_text(encoding="utf-8").strip():
             return kept
         # Nothing must not be what opens the door.
         path.unlink()
@@ -33,7 +33,7 @@ def secret(path: Path) -> str:
     with contextlib.suppress(FileExistsError):
         os.link(whole, path)
     os.unlink(whole)
-    return path.read_text().strip()
+    return path.read_text(encoding="utf-8").strip()
 
 
 def read(directory: Path) -> str:
@@ -122,7 +122,7 @@ def _without_token(record: logging.LogRecord) -> bool:
 def _written(directory: Path) -> Path:
     """A new file of this directory, 0600, with a new secret in it."""
     file, path = mkstemp(dir=directory)
-    with os.fdopen(file, "w") as opened:
+    with os.fdopen(file, "w", encoding="utf-8") as opened:
         opened.write(secrets.token_urlsafe(24))
     return Path(path)
 

@@ -139,4 +139,4 @@ def is_held(frame: FrameType | None) -> bool:
 def _is_traced() -> bool:
     """Whether a debugger from outside, such as gdb, holds this process; known on Linux alone."""
     status = Path("/proc/self/status")
-    return status.exists() and "\nTracerPid:\t0\n" not in status.read_text()
+    return status.exists() and "\nTracerPid:\t0\n" not in status.read_text(encoding="utf-8")
