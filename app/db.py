@@ -30,6 +30,7 @@ from sqlite_utils.utils import sqlite3
 
 from app.copies import BACKUPS, copy_file, keep, sweep
 from app.reads import Reads
+from server import background
 
 Connection = sqlite3.Connection
 Row = sqlite3.Row
@@ -91,8 +92,8 @@ class Database:
         """Begin to serve the file at `path`, which `prepare` has made ready."""
         self.path = path
         self._reads = Reads(lambda: open_reading(path), BUSY_SECONDS)
-        self._writer = threading.Thread(target=self._write_all, args=(connect(path),), name="writer", daemon=True)
-        self._writer.start()
+        self._writing: Connection | None = connect(path)
+        self._writer = background.thread("Writing to the file", self._write_all)
 
     def close(self) -> None:
         """End when the writes that wait are on disk."""
@@ -160,9 +161,11 @@ class Database:
             self._watching = open_reading(self.path, BUSY_SECONDS)
         return self._watching
 
-    def _write_all(self, writing: Connection) -> None:
+    def _write_all(self) -> None:
         """The writer's thread: take what waits, commit it together, answer."""
-        with closing(writing) as connection:
+        # Begun again after a failure, it has a connection of its own.
+        writing, self._writing = self._writing, None
+        with closing(writing or connect(self.path)) as connection:
             while (write := self._writes.get()) is not None:
                 batch = [write]
                 ending = False

@@ -12,7 +12,6 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from contextvars import Context
 
 try:
     import fcntl
@@ -25,6 +24,7 @@ from app import import_job
 from app.db import Connection, Row, db
 from app.kinds import kinds
 from app.room import used_up
+from server import background
 
 LOCK = "imports.lock"
 RUNNING = ("checking", "writing", "undoing")
@@ -55,13 +55,10 @@ class Queue:
         self._is_called = False
 
     def wake(self) -> None:
-        """Work as long as there is something to do; called after each change, and now and then.
-
-        What is read there is no part of the request that has called this.
-        """
+        """Work as long as there is something to do; called after each change, and now and then."""
         self._is_called = True
         if self._work is None or self._work.done():
-            self._work = asyncio.create_task(self._run(), context=Context())
+            self._work = background.begin("Working on imports", self._run)
 
     async def end(self) -> None:
         """Stop where it is; the next start, or another process, takes it up."""
@@ -85,8 +82,9 @@ class Queue:
                         await asyncio.sleep(ASK_SECONDS)
         except sqlite3.OperationalError as error:
             logger.warning("Imports stand still, and will be taken up again: %s.", error)
-        except Exception:
-            logger.exception("The queue of imports failed, and will be begun anew.")
+        except BaseException:
+            self._is_called = True
+            raise
 
     async def _has_work(self) -> bool:
         """Whether there is something to do; who calls during the look at it has it done once more."""

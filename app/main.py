@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import tomllib
+from collections.abc import Awaitable, Callable
 from types import ModuleType
 from typing import Any
 
@@ -42,7 +43,7 @@ from app.reads import Moments
 from app.room import UploadRoom
 from app.settings import settings
 from app.texts import texts
-from server import reports
+from server import background, reports
 from server.bodies import FORM_LIMIT
 from server.failure import DEVELOPMENT
 from server.fragments import ZONE_COOKIE, FragmentCache, is_fragment
@@ -153,28 +154,38 @@ async def start() -> None:
     tempfile.tempdir = str(settings.data.resolve())
     db.on_commit = hub.wake
     await presence.presence.begin()
-    app.state.looking_after = asyncio.create_task(look_after())
+    background.hear(asyncio.get_running_loop())
+    app.state.looking_after = look_after()
 
 
-async def look_after() -> None:
-    """Take up what is left behind: sessions that have ended, imports and tabs of processes that are gone.
+def look_after() -> list[asyncio.Task[None]]:
+    """Take up what is left behind, again and again: imports and tabs of processes that are gone, ended sessions.
 
     None of it is waited for at a start, as another process may be writing for a long time.
     """
-    while True:
-        for take_up in (imports.recover, presence.presence.clear, sessions.look_after):
-            try:
-                await take_up()
-            except (sqlite3.OperationalError, *Unreadable) as error:
-                logger.warning("What was left behind could not be taken up, and will be tried again: %s.", error)
-            except Exception:  # Whatever it is, the others are looked after all the same.
-                logger.exception("What was left behind could not be taken up, and will be tried again.")
-        await asyncio.sleep(LOOK_AFTER_SECONDS)
+    return [
+        background.every(LOOK_AFTER_SECONDS, "Taking up imports", patient(imports.recover)),
+        background.every(LOOK_AFTER_SECONDS, "Forgetting closed tabs", patient(presence.presence.clear)),
+        background.every(LOOK_AFTER_SECONDS, "Looking after sessions", patient(sessions.look_after)),
+    ]
+
+
+def patient(take_up: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    """What does the same, and takes a full disk or a locked file for something that passes."""
+
+    async def attempt() -> None:
+        try:
+            await take_up()
+        except (sqlite3.OperationalError, *Unreadable) as error:
+            logger.warning("What was left behind could not be taken up, and will be tried again: %s.", error)
+
+    return attempt
 
 
 async def stop() -> None:
     """Let imports end and writes reach the disk."""
-    app.state.looking_after.cancel()
+    for task in app.state.looking_after:
+        task.cancel()
     await imports.end_all()
     await presence.presence.leave()
     await texts.close()
@@ -244,13 +255,22 @@ def index() -> Any:
 
 @app.get("/healthz")
 async def healthz(request: Request) -> JSONResponse:
-    """Whether the app can read its file, for those who watch over it; a stranger is told no more than that."""
+    """Whether the app can read its file and all goes on that is to go on, for those who watch over it.
+
+    A stranger is told no more than that.
+    """
+    problems = background.troubles()
+    token, clients = None, len(hub.tabs)
     try:
-        token, clients, status = db.token(), len(hub.tabs) + await tabs_elsewhere(), "ok"
+        token = db.token()
+        clients += await tabs_elsewhere()
     except Exception as error:  # Whatever keeps it from reading is what the watcher asks for.
-        token, clients, status = None, len(hub.tabs), f"the database cannot be read: {error}"
-    health: dict[str, Any] = {"status": status if ADMITTED in request.scope or token is not None else "not ok"}
-    if ADMITTED in request.scope:
+        token = None
+        problems.insert(0, f"the database cannot be read: {error}")
+    is_admitted = ADMITTED in request.scope
+    health: dict[str, Any] = {"status": ("; ".join(problems) if is_admitted else "not ok") if problems else "ok"}
+    if is_admitted:
         uptime = round(time.monotonic() - STARTED, 1)
         health |= {"version": VERSION, "commit token": token, "uptime": uptime, "clients": clients}
-    return JSONResponse(health, 200 if token is not None else 503, {"cache-control": "no-store"})
+        health |= {"failures": background.failures()}
+    return JSONResponse(health, 503 if problems else 200, {"cache-control": "no-store"})

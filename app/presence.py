@@ -15,6 +15,7 @@ from starlette.requests import Request
 from app.db import Connection, db
 from app.pages import answer
 from app.processes import lives
+from server import background
 from server.fragments import fragment
 from templates.live import connection
 
@@ -46,23 +47,20 @@ class Presence:
     def count(self, tabs: int) -> None:
         """Take note of how many tabs there are."""
         self.tabs = tabs
-        if self._writing is None:
-            self._writing = asyncio.get_running_loop().create_task(self._write())
+        if self._writing is None or self._writing.done():
+            self._writing = background.begin("Counting open tabs", self._write)
 
     async def _write(self) -> None:
-        try:
-            while self._written != self.tabs:
-                tabs = self.tabs
-                try:
-                    await db.write(_store(tabs))
-                except sqlite3.Error as error:
-                    logger.warning("How many tabs are open could not be written, and will be tried again: %s.", error)
-                    await asyncio.sleep(RETRY_SECONDS)
-                    continue
-                self._written = tabs
-                await asyncio.sleep(WRITE_SECONDS)
-        finally:
-            self._writing = None
+        while self._written != self.tabs:
+            tabs = self.tabs
+            try:
+                await db.write(_store(tabs))
+            except sqlite3.Error as error:
+                logger.warning("How many tabs are open could not be written, and will be tried again: %s.", error)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            self._written = tabs
+            await asyncio.sleep(WRITE_SECONDS)
 
     async def begin(self) -> None:
         """Forget what an earlier process of this number has left; no tab is here yet."""
@@ -79,9 +77,8 @@ class Presence:
 
     async def leave(self) -> None:
         """Take this worker's own row out."""
-        if self._writing is not None:
-            self._writing.cancel()
-        if self._written or self._writing is not None:
+        is_writing = self._writing is not None and self._writing.cancel()
+        if self._written or is_writing:
             await db.write(_store(0))
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import uvicorn
 
+from server import background
 from server.connections import Connections, Doing, connections_of
 from server.deadlines import HEAD_SECONDS
 
@@ -133,7 +134,7 @@ class Acceptor:
             return
         arriving = _Arriving(connection)
         self._table.enter(arriving, address)
-        task = self._loop.create_task(self._serve(connection, address))
+        task = background.once("Serving a connection", self._serve(connection, address))
         arriving.task = task
         task.add_done_callback(lambda _: self._table.leave(arriving))
 

@@ -15,6 +15,8 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
+from server import background
+
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 1
@@ -185,6 +187,12 @@ class Connections:
     def tick(self) -> None:
         """Look at every connection, a second after the last time."""
         self._timer = None
+        background.attempt("Looking at connections", self._look_at_all)
+        # Nothing wakes up while nobody is there.
+        if self._open or self.cuts.are_waiting:
+            self._wait()
+
+    def _look_at_all(self) -> None:
         for connection in list(self._open):
             try:
                 connection.look()
@@ -195,9 +203,6 @@ class Connections:
                 connection.make_way()
         self._look_above = self.most.strangers
         self.cuts.tick()
-        # Nothing wakes up while nobody is there.
-        if self._open or self.cuts.are_waiting:
-            self._wait()
 
 
 class Cuts:

@@ -12,10 +12,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import watchfiles
 
+from server import background
 from server.inotify import Inotify
 from server.warm import ROOMS
 
@@ -71,13 +73,11 @@ class Edits:
     def watch(self, tell: Callable[[set[Path]], None]) -> None:
         """Have `tell` called with the paths that were written, on a thread of its own."""
         if self._inotify is not None:
-            threading.Thread(target=self._hear, args=(tell, self._inotify), name="hear", daemon=True).start()
+            background.thread("Hearing of edits", partial(self._hear, tell, self._inotify))
             return
         rooms = [room for room in self._rooms if room.exists()]
         for each in ((rooms, True, STEP), ([self.root], False, STEP_OF_PINNED)):
-            watcher = threading.Thread(target=self._watch, args=(tell, *each), name="watch", daemon=True)
-            watcher.start()
-            self._watchers.append(watcher)
+            self._watchers.append(background.thread("Watching for edits", partial(self._watch, tell, *each)))
 
     def end(self) -> None:
         """Watch no longer; who only hears does nothing."""

@@ -15,7 +15,6 @@ import logging
 import os
 import socket
 import sys
-import threading
 import traceback
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
@@ -25,7 +24,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from server import name, renewal
+from server import background, name, renewal
 from server.accepting import AcceptingServer
 from server.passing import pass_on, take
 from server.protocol import HttpProtocol
@@ -105,7 +104,7 @@ def begin(
     server = GivingServer(config, pipe, remembered, known, watch)
     if stand_in is not None:
         config.app, config.lifespan = stand_in, "off"
-    threading.Thread(target=server.hear, name="hear", daemon=True).start()
+    background.thread("Hearing the supervisor", server.hear)
     try:
         config.load()
         server.run([listening])
@@ -216,7 +215,8 @@ class GivingServer(AcceptingServer):
 
     def _do(self, word: str, content: Any) -> None:
         if word == CONNECTION:
-            asyncio.get_running_loop().create_task(self._take(socket.socket(fileno=content[0]), content[1]))
+            taking = self._take(socket.socket(fileno=content[0]), content[1])
+            background.once("Taking over a connection", taking)
         elif word == TELL:
             # An app that has open pages passes it on to them.
             # Where a proxy is believed, Uvicorn has a layer of its own around the app.
@@ -225,7 +225,7 @@ class GivingServer(AcceptingServer):
             if tell is not None:
                 tell(content)
         elif word in (RETIRE, GIVE_UP):
-            asyncio.get_running_loop().create_task(self._retire())
+            background.once("Giving way to the next process", self._retire())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End, having passed on what was accepted or taken just before it was told to retire."""

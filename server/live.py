@@ -25,6 +25,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from server import background
 from server.asking import Person
 from server.rendering import Renderings
 from server.tabs import Tab, outlet_of
@@ -186,6 +187,9 @@ class Hub:
         assert self._loop is not None
         is_calm = self._loop.time() - self._moved > CALM_AFTER_SECONDS
         self._timer = self._loop.call_later(CALM_LOOK_SECONDS if is_calm else LOOK_SECONDS, self._tick)
+        background.attempt("Looking what live pages show", self._look_at_clock_and_token)
+
+    def _look_at_clock_and_token(self) -> None:
         quarter = int(self.clock() // DAY_TURNS)
         if quarter != self._quarter:
             self._quarter = quarter

@@ -14,6 +14,7 @@ from itertools import count
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from server import background
 from server.connections import bounds, open_files
 from server.fragments import SIGNED_IN
 from server.guard import ADMITTED
@@ -47,7 +48,6 @@ class OpenSockets:
         self._open: dict[int, tuple[Scope, Send]] = {}
         self._rights: Hashable = None
         self._timer: asyncio.TimerHandle | None = None
-        self._closing: set[asyncio.Task[None]] = set()
 
     def around(self, app: ASGIApp) -> ASGIApp:
         """ASGI middleware that knows of the sockets of `app`."""
@@ -101,7 +101,7 @@ class OpenSockets:
 
     def _tick(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._tick)
-        self.look()
+        background.attempt("Looking who may stay", self.look)
 
     def _code(self, scope: Scope) -> int:
         """The code to close a socket with; 0 where it stays."""
@@ -116,9 +116,7 @@ class OpenSockets:
         if offered is not None:
             offered.end(code, WORDS[code])
             return
-        task = asyncio.get_running_loop().create_task(_send_close(send, code))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        background.once("Closing a socket", _send_close(send, code))
 
 
 async def _send_close(send: Send, code: int) -> None:

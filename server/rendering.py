@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp
 
+from server import background
 from server.asking import Answer, Unanswered, ask
 from server.open_sockets import SIGN_IN_FIRST, WORDS
 from server.views import Event, State, View, digest_of, frame_of
@@ -76,7 +77,7 @@ class Renderings:
             view = next(iter(self._queue))
             del self._queue[view]
             work += VIEWS_AT_ONCE // 2 if view.size > LARGE_BYTES else 1
-            task = asyncio.get_running_loop().create_task(self._render(view))
+            task = background.once("Rendering a live view", self._render(view))
             self._tasks.add(task)
             task.add_done_callback(self._end)
         if self._queue and len(self._tasks) < RENDERINGS:
@@ -92,14 +93,17 @@ class Renderings:
         view.step(Event.BEGUN)
         begin = asyncio.get_running_loop().time()
         try:
-            answer = await ask(self._app, view.url, view.person, failed_before=view.status == 500)
-        except Unanswered as error:
-            answer = Answer(view.url, 500, self._report(str(error)))
-        view.took = asyncio.get_running_loop().time() - begin
-        await self._show(view, answer)
-        view.not_before = asyncio.get_running_loop().time() + view.pause
-        if view.step(Event.DONE) is State.WAITING and view.told:
-            self._wait(view)
+            try:
+                answer = await ask(self._app, view.url, view.person, failed_before=view.status == 500)
+            except Unanswered as error:
+                answer = Answer(view.url, 500, self._report(str(error)))
+            view.took = asyncio.get_running_loop().time() - begin
+            await self._show(view, answer)
+        finally:
+            # Whatever has failed here, the next commit has the view rendered again.
+            view.not_before = asyncio.get_running_loop().time() + view.pause
+            if view.step(Event.DONE) is State.WAITING and view.told:
+                self._wait(view)
 
     async def _show(self, view: View, answer: Answer) -> None:
         """Take an answer as the state of a view, and send it to whom it is new."""

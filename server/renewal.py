@@ -8,10 +8,11 @@ import asyncio
 import logging
 import os
 import ssl
+from functools import partial
 
 import uvicorn
 
-from server import tls
+from server import background, tls
 from server.settings import Settings, SettingsError
 
 LOOK_SECONDS = 3600
@@ -25,7 +26,8 @@ def begin(config: uvicorn.Config) -> "asyncio.Task[None] | None":
     if config.ssl is None:
         return None
     seen = _state(config.ssl_certfile, config.ssl_keyfile)
-    return asyncio.get_running_loop().create_task(_look_after(config.ssl, seen, Settings.from_environment()))
+    look_after = partial(_look_after, config.ssl, seen, Settings.from_environment())
+    return background.begin("Renewing the certificate", look_after)
 
 
 async def _look_after(serving: ssl.SSLContext, seen: State, settings: Settings) -> None:

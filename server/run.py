@@ -14,15 +14,15 @@ import signal
 import socket
 import ssl
 import sys
-import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
-from server import links, log, peer, renewal, tls, token
+from server import background, links, log, peer, renewal, tls, token
 from server.accepting import AcceptingServer
 from server.bodies import MESSAGE_LIMIT
 from server.connections import OPEN_FILES
@@ -203,7 +203,7 @@ def _announce(settings: Settings, listening: socket.socket) -> None:
     if settings.tls and not settings.cert:
         print(tls.how_to_trust(settings.data / "tls" / "ca.pem"), flush=True)
     if settings.open:
-        threading.Thread(target=_open_when_ready, args=(settings, here, asks_owner), daemon=True).start()
+        background.thread("Opening the browser", partial(_open_when_ready, settings, here, asks_owner))
 
 
 def _link_for_once(settings: Settings, address: str) -> str:

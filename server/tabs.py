@@ -12,6 +12,7 @@ from typing import Protocol
 
 from starlette.types import Message, Scope, Send
 
+from server import background
 from server.asking import Person
 from server.views import View
 from server.wire import Frame
@@ -150,13 +151,13 @@ class _Queued:
     def write_frame(self, frame: Frame) -> bool:
         if self._task is not None:
             return False
-        self._task = asyncio.get_running_loop().create_task(self._deliver(frame))
+        self._task = background.once("Sending a frame", self._deliver(frame))
         return True
 
     def end(self, code: int, reason: str) -> None:
         """Close when what was written has gone; the server's own ping ends a connection that takes nothing."""
         message = {"type": "websocket.close", "code": code, "reason": reason}
-        self._end = asyncio.get_running_loop().create_task(self._last(message))
+        background.once("Closing a page's socket", self._last(message))
 
     async def _last(self, message: Message) -> None:
         # A connection may be gone, or closed already: then there is nothing left to do.

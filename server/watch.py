@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from server import background
+
 # A loop that has not turned for so long hangs.
 HANG_SECONDS = 10
 LOOK_SECONDS = 0.5
@@ -45,9 +47,9 @@ class Watch:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._has_turned = False
         self._limit = float(HANG_SECONDS)
-        self._looking = threading.Thread(target=self._look, name="watch", daemon=True)
+        self._is_looking = False
         if on_slow_start is not None:
-            self._looking.start()
+            self._begin()
 
     def follow(self, loop: asyncio.AbstractEventLoop) -> None:
         """From now on, end the process when this loop stands still."""
@@ -56,12 +58,16 @@ class Watch:
             faulthandler.register(signal.SIGPROF, self._file, all_threads=self._is_log, chain=True)
         _wind_up(PROCESSOR_SECONDS)
         self._loop, self._has_turned = loop, True
-        if not self._looking.is_alive():
-            self._looking.start()
+        if not self._is_looking:
+            self._begin()
 
     def hurry(self) -> None:
         """End it sooner if it does not turn now, as it has been told to give way."""
         self._limit = HURRY_SECONDS
+
+    def _begin(self) -> None:
+        self._is_looking = True
+        background.thread("Watching the event loop", self._look)
 
     def _look(self) -> None:
         waiting = threading.Event()

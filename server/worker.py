@@ -6,10 +6,10 @@ What passes on the pipe, and what the worker makes of it, is in server/handover.
 import logging
 import multiprocessing
 import os
-import threading
 from queue import SimpleQueue
 from typing import Any
 
+from server import background
 from server.handover import CONNECTION
 from server.passing import pass_on, take
 from server.warm import Warm
@@ -34,8 +34,7 @@ class Worker:
         with other:
             self.is_fork = warm.start(other)
         self.events = events
-        self.hearing = threading.Thread(target=self._hear, daemon=True)
-        self.hearing.start()
+        self.hearing = background.thread("Hearing a worker", self._hear)
 
     def _hear(self) -> None:
         try:

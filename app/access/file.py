@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from sqlite_utils.utils import sqlite3
 
 from app.db import LOG_INDEX_HEADER, Connection, Row, begin, map_log_index
+from server import background
 
 Result = TypeVar("Result")
 Change = Callable[[Connection], Any]
@@ -108,8 +109,8 @@ class AccessFile:
             logger.error("What happened at the sign-in could not be kept: too much happens at once.")
             return
         self._soon.append(change)
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._write_waiting())
+        if self._task is None or self._task.done():
+            self._task = background.begin("Keeping what happens at the sign-in", self._write_waiting)
 
     async def close(self) -> None:
         """Write what waits, and end."""
@@ -124,12 +125,9 @@ class AccessFile:
         self._forget()
 
     async def _write_waiting(self) -> None:
-        try:
-            while self._soon:
-                await asyncio.sleep(SOON_SECONDS)
-                await self._write_all()
-        finally:
-            self._task = None
+        while self._soon:
+            await asyncio.sleep(SOON_SECONDS)
+            await self._write_all()
 
     async def _write_all(self) -> None:
         """Write what waits in one transaction."""

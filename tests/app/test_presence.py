@@ -107,7 +107,7 @@ def test_there_are_at_most_four_commits_a_second(file: Path) -> None:
             count += 1
             presence.count(count)
             await asyncio.sleep(0.001)
-        await until(lambda: presence._writing is None)
+        await until(lambda: presence._writing and presence._writing.done())
         assert read("SELECT tabs FROM presence")[0]["tabs"] == count
 
     asyncio.run(run())
@@ -128,7 +128,7 @@ def test_a_count_that_cannot_be_written_is_logged_and_tried_again(
             presence.count(3)
             await until(lambda: caplog.records)
         presence.count(4)
-        await until(lambda: presence._writing is None)
+        await until(lambda: presence._writing and presence._writing.done())
         assert read("SELECT tabs FROM presence")[0]["tabs"] == 4
 
     with caplog.at_level(logging.WARNING):
