@@ -148,7 +148,7 @@
             chmod -R u+w project
             cd project
             export HOME=$TMPDIR PATH=${develops}/bin:$PATH
-            python -m pytest tests/app tests/server tests/templates
+            python -m pytest tests/engine/app tests/engine/server tests/engine/templates
             touch $out
           '';
         }

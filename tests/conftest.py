@@ -18,7 +18,7 @@ import httpx
 import pytest
 from hypothesis import settings
 
-from tests.subject import DELETIONS, PROJECT, ROOT
+from tests.engine.subject import DELETIONS, PROJECT, ROOT
 
 __all__ = ["DELETIONS", "PROJECT", "ROOT"]
 
@@ -38,7 +38,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 # What takes longest begins first, so that no core is left without work at the end. How many tests there are in a file
 # says little about that.
-LONG = ("tests/test_project.py", "tests/browser/", "tests/faults/", "tests/nix/", "tests/server/")
+LONG = ("tests/engine/test_project.py", *(f"tests/engine/{room}/" for room in ("browser", "faults", "nix", "server")))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from app.tasks import COLUMNS, KIND
 from tests.conftest import PLAIN, Server
-from tests.watching import Follower, version_of
+from tests.engine.watching import Follower, version_of
 
 
 def titles(answer: httpx.Response) -> list[str]:

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from app import museum_pieces
-from tests.app.test_imports import bring
 from tests.conftest import Server
+from tests.engine.app.test_imports import bring
 
 # Every field, as a person types it and as it is kept.
 TYPED = {

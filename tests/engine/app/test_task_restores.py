@@ -1,0 +1,55 @@
+"""Restoring tasks, from files of every age: what counts them is counted again, whatever the file says."""
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlite_utils import Database
+from sqlite_utils.utils import sqlite3
+
+from app.backups import restore
+from app.counting import counters
+from app.migrations import migrations
+from tests.engine.app.test_staging import data, file, fresh, left_out, read, schema, write
+
+__all__ = ["data", "file"]  # fixtures
+
+NAMES = [migration.name for migration in migrations.pending(Database(memory=True))]
+
+
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_a_file_of_any_age_is_brought_up_to_date(name: str, data: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "old.db", isolation_level=None)) as connection:
+        migrations.apply(Database(connection, recursive_triggers=False), stop_before=name)
+        connection.execute("INSERT INTO tasks (title, done) VALUES ('Old', 1)")
+    assert left_out(restore(data, tmp_path / "old.db")) == ""
+    assert schema(data / "app.db") == fresh(tmp_path)
+    assert read(data / "app.db") == ["Old"]
+    assert read(data / "app.db", "SELECT tasks FROM task_counts ORDER BY done") == [0, 1]
+    assert read(data / "app.db", "SELECT name FROM _sqlite_migrations ORDER BY id") == NAMES
+
+
+def test_counters_are_counted_whatever_the_file_says(data: Path, file: Path) -> None:
+    write(
+        file,
+        "UPDATE completions SET completed_at = '2020-02-02T20:20:20.020Z'",
+        "UPDATE task_counts SET tasks = 999",
+        "DELETE FROM task_counts WHERE done = 1",
+    )
+    restore(data, file)
+    path = data / "app.db"
+    assert read(path, "SELECT done, tasks FROM task_counts ORDER BY done") == [(0, 2), (1, 1)]
+    assert read(path, "SELECT completed_at FROM completions") == ["2020-02-02T20:20:20.020Z"], "that is data"
+
+
+def test_sqlite_says_that_the_counts_of_tasks_are_counted() -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        migrations.apply(Database(connection))
+        assert counters(connection, ["tasks", "completions", "imports"]).columns == {"task_counts": {"tasks"}}
+
+
+def test_a_counter_that_is_missing_is_counted(data: Path, file: Path) -> None:
+    drop = [f"DROP TRIGGER task_counts_{event}" for event in ("insert", "update", "delete")]
+    write(file, *drop, "DROP TABLE task_counts")
+    assert left_out(restore(data, file)) == ""
+    assert read(data / "app.db", "SELECT tasks FROM task_counts ORDER BY done") == [2, 1]

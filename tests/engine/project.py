@@ -1,0 +1,64 @@
+"""A copy of the project under git, for the commands that edit it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engine.subject import ROOT, SHARED
+
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "data", "__pycache__", "*.pyc", ".*_cache", ".hypothesis", "result")
+
+
+class Project:
+    """A clone of the project as it is now, with nothing to commit."""
+
+    def __init__(self, root: Path) -> None:
+        if shutil.which("git") is None:
+            pytest.skip("no git on this machine: install it to run the tests of the commands that edit the project")
+        self.root = root
+        shutil.copytree(ROOT, root, ignore=LEFT_OUT)
+        self.git("init", "-q")
+        self.commit()
+
+    def git(self, *command: str) -> str:
+        """What git says."""
+        identity = ["-c", "user.name=A person", "-c", "user.email=person@example.org", "-c", "gc.auto=0"]
+        return subprocess.run(
+            ["git", *identity, *command], cwd=self.root, check=True, capture_output=True, text=True
+        ).stdout
+
+    def commit(self) -> None:
+        """Have nothing to commit."""
+        self.git("add", "-A")
+        self.git("commit", "-qm", "As it is", "--allow-empty")
+
+    def status(self) -> str:
+        """What is not committed."""
+        return self.git("status", "--porcelain")
+
+    def begin_anew(self) -> None:
+        """Make it what was committed last."""
+        self.git("reset", "-q", "--hard")
+        self.git("clean", "-qfd")
+
+    def test(self, *arguments: str) -> None:
+        """Run its tests, which have to pass."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", SHARED))}
+        ran = self.run("test", *arguments, env=environment)
+        assert ran.returncode == 0, ran.stdout
+
+    def run(self, *arguments: Any, **options: Any) -> subprocess.CompletedProcess[str]:
+        """`python server.py …` there, to its end."""
+        return subprocess.run(
+            [sys.executable, "server.py", *map(str, arguments)],
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            timeout=1800,
+            **options,
+        )

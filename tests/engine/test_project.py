@@ -1,0 +1,264 @@
+"""The project's own rules, held by reading its files: clean sources, rooms that import one way, a test file beside each
+source file, vendored files as published, dependencies with a reason. A rule that no test holds is only a wish.
+"""
+
+import ast
+import hashlib
+import importlib
+import importlib.metadata
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import click
+import pytest
+
+from server import cli
+from server.name import PREFIX
+from server.specimen import TYPES
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+# Which room may import from which. What is no room (the standard library, packages) is free to all.
+MAY_IMPORT = {
+    "server": {"server"},
+    "app": {"app", "server", "templates"},
+    "templates": {"templates"},
+}
+ROOMS = {*MAY_IMPORT, "tests"}
+
+# What the group of the tests names itself; what it includes are groups of their own, each with its reason.
+OF_TESTS = [each for each in PROJECT["dependency-groups"]["dev"] if isinstance(each, str)]
+
+# Dependencies that no file of ours imports, and who uses them instead.
+USED_BY_OTHERS = {
+    "uvloop": "Uvicorn runs on it",
+    "httptools": "Uvicorn reads requests with it",
+    "websockets": "Uvicorn speaks WebSocket with it",
+    "watchfiles": "the reload watches with it",
+    "python-multipart": "Starlette reads forms and uploads with it",
+    "pysqlite3": "sqlite-utils takes it instead of the sqlite3 of Python",
+    "pytest-xdist": "pytest runs on several cores with it",
+    "ruff": "a command",
+    "mypy": "a command",
+    "types-python-dateutil": "types, for mypy",
+    "types-psutil": "types, for mypy",
+    "fastapi": "an app of it is mounted in a process of its own",
+}
+
+# Written in pieces, so that this file does not contain what it looks for.
+REGISTRIES = ("pypi" + ".org", "files." + "pythonhosted.org", "registry." + "npmjs.org")
+PATHS_OF_A_MACHINE = re.compile(
+    r"(?<![\w.~-])(?:/(?:ro" + r"ot|wo" + r"rk)/|/(?:ho" + r"me|Us" + r"ers)/\w)|\w:\\Users\\"
+)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",)],
+    ids=" ".join,
+)
+def test_the_sources_are_clean(command: tuple[str, ...]) -> None:
+    checked = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_rooms_import_one_way() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {module}"
+        for room, allowed in MAY_IMPORT.items()
+        for path in sources(room)
+        for line, module in imports(path)
+        if room_of(module) in ROOMS - allowed
+    ]
+    assert not wrong, listed(wrong)
+
+
+def test_every_source_file_has_its_test_file() -> None:
+    missing = [
+        f"{path.relative_to(ROOT)} has no {test} in tests or tests/engine"
+        for path in [ROOT / "server.py", *(path for room in MAY_IMPORT for path in sources(room))]
+        if path.name != "__init__.py"
+        and (test := path.relative_to(ROOT).with_name(f"test_{path.name}"))
+        and not any((ROOT / room / test).exists() for room in ("tests", "tests/engine"))
+    ]
+    assert not missing, listed(missing)
+
+
+@pytest.mark.parametrize("directory", ["static/vendor", "tests/engine/vendor"])
+def test_vendored_files_are_as_published(directory: str) -> None:
+    noted = re.findall(r"^([0-9a-f]{64})\s+(\S+)", (ROOT / directory / "VENDORED.txt").read_text(), re.MULTILINE)
+    found = {path.name: sha256(path) for path in (ROOT / directory).iterdir() if path.suffix != ".txt"}
+    assert found == {name: digest for digest, name in noted}
+
+
+def test_every_dependency_stands_under_the_reason_for_it() -> None:
+    lists = re.findall(r"^(\S+) = \[\n(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL)
+    of_packages = {name: lines for name, lines in lists if name in {"dependencies", *PROJECT["dependency-groups"]}}
+    assert of_packages.keys() == {"dependencies", *PROJECT["dependency-groups"]}
+    without = [name for name, lines in of_packages.items() if not lines.lstrip().startswith("# ")]
+    assert without == [], "the first packages of these lists have no comment above them"
+
+
+@pytest.mark.parametrize(
+    ("dependencies", "rooms"),
+    [
+        (PROJECT["project"]["dependencies"], ("server", "app", "templates")),
+        (OF_TESTS, ("tests",)),
+    ],
+    ids=["run", "dev"],
+)
+def test_every_dependency_is_imported_or_used_by_a_named_other(dependencies: list[str], rooms: tuple[str, ...]) -> None:
+    imported = {module.partition(".")[0] for room in rooms for path in sources(room) for _, module in imports(path)}
+    sold_as = importlib.metadata.packages_distributions()
+    used = {normal(name) for module in imported for name in sold_as.get(module, ())}
+    unused = [name for name in map(name_of, dependencies) if name not in used | USED_BY_OTHERS.keys()]
+    assert unused == []
+
+
+def test_the_list_of_what_others_use_names_only_dependencies() -> None:
+    asked = [*PROJECT["project"]["dependencies"], *OF_TESTS]
+    assert USED_BY_OTHERS.keys() <= set(map(name_of, asked))
+
+
+def test_every_peer_is_measured() -> None:
+    bench = "\n".join(path.read_text() for path in sources("tests/engine/bench"))
+    peers = map(name_of, PROJECT["dependency-groups"].get("bench", []))
+    assert [name for name in peers if not re.search(rf"\b{name}\b", bench, re.IGNORECASE)] == []
+
+
+def test_no_file_knows_the_machine_it_was_written_on() -> None:
+    known = lines_with(PATHS_OF_A_MACHINE, texts())
+    assert not known, listed(known)
+
+
+def test_no_file_but_the_lock_file_names_a_package_registry() -> None:
+    registries = re.compile("|".join(map(re.escape, REGISTRIES)))
+    named = lines_with(registries, (path for path in texts() if path != ROOT / "uv.lock"))
+    assert not named, listed(named)
+
+
+def test_the_lock_file_names_the_public_registry_only() -> None:
+    hosts = set(re.findall(r"https?://([^/\"]+)", (ROOT / "uv.lock").read_text()))
+    assert hosts == set(REGISTRIES[:2])
+
+
+def sources(room: str) -> list[Path]:
+    return sorted((ROOT / room).rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Every import of a file, those inside functions as well, with its line; relative ones stay in their room."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, name.name) for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.lineno, node.module
+
+
+def room_of(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def name_of(requirement: str) -> str:
+    return normal(re.split(r"[^\w.-]", requirement, maxsplit=1)[0])
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def texts() -> Iterator[Path]:
+    """Every text file of the project, but not what .gitignore leaves out."""
+    ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text().split()]
+    leave_out = shutil.ignore_patterns(".git", *ignored)
+    waiting = [ROOT]
+    while waiting:
+        directory = waiting.pop()
+        names = {path.name: path for path in directory.iterdir()}
+        for name in sorted(names.keys() - leave_out(str(directory), list(names))):
+            if names[name].is_dir():
+                waiting.append(names[name])
+            elif b"\0" not in names[name].read_bytes():
+                yield names[name]
+
+
+def lines_with(pattern: re.Pattern[str], paths: Iterator[Path]) -> list[str]:
+    return [
+        f"{path.relative_to(ROOT)}:{number} has {found.group()}"
+        for path in paths
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1)
+        if (found := pattern.search(line))
+    ]
+
+
+def listed(lines: list[str]) -> str:
+    return "\n".join(["", *lines])
+
+
+def test_the_readme_names_every_option_as_it_is() -> None:
+    row = rf"^\| (`--.+?) \| `({PREFIX}\w+)` \| (.+?) \|"
+    rows = re.findall(row, (ROOT / "README.md").read_text(), re.MULTILINE)
+    told = {names: (variable, default.strip("`")) for names, variable, default in rows}
+    asked = [parameter for parameter in cli.run.params if isinstance(parameter, click.Option)]
+    assert told == {
+        " / ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts]): (option.envvar, shown(option))
+        for option in asked
+    }
+
+
+def shown(option: click.Option) -> str:
+    """The default of an option, as a person reads it."""
+    if isinstance(option.show_default, str):
+        return option.show_default
+    return ("on" if option.default else "off") if option.is_flag else str(option.default)
+
+
+@pytest.mark.parametrize("name", ["README.md", "AGENTS.md"])
+def test_every_command_and_file_that_is_named_is_there(name: str) -> None:
+    text = (ROOT / name).read_text()
+    commands = re.findall(r"server\.py (\w+)", text)
+    assert commands
+    for command in commands:
+        assert command in cli.commands.commands
+    for path in re.findall(r"`((?:app|server|templates|static|tests|docs|specimen)/[\w./]*)`", text):
+        assert (ROOT / path).exists(), path
+
+
+UNITS = {
+    "": 1, "ms": 0.001, "s": 1, "min": 60, "days": 24 * 60 * 60,
+    "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3,
+}  # fmt: skip
+LIMIT = re.compile(r"^\| (.+?) \| ([\d,.]+) ?(\w*) \| `(\S+)\.py` `([A-Z_]+)` \|$", re.MULTILINE)
+
+
+def test_every_limit_in_the_documentation_is_that_of_the_code() -> None:
+    found = LIMIT.findall((ROOT / "docs" / "security.md").read_text())
+    assert len(found) > 40
+    for what, number, unit, path, name in found:
+        limit = getattr(importlib.import_module(path.replace("/", ".")), name)
+        limit = limit.total_seconds() if isinstance(limit, timedelta) else limit
+        assert limit == float(number.replace(",", "")) * UNITS[unit], what
+
+
+def test_every_test_that_the_documentation_of_security_names_is_there() -> None:
+    named = re.findall(r"`(?:(tests/[\w/]*)/)?(test_\w+\.py)`", (ROOT / "docs" / "security.md").read_text())
+    assert len(named) > 30
+    missing = [name for room, name in named if not any((ROOT / (room or "tests")).rglob(name))]
+    assert missing == []
+
+
+def test_what_assistants_read_is_short_and_names_every_type_of_field() -> None:
+    text = (ROOT / "AGENTS.md").read_text()
+    assert len(text.splitlines()) < 60
+    assert ", ".join(TYPES) in text

@@ -1,5 +1,0 @@
-"""What the tests of faults share."""
-
-from tests.chromium import chromium, context, page
-
-__all__ = ["chromium", "context", "page"]  # fixtures
