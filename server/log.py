@@ -1,7 +1,7 @@
 """What is logged, and how: one line an event, as text for a person or as JSON for a program.
 
 Each line of a request carries the request's id, which its answer carries as `X-Request-ID`. A line never holds a
-control character, nor the value of a query parameter or form field that is a secret.
+control character, nor the value of a query parameter or form field that is a secret, and no client makes it long.
 """
 
 import json
@@ -25,6 +25,12 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 # Everything that moves a terminal's cursor, changes its colours, or begins a line of its own.
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 SECRETS = frozenset(("token", "key", "secret", "password", "code"))
+# How many characters a line has, each value of it in JSON, and the trace below it. What a client sends may be in all of
+# them, and in the two that follow, an address that was asked for and who a proxy says that the client is, always is.
+LINE_LIMIT = 8000
+TRACE_LIMIT = 64_000
+ADDRESS_LIMIT = 2000
+CLIENT_LIMIT = 64
 
 
 def config(level: str, format: str) -> dict[str, Any]:
@@ -59,7 +65,8 @@ class TextLine(logging.Formatter):
         """One line, and the trace of an exception indented below it."""
         moment = time.strftime("%H:%M:%S", time.localtime(record.created))
         id = request_id.get()
-        line = f"{moment} {record.levelname:<7} {_printable(record.getMessage())}" + (f" [{id}]" if id else "")
+        message = _printable(shortened(record.getMessage(), LINE_LIMIT))
+        line = f"{moment} {record.levelname:<7} {message}" + (f" [{id}]" if id else "")
         return "\n".join([line, *(f"    {_printable(each)}" for each in _trace(record).splitlines())])
 
 
@@ -68,15 +75,18 @@ class JsonLine(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The object as one line of ASCII."""
-        known = {
+        known: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
             "request": request_id.get(),
             **getattr(record, "request", {}),
-            "trace": _trace(record),
         }
+        known = {
+            name: shortened(value, LINE_LIMIT) if isinstance(value, str) else value for name, value in known.items()
+        }
+        known["trace"] = _trace(record)
         return json.dumps({name: value for name, value in known.items() if value != ""}, default=str)
 
 
@@ -130,10 +140,10 @@ class RequestLog:
 def _log(scope: Scope, status: int, milliseconds: float) -> None:
     request = {
         "method": scope.get("method", "WEBSOCKET"),
-        "path": address(scope),
+        "path": shortened(address(scope), ADDRESS_LIMIT),
         "status": status,
         "ms": round(milliseconds, 1),
-        "client": scope["client"][0] if scope.get("client") else "",
+        "client": shortened(scope["client"][0], CLIENT_LIMIT) if scope.get("client") else "",
     }
     logger.info("%(method)s %(path)s %(status)s %(ms)s ms", request, extra={"request": request})
 
@@ -145,8 +155,17 @@ def address(scope: Scope) -> str:
     return scope["path"] + (f"?{shown}" if shown else "")
 
 
+def shortened(text: str, limit: int) -> str:
+    """The text, or its begin, its end and how long it is, where it has more characters than `limit`."""
+    if len(text) <= limit:
+        return text
+    return f"{text[: limit // 2]}…{text[-(limit // 2) :]} ({len(text):,} characters)"
+
+
 def _trace(record: logging.LogRecord) -> str:
-    return "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
+    if not record.exc_info:
+        return ""
+    return shortened("".join(traceback.format_exception(*record.exc_info)), TRACE_LIMIT)
 
 
 def _printable(text: str) -> str:

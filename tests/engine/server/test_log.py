@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.log import JsonLine, TextLine, address
+from server.log import LINE_LIMIT, TRACE_LIMIT, JsonLine, TextLine, address, shortened
 from tests.conftest import Server
 from tests.engine.faults.wire import connected
 
@@ -68,6 +68,42 @@ def test_otherwise_a_request_leaves_nothing(logging_server: Server) -> None:
     assert "x-request-id" not in answer.headers
     logging_server.stop()
     assert logging_server.log.read_text() == ""
+
+
+@pytest.mark.parametrize("logging_server", [["--log-format", "json", "--proxy-headers"]], indirect=True)
+def test_no_client_makes_a_line_long(logging_server: Server) -> None:
+    """Whatever it sends: an address, another one that a proxy would say, who it is, the method, a cookie."""
+    forwarded = {"Host": "localhost", "X-Forwarded-Proto": "https"}
+    with httpx.Client(base_url=logging_server.url, headers=forwarded) as client:
+        client.get(f"/tasks?q={'q' * 50_000}", headers={"X-Forwarded-For": "192.0.2.7"})
+        client.get(f"/{'p' * 50_000}", headers={"X-Forwarded-For": "f" * 10_000})
+        client.get("/tasks", headers={"X-Forwarded-For": "x" * 60_000})
+        client.get("/tasks", headers={"X-Forwarded-For": "192.0.2.8", "User-Agent": "a" * 60_000})
+        client.post("/sign-in", data={"token": "t" * 9000}, headers={"User-Agent": "a" * 60_000})
+    logging_server.stop()
+    lines = logging_server.log.read_text().splitlines()
+    told = [json.loads(line) for line in lines]
+    assert len([each for each in told if each.get("path", "/healthz") != "/healthz"]) == 5
+    assert max(map(len, lines)) < 6000
+    assert {each["client"] for each in told if "client" in each} >= {"192.0.2.7", "192.0.2.8"}
+    assert any(each.get("client", "").endswith("(60,000 characters)") for each in told)
+
+
+@pytest.mark.parametrize("formatter", [TextLine(), JsonLine()])
+def test_what_is_in_a_message_or_an_exception_is_bounded_too(formatter: logging.Formatter) -> None:
+    try:
+        raise ValueError("\n" * 9 + "e" * 1_000_000)
+    except ValueError as error:
+        line = formatter.format(record("m" * 500_000, error))
+    assert len(line) < LINE_LIMIT + TRACE_LIMIT + 2000
+    assert "(500,000 characters)" in line
+    assert "Traceback" in line
+    assert "mmm" in line
+
+
+def test_a_text_keeps_its_begin_and_its_end() -> None:
+    assert shortened("abcdef", 6) == "abcdef"
+    assert shortened("abcdefg", 6) == "abc…efg (7 characters)"
 
 
 def record(message: str, error: BaseException | None = None) -> logging.LogRecord:
