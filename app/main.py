@@ -84,6 +84,7 @@ class App(FastHTML):
             uploads=UPLOADS,
             max_upload=settings.max_upload,
             admit=sessions.admit,
+            count=sessions.count,
             cache=self.keep,
             refusal=sign_in.refusal,
             is_download=exports.is_download,

@@ -60,11 +60,12 @@ class Guard:
     `hosts` are the names that the Host header may carry, without port; the address that a connection came in on will do
     as well. `uploads` are the paths that take files, which may be as large as `max_upload`, in bytes, where all other
     bodies end at FORM_LIMIT, and all of who is not let in at STRANGER_LIMIT. `admit` raises Refused for who has to sign
-    in first, and sets ADMITTED in the scope of who may come in. `cache` may put a layer between the checks and the app:
-    what it keeps is a whole answer, security headers and all, and is not put together again. `refusal` makes the answer
-    of a status and a sentence, to a request that is not let through. `is_download` says of a path whether it gives a
-    file, to which no other site may lead. `is_private` says that only this machine comes in, where nobody signs in;
-    `behind_proxy` that a proxy was named. `reports` is the path where browsers report what the policy has made them
+    in first, and sets ADMITTED in the scope of who may come in; `count` is told of each request that is refused before
+    that, and raises Refused for a client that has too many of them. `cache` may put a layer between the checks and the
+    app: what it keeps is a whole answer, security headers and all, and is not put together again. `refusal` makes the
+    answer of a status and a sentence, to a request that is not let through. `is_download` says of a path whether it
+    gives a file, to which no other site may lead. `is_private` says that only this machine comes in, where nobody signs
+    in; `behind_proxy` that a proxy was named. `reports` is the path where browsers report what the policy has made them
     refuse.
     """
 
@@ -76,6 +77,7 @@ class Guard:
         uploads: Iterable[str] = (),
         max_upload: int = FORM_LIMIT,
         admit: Callable[[Scope], None] = lambda scope: scope.update({ADMITTED: True}),
+        count: Callable[[Scope], None] = lambda scope: None,
         cache: Callable[[ASGIApp], ASGIApp] = lambda app: app,
         refusal: Callable[[Scope, int, str], ASGIApp] = lambda scope, status, words: PlainTextResponse(words, status),
         is_download: Callable[[str], bool] = lambda path: False,
@@ -86,6 +88,7 @@ class Guard:
         self.headers = reporting(reports) if reports else SECURITY_HEADERS
         self.app = cache(_Bounds(app, frozenset(uploads), max_upload, refusal, self._guarded))
         self.admit = admit
+        self.count = count
         self.refusal = refusal
         self.is_download = is_download
         self.is_private = is_private
@@ -140,7 +143,11 @@ class Guard:
             if REPEATED in scope:
                 scope[REPEATED].update(named)
             return
-        self._check_all(scope, named, host)
+        try:
+            self._check_all(scope, named, host)
+        except Refused:
+            self.count(scope)
+            raise
 
     def _check_all(self, scope: Scope, named: dict[bytes, bytes], host: bytes | None) -> None:
         if not _are_few(cookie_header(scope)):

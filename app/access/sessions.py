@@ -50,6 +50,12 @@ OF_ANOTHER_ACCOUNT = (
     "one. Sign in with the link that “python server.py token” shows there. A proxy needs --proxy-headers, a container "
     "--host 0.0.0.0; an SSH tunnel goes to the owner's account."
 )
+# A session that another program has made something else of does not count.
+SENSIBLE = (
+    "typeof(created_at) = 'integer' AND typeof(used_at) = 'integer' AND typeof(confirmed_at) = 'integer' "
+    "AND typeof(cookie_hash) = 'text' AND typeof(address) = 'text' AND typeof(browser) = 'text'"
+)
+TOO_OFTEN = "Too many requests come from your address. Wait a second, then try again."
 UNREADABLE = "The file of those who may come in cannot be read, so nobody can be let in. Try again in a moment."
 
 logger = logging.getLogger(__name__)
@@ -114,12 +120,17 @@ class Sessions:
             scope[ADMITTED] = session.cookie_hash
             return
         if STRANGERS.wait(client_of(scope)) and not _shows_token(scope):
-            raise Refused(429, "Too many requests come from your address. Wait a second, then try again.")
+            raise Refused(429, TOO_OFTEN)
         if scope["path"] in OPEN or scope["path"].startswith(f"{assets.prefix}/"):
             return
         if not is_known:
             raise Refused(503, UNREADABLE)
         raise Refused(401, OF_ANOTHER_ACCOUNT if self.is_private(scope) else SIGN_IN_FIRST)
+
+    def count(self, scope: Scope) -> None:
+        """Raises Refused where requests of a stranger come too often; also those that nobody looks at further count."""
+        if not self._is_owner(scope) and STRANGERS.wait(client_of(scope)):
+            raise Refused(429, TOO_OFTEN)
 
     def may_stay(self, scope: Scope) -> bool:
         """Whether who was admitted may still be; raises one of Unreadable where that cannot be known."""
@@ -266,7 +277,7 @@ class Sessions:
         state = self.file.state(), self.token.hash()
         if state == self._state:
             return
-        found = self.file.rows("SELECT * FROM sessions WHERE token_hash = ?", [state[1]])
+        found = self.file.rows(f"SELECT * FROM sessions WHERE token_hash = ? AND {SENSIBLE}", [state[1]])
         before = self._by_hash
         self._by_hash = {row["cookie_hash"]: Session(row) for row in found}
         for hash, session in self._by_hash.items():

@@ -163,3 +163,28 @@ def test_behind_a_proxy_what_is_no_address_does_not_get_round_the_limit(behind_p
             if client.get("/healthz", headers={"Host": "tasks.test", "X-Forwarded-For": address}).status_code == 429:
                 return
             assert time.monotonic() < end
+
+
+@pytest.mark.parametrize(
+    ("address", "headers", "status"),
+    [
+        ("192.0.2.31", {"Cookie": "c" * 9000}, 431),
+        ("192.0.2.32", {"Cookie": "; ".join(f"c{number}=1" for number in range(200))}, 431),
+        ("192.0.2.33", {"Host": "another.test"}, 403),
+        ("192.0.2.34", {"Host": "tasks.test:port"}, 400),
+        ("192.0.2.35", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, 403),
+    ],
+)
+def test_requests_that_are_refused_for_what_they_are_count_as_well(
+    behind_proxy: Running, address: str, headers: dict[str, str], status: int
+) -> None:
+    outside = {"Host": "tasks.test", "X-Forwarded-For": address}
+    with behind_proxy.client(headers=outside) as client:
+        end = time.monotonic() + 30
+        while (answer := client.get("/healthz", headers=headers)).status_code == status:
+            assert time.monotonic() < end
+        assert answer.status_code == 429
+        while client.get("/healthz").status_code != 429:  # An honest request of the same address.
+            assert client.get("/healthz", headers=headers).status_code in (status, 429)
+            assert time.monotonic() < end
+        assert client.get("/healthz", headers={"X-Forwarded-For": "192.0.2.30"}).status_code == 200
