@@ -153,6 +153,41 @@ def _copy_rows(connection: Connection, table: Table) -> None:
         raise _unusable_row(table, 0, largest, "so large a number leaves none for the rows that come")
 
 
+def check_deleted(connection: Connection) -> None:
+    """Raises UnusableFile where a row that was deleted breaks a rule of the table that it would be brought back into.
+
+    For each table of a feature, which has versions of its rows, that is one with all of its columns, and `deleted_at`.
+    """
+    asked = "SELECT tbl_name FROM sqlite_schema WHERE type = 'trigger' AND name = tbl_name || '_version_update'"
+    features = [name for (name,) in connection.execute(asked)]
+    for name in features:
+        names = {column.name for column in columns(connection, name)}
+        for deletions in _plain_tables(connection):
+            if names | {"deleted_at"} <= {column.name for column in columns(connection, deletions)}:
+                _check_deleted(connection, name, deletions, sorted(names - {"id"}))
+
+
+def _check_deleted(connection: Connection, name: str, deletions: str, names: list[str]) -> None:
+    """Bring all rows of `deletions` back, with new ids, to leave none of them there."""
+    listed, of = ", ".join(map(quoted, names)), f"main.{quoted(deletions)}"
+    into = f"INSERT INTO main.{quoted(name)} ({listed})"
+    connection.execute("SAVEPOINT deleted")
+    try:
+        connection.execute(f"{into} SELECT {listed} FROM {of}")
+    except sqlite3.IntegrityError:
+        for id, *row in connection.execute(f"SELECT id, {listed} FROM {of} ORDER BY id").fetchall():
+            try:
+                connection.execute(f"{into} VALUES ({', '.join('?' * len(row))})", row)
+            except sqlite3.IntegrityError as error:
+                table = Table(deletions, "", columns(connection, deletions), ())
+                raise _unusable_row(table, 0, id, str(error)) from None
+        raise
+    finally:
+        if connection.in_transaction:  # A full disk has ended it already.
+            connection.execute("ROLLBACK TO deleted")
+            connection.execute("RELEASE deleted")
+
+
 def _unusable_row(table: Table, number: int, first: object, problem: str) -> UnusableFile:
     which = f"row {number:,} of “{shown(table.name)}”" if number else f"a row of “{shown(table.name)}”"
     name = next(iter(table.data.values())).name

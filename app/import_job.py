@@ -22,6 +22,7 @@ from sqlite_utils.utils import sqlite3
 from app import import_reader
 from app.db import NOW, TEXT, Connection, Row, db
 from app.import_reader import Message, ReaderFailed
+from app.import_rows import UNREADABLE, odd_columns
 from app.kinds import Kind, kinds, to_json
 from app.room import refuse_without_room
 
@@ -137,6 +138,8 @@ async def _row_of(id: int) -> Row:
 async def _read(id: int, state: str, *options: str) -> AsyncGenerator[Message]:
     """What the reader says of the file, while the import is in this state. Raises Stopped, ReaderFailed."""
     row = await _row_of(id)
+    if odd_columns({"columns": row["columns"]}):
+        raise ReaderFailed(UNREADABLE)
     kind = to_json(kinds[row["kind"]])
     reader = import_reader.messages(upload_path(id), row["filename"], kind, row["columns"], options)
     async with aclosing(reader) as messages:

@@ -82,19 +82,21 @@ class Presence:
             await db.write(_store(0))
 
 
+# Another program may have put anything there.
+TABS = "CAST(tabs AS INTEGER)"
 DELETE = "DELETE FROM presence WHERE process = ?"
 presence = Presence()
 
 
 async def tabs_here() -> int:
     """How many tabs this worker had at the last commit."""
-    rows = await db.read("SELECT tabs FROM presence WHERE process = ?", [os.getpid()])
+    rows = await db.read(f"SELECT {TABS} AS tabs FROM presence WHERE process = ?", [os.getpid()])
     return rows[0]["tabs"] if rows else 0
 
 
 async def tabs_elsewhere() -> int:
     """How many tabs the other workers have."""
-    rows = await db.read("SELECT coalesce(sum(tabs), 0) FROM presence WHERE process <> ?", [os.getpid()])
+    rows = await db.read(f"SELECT coalesce(sum({TABS}), 0) FROM presence WHERE process <> ?", [os.getpid()])
     count: int = rows[0][0]
     return count
 

@@ -20,7 +20,7 @@ from sqlite_utils.utils import sqlite3
 
 from app import foreign
 from app.db import Connection, tables_of, transaction
-from app.filling import fill
+from app.filling import check_deleted, fill
 from app.foreign import Table, UnusableFile, quoted, shown
 from app.import_rows import odd_columns
 from app.migrations import migrations
@@ -76,6 +76,7 @@ def stage(file: Path, room: Path, page_size: int) -> list[str]:
         connection.execute("DETACH source")
         with transaction(connection):
             migrations.apply(tables_of(connection))
+            check_deleted(connection)
             _give_versions(connection)
             left_out += _leave_out_imports(connection)
         found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]

@@ -228,9 +228,8 @@ def query_of(given: Mapping[str, str]) -> TaskQuery:
 
 async def tasks_of(query: TaskQuery) -> TaskList:
     """The pages of a list that are asked for, and the counts above it."""
-    kept = await db.read("SELECT * FROM task_counts")
-    counts = {("done" if row["done"] else "open"): row["tasks"] for row in kept}
-    counts["all"] = sum(counts.values())
+    kept = await counts_of()
+    counts = {"open": kept[0], "done": kept[1], "all": sum(kept.values())}
     conditions, parameters = lists.matching("tasks", ("title", "notes"), query.q)
     if query.status != "all":
         conditions.append("done = ?")
@@ -240,9 +239,18 @@ async def tasks_of(query: TaskQuery) -> TaskList:
     return TaskList(query, [TaskRow(*row) for row in found], more, counts, words, today())
 
 
+async def counts_of() -> dict[int, int]:
+    """How many tasks are open, 0, and done, 1: as triggers count them, or counted where that makes no sense."""
+    kept = {row["done"]: row["tasks"] for row in await db.read("SELECT * FROM task_counts WHERE done IN (0, 1)")}
+    if len(kept) < 2 or not all(isinstance(count, int) and count >= 0 for count in kept.values()):
+        rows = await db.read("SELECT done, count(*) FROM tasks WHERE done IN (0, 1) GROUP BY done", is_long=True)
+        kept = {0: 0, 1: 0} | dict(map(tuple, rows))
+    return kept
+
+
 async def summary_of(day: date, zone: tzinfo | None) -> Summary:
     """The figures beside the list, on `day` in the person's `zone`."""
-    counts = {row["done"]: row["tasks"] for row in await db.read("SELECT * FROM task_counts")}
+    counts = await counts_of()
     overdue = await db.read(
         "SELECT count(*) FROM (SELECT 1 FROM tasks WHERE done = 0 AND due IS NULL = 0 AND due < ? LIMIT ?)",
         [day.isoformat(), lists.COUNT_LIMIT + 1],

@@ -72,5 +72,7 @@ def record(file: AccessFile, scope: Scope | None, kind: Kind, tries: int = 1) ->
 
 def recent(file: AccessFile) -> list[Event]:
     """The last events, newest first."""
-    rows = file.rows("SELECT at, kind, address, browser, tries FROM events ORDER BY id DESC LIMIT ?", [SHOWN])
+    # Another program may have put anything there.
+    texts = ", ".join(f"CAST({name} AS TEXT)" for name in ("kind", "address", "browser"))
+    rows = file.rows(f"SELECT at, {texts}, CAST(tries AS INTEGER) FROM events ORDER BY id DESC LIMIT ?", [SHOWN])
     return [Event(*row) for row in rows]

@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import shutil
+import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -101,7 +102,9 @@ class AccessFile:
         # the writer waits for a program that holds the file.
         with contextlib.suppress(sqlite3.OperationalError), _named(self.path):
             self._reader()
-        return await asyncio.get_running_loop().run_in_executor(self._thread(), self._write, change)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread(), self._write, change, time.monotonic() + BUSY_SECONDS
+        )
 
     def write_soon(self, change: Change) -> None:
         """Run `change` with others in a moment; what then fails is in the log. To be called where a loop runs."""
@@ -140,9 +143,10 @@ class AccessFile:
         except Unreadable as error:
             logger.error("What happened at the sign-in could not be kept in %s: %s.", self.path, error)
 
-    def _write(self, change: Callable[[Connection], Result]) -> Result:
+    def _write(self, change: Callable[[Connection], Result], until: float) -> Result:
+        """Run `change`, which waits for another program until then: those behind it have waited as long already."""
         with _named(self.path), closing(_connected(self.path, BUSY_SECONDS)) as connection:
-            begin(connection, BUSY_SECONDS)
+            begin(connection, max(0, until - time.monotonic()))
             try:
                 result = change(connection)
                 connection.execute("COMMIT")
@@ -197,6 +201,7 @@ def _connected(path: Path, seconds: float) -> Connection:
     connection = sqlite3.connect(path, timeout=seconds, isolation_level=None, check_same_thread=False)
     try:
         connection.row_factory = sqlite3.Row
+        connection.text_factory = lambda text: text.decode(errors="replace")
         shape = connection.execute("PRAGMA user_version").fetchone()[0]
         if shape == 0:
             _make(connection)

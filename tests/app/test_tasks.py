@@ -406,3 +406,30 @@ def test_a_form_that_changes_nothing_or_names_an_unknown_field_is_refused(
     assert server.sql("SELECT * FROM row_versions WHERE table_name = 'tasks'") == []
     assert client.post("/tasks", data={"title": "Second", "deu": "2030-01-02"}).status_code == 422
     assert tuple(only(server)) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE task_counts SET tasks = 'many'",
+        "UPDATE task_counts SET tasks = x'00ff' WHERE done = 1",
+        "UPDATE task_counts SET tasks = -5 WHERE done = 0",
+        "UPDATE task_counts SET tasks = 2.5 WHERE done = 0",
+        "DELETE FROM task_counts WHERE done = 1",
+        "DELETE FROM task_counts",
+        "INSERT INTO task_counts VALUES (7, 'x')",
+    ],
+)
+def test_where_the_kept_counts_make_no_sense_the_tasks_are_counted(
+    client: httpx.Client, server: Server, change: str
+) -> None:
+    server.add(3)
+    server.add(2, done=1)
+    before = client.get("/tasks").text, client.get("/summary").text
+    try:
+        server.sql(change)
+        assert (client.get("/tasks").text, client.get("/summary").text) == before
+    finally:
+        server.sql("DELETE FROM task_counts")
+        for done, count in ((0, 3), (1, 2)):
+            server.sql("INSERT INTO task_counts VALUES (?, ?)", [done, count])

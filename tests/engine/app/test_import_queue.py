@@ -402,6 +402,20 @@ def test_a_stop_of_the_server_does_not_count_as_an_attempt(file: Path, monkeypat
         "understood = '{'",
         "state = 'ready', understood = '{}'",
         "state = 'checking', process = 1, attempts = 'x'",
+        "state = 'checking', process = 0, columns = '{\"title\": 5}'",
+        "rows_kept = 'x', state = 'undone'",
+        *(
+            f"state = 'ready', understood = '{understood}'"
+            for understood in (
+                '{"sample": 5}',
+                '{"sample": [5], "columns": 5}',
+                '{"columns": [5]}',
+                '{"columns": [{"field": 5}]}',
+                '{"format": NaN}',
+                '{"format": "\\ud800"}',
+            )
+        ),
+        "state = 'ready', problem_count = 1, problems = '[5]'",
     ],
 )
 def test_a_row_that_another_program_has_changed_harms_no_other(
@@ -411,3 +425,5 @@ def test_a_row_that_another_program_has_changed_harms_no_other(
     server.sql(f"UPDATE imports SET {change} WHERE id = ?", [odd])
     assert bring(client, "x.csv", QUICK)["state"] == "done"
     assert [client.get(address).status_code for address in ("/imports", f"/imports/{odd}")] == [200, 200]
+    assert client.get(f"/imports/{odd}", headers={"Accept": "application/json"}).status_code == 200
+    assert client.post(f"/imports/{odd}/columns", data={"title": "x"}).status_code in (409, 422)

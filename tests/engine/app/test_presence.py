@@ -165,3 +165,14 @@ def test_looking_after_others_leaves_ones_own_row_alone(file: Path) -> None:
         await own.leave()
 
     asyncio.run(look())
+
+
+@pytest.mark.parametrize("value", ["'many'", "x'00ff'", "2.5", "-3"])
+def test_a_count_that_makes_no_sense_takes_no_page_away(server: Server, value: str) -> None:
+    try:
+        for process in (server.process.pid, 999_999):
+            server.sql(f"INSERT OR REPLACE INTO presence VALUES (?, {value})", [process])
+        for path in ("/connection", "/tasks", "/healthz"):
+            assert httpx.get(f"{server.url}{path}").status_code == 200
+    finally:
+        server.sql("DELETE FROM presence")

@@ -7,7 +7,7 @@ import pytest
 from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3
 
-from app.backups import restore
+from app.backups import BackupError, restore
 from app.counting import counters
 from app.migrations import migrations
 from tests.engine.app.test_staging import data, file, fresh, left_out, read, schema, write
@@ -53,3 +53,26 @@ def test_a_counter_that_is_missing_is_counted(data: Path, file: Path) -> None:
     write(file, *drop, "DROP TABLE task_counts")
     assert left_out(restore(data, file)) == ""
     assert read(data / "app.db", "SELECT tasks FROM task_counts ORDER BY done") == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ("title = ' '", "CHECK constraint failed"),
+        ("due = 'soon'", "CHECK constraint failed"),
+        ("done = 2", "CHECK constraint failed"),
+    ],
+)
+def test_a_deleted_task_that_could_not_come_back_is_named(data: Path, file: Path, change: str, rule: str) -> None:
+    keep = "INSERT INTO deletions (id, title, notes, done, created_at, updated_at) VALUES ({}, 'Gone', '', 1, 'x', 'x')"
+    write(file, keep.format(70), keep.format(71), keep.format(72))
+    restore(data, file)
+    path = data / "app.db"
+    assert read(path, "SELECT id FROM deletions ORDER BY id") == [70, 71, 72]
+    assert read(path, "SELECT count(*) FROM tasks WHERE title = 'Gone'") == [0], "they were only tried"
+    assert read(path, "SELECT sum(tasks) FROM task_counts") == read(path, "SELECT count(*) FROM tasks")
+    before = read(path, "SELECT title FROM tasks ORDER BY id")
+    write(file, f"UPDATE deletions SET {change} WHERE id = 71")
+    with pytest.raises(BackupError, match=rf"a row of “deletions” \(id 71\) breaks a rule of the app: {rule}"):
+        restore(data, file)
+    assert read(path, "SELECT title FROM tasks ORDER BY id") == before

@@ -138,3 +138,31 @@ def test_the_owner_of_a_private_server_sees_it_too(server: Server, client: httpx
     answer = client.get("/access")
     assert answer.status_code == 200
     assert "Nobody" in answer.text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE sessions SET {} = 'x' WHERE browser LIKE 'Safari%'",
+        "UPDATE sessions SET {} = x'ff' WHERE browser LIKE 'Safari%'",
+        "UPDATE sessions SET browser = CAST(x'ff' AS TEXT), {} = 1.5 WHERE browser LIKE 'Safari%'",
+        "UPDATE events SET at = 'x', kind = x'ff', address = 5, browser = x'00', tries = 'y'",
+        "UPDATE events SET at = -1e300, kind = CAST(x'ff' AS TEXT), tries = 1e300",
+    ],
+)
+def test_what_another_program_has_written_there_takes_the_page_from_nobody(
+    shared: Running, phone: httpx.Client, person: httpx.Client, change: str
+) -> None:
+    for column in ("created_at", "used_at", "confirmed_at"):
+        until(lambda: has_events(shared))
+        with closing(sqlite3.connect(AccessFile(shared.data).path)) as file, file:
+            file.execute(change.format(column))
+        assert listed(person)[0].startswith("Firefox on Linux")
+        assert person.get("/tasks").status_code == 200
+        assert phone.get("/tasks").status_code in (200, 401)
+        assert httpx.get(f"{shared.url}/healthz").status_code == 200
+
+
+def has_events(shared: Running) -> bool:
+    with closing(sqlite3.connect(AccessFile(shared.data).path)) as file:
+        return bool(file.execute("SELECT count(*) FROM events").fetchone()[0])
