@@ -4,13 +4,17 @@ The owner on this machine goes on, as it is the connection that says so.
 """
 
 import contextlib
+import itertools
 import json
 import shutil
 import sqlite3
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Event
 from urllib.parse import urlsplit
 
 import httpx
@@ -115,6 +119,55 @@ def test_while_another_program_holds_it_those_inside_go_on_and_nobody_waits_long
         other.execute("ROLLBACK")
     assert person.post("/sign-out").status_code == 303
     assert person.get("/tasks").status_code == 401
+
+
+def test_many_who_wait_for_it_wait_together_and_not_one_after_another(running: Running, person: httpx.Client) -> None:
+    """What holds the file may do so for long: each is told after BUSY_SECONDS, whoever else waits."""
+
+    def late(_: int) -> int:
+        with running.client() as client:
+            return sign_in(client, running.data).status_code
+
+    with closing(sqlite3.connect(running.data / "access.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with ThreadPoolExecutor(12) as threads:
+            begun = time.monotonic()
+            answers = threads.map(late, range(12))
+            assert all(person.get("/tasks").status_code == 200 for _ in range(20))
+            assert list(answers) == [503] * 12
+            assert time.monotonic() - begun < 12, "one after another they would take twice as long"
+        other.execute("ROLLBACK")
+    assert late(0) == 303
+
+
+def test_a_program_that_writes_there_without_a_pause_keeps_nobody_from_signing_in(running: Running) -> None:
+    """It commits over and over; between two of its commits there is room for others."""
+    stop = Event()
+
+    def write() -> int:
+        with closing(sqlite3.connect(running.data / "access.db", isolation_level=None, timeout=20)) as other:
+            for count in itertools.count():
+                if stop.is_set():
+                    return count
+                other.execute("BEGIN IMMEDIATE")
+                other.execute("UPDATE tokens SET token_hash = token_hash")
+                other.execute("COMMIT")
+        raise AssertionError
+
+    with running.client() as first:
+        assert sign_in(first, running.data).status_code == 303
+    with ThreadPoolExecutor(1) as thread:
+        writing = thread.submit(write)
+        try:
+            for _ in range(3):
+                with running.client() as client:
+                    assert sign_in(client, running.data).status_code == 303
+                    assert client.get("/tasks").status_code == 200
+                    assert client.post("/sign-out").status_code == 303
+                    assert client.get("/tasks").status_code == 401
+        finally:
+            stop.set()
+        assert writing.result() > 10
 
 
 def test_what_is_moved_away_lets_nobody_in_any_more(running: Running, person: httpx.Client, tmp_path: Path) -> None:
