@@ -32,6 +32,26 @@ def search_changes_only(db: Database, table: str, searched: Sequence[str]) -> No
     """)
 
 
+def keep_versions(db: Database, table: str) -> None:
+    """Give a row another version when it is changed, replaced, or comes back; one that is new has none yet.
+
+    Deleted and inserted: an INSERT OR REPLACE in a trigger does what the statement outside says, so IGNORE would win.
+    """
+    again = f"""
+        DELETE FROM row_versions WHERE table_name = '{table}' AND id = new.id;
+        INSERT INTO row_versions VALUES ('{table}', new.id, random());
+    """
+    gone = f"DELETE FROM row_versions WHERE table_name = '{table}' AND id = old.id"
+    # SQLite does not count a number that an UPDATE has given.
+    is_known = f"""
+        new.id <= (SELECT seq FROM sqlite_sequence WHERE name = '{table}')
+        OR EXISTS (SELECT 1 FROM row_versions WHERE table_name = '{table}' AND id = new.id)
+    """
+    db.execute(f"CREATE TRIGGER {table}_version_insert AFTER INSERT ON {table} WHEN {is_known} BEGIN {again} END")
+    db.execute(f"CREATE TRIGGER {table}_version_update AFTER UPDATE ON {table} BEGIN {gone}; {again} END")
+    db.execute(f"CREATE TRIGGER {table}_version_delete AFTER DELETE ON {table} BEGIN {gone}; END")
+
+
 @migrations()
 def create_tasks(db: Database) -> None:
     """Tasks, the order they are listed in, and the search over them."""
@@ -248,3 +268,69 @@ def know_what_imports_wrote(db: Database) -> None:
 def search_changes_of_tasks_only(db: Database) -> None:
     """A task whose words stay is not indexed again."""
     search_changes_only(db, "tasks", ["title", "notes"])
+
+
+@migrations()
+def count_replaced_tasks(db: Database) -> None:
+    """Counts and completions stay right where a task is replaced (REPLACE), or gets another number.
+
+    No delete trigger is fired for a row that is replaced, unless `recursive_triggers` is on. So the row that a
+    statement may replace is noted before, and counted out after: IGNORE and UPSERT leave it where it is. What they
+    have noted stands until it is noted again, or the row goes.
+    """
+    db.execute("CREATE TABLE replaced_tasks (id INTEGER PRIMARY KEY, done INTEGER NOT NULL)")
+    for event, condition in (("INSERT", ""), ("UPDATE", "old.id <> new.id AND ")):
+        db.execute(f"""
+            CREATE TRIGGER replaced_tasks_before_{event.lower()} BEFORE {event} ON tasks
+            WHEN {condition}EXISTS (SELECT 1 FROM tasks WHERE id = new.id) BEGIN
+                DELETE FROM replaced_tasks WHERE id = new.id;
+                INSERT INTO replaced_tasks SELECT id, done FROM tasks WHERE id = new.id;
+            END
+        """)
+    db.execute("""
+        CREATE TRIGGER replaced_tasks_insert AFTER INSERT ON tasks
+        WHEN EXISTS (SELECT 1 FROM replaced_tasks WHERE id = new.id) BEGIN
+            UPDATE task_counts SET tasks = tasks - 1 WHERE done = (SELECT done FROM replaced_tasks WHERE id = new.id);
+            DELETE FROM replaced_tasks WHERE id = new.id;
+        END
+    """)
+    db.execute("""
+        CREATE TRIGGER replaced_tasks_update AFTER UPDATE ON tasks WHEN old.id <> new.id BEGIN
+            UPDATE task_counts SET tasks = tasks - 1 WHERE done = (SELECT done FROM replaced_tasks WHERE id = new.id);
+            DELETE FROM replaced_tasks WHERE id IN (old.id, new.id);
+        END
+    """)
+    db.execute("""
+        CREATE TRIGGER replaced_tasks_delete AFTER DELETE ON tasks
+        WHEN EXISTS (SELECT 1 FROM replaced_tasks WHERE id = old.id) BEGIN
+            DELETE FROM replaced_tasks WHERE id = old.id;
+        END
+    """)
+    db.execute("DROP TRIGGER completions_insert")
+    db.execute("""
+        CREATE TRIGGER completions_insert AFTER INSERT ON tasks
+        WHEN new.done = 1 OR EXISTS (SELECT 1 FROM completions WHERE task_id = new.id) BEGIN
+            DELETE FROM completions WHERE task_id = new.id;
+            INSERT INTO completions SELECT new.id, new.updated_at WHERE new.done = 1;
+        END
+    """)
+    db.execute("DROP TRIGGER completions_update")
+    db.execute(f"""
+        CREATE TRIGGER completions_update AFTER UPDATE ON tasks WHEN old.done <> new.done OR old.id <> new.id BEGIN
+            DELETE FROM completions WHERE task_id = new.id AND (old.id <> new.id OR old.done = 0);
+            INSERT INTO completions
+                SELECT new.id, coalesce((SELECT completed_at FROM completions WHERE task_id = old.id), {NOW})
+                WHERE new.done = 1;
+            DELETE FROM completions WHERE task_id = old.id AND (old.id <> new.id OR new.done = 0);
+        END
+    """)
+    for event in ("insert", "update", "delete"):
+        db.execute(f"DROP TRIGGER tasks_version_{event}")
+    keep_versions(db, "tasks")
+    # What was replaced before is counted anew.
+    db.execute("UPDATE task_counts SET tasks = (SELECT count(*) FROM tasks WHERE tasks.done = task_counts.done)")
+    db.execute("DELETE FROM completions WHERE task_id NOT IN (SELECT id FROM tasks WHERE done = 1)")
+    db.execute("""
+        INSERT INTO completions
+            SELECT id, updated_at FROM tasks WHERE done = 1 AND id NOT IN (SELECT task_id FROM completions)
+    """)

@@ -3,7 +3,7 @@
 from sqlite_utils.db import Database
 
 from app.db import NOW
-from app.migrations import migrations, search_changes_only
+from app.migrations import keep_versions, migrations, search_changes_only
 
 
 @migrations()
@@ -60,22 +60,4 @@ def create_museum_pieces(db: Database) -> None:
     words = "unicode61 remove_diacritics 2"
     db.table("museum_pieces").enable_fts(searched, create_triggers=True, tokenize=words)
     search_changes_only(db, "museum_pieces", searched)
-    # Another version after each change, whichever program makes it; what is new has none yet.
-    db.execute("""
-        CREATE TRIGGER museum_pieces_version_update AFTER UPDATE ON museum_pieces BEGIN
-            DELETE FROM row_versions WHERE table_name = 'museum_pieces' AND id IN (old.id, new.id);
-            INSERT INTO row_versions VALUES ('museum_pieces', new.id, random());
-        END
-    """)
-    db.execute("""
-        CREATE TRIGGER museum_pieces_version_insert AFTER INSERT ON museum_pieces
-        WHEN new.id <= (SELECT seq FROM sqlite_sequence WHERE name = 'museum_pieces') BEGIN
-            DELETE FROM row_versions WHERE table_name = 'museum_pieces' AND id = new.id;
-            INSERT INTO row_versions VALUES ('museum_pieces', new.id, random());
-        END
-    """)
-    db.execute("""
-        CREATE TRIGGER museum_pieces_version_delete AFTER DELETE ON museum_pieces BEGIN
-            DELETE FROM row_versions WHERE table_name = 'museum_pieces' AND id = old.id;
-        END
-    """)
+    keep_versions(db, "museum_pieces")
