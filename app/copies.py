@@ -99,7 +99,6 @@ def new_backup(directory: Path, suffix: str = "") -> Path:
     """The path of a backup that is made now."""
     backups = directory / BACKUPS
     backups.mkdir(mode=0o700, exist_ok=True)
-    os.chmod(backups, 0o700)
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}{suffix}"
     numbers = (f"-{number}" if number > 1 else "" for number in range(1, 1000))
     return next(path for path in (backups / f"{name}{each}.db" for each in numbers) if not os.path.lexists(path))

@@ -323,20 +323,34 @@ def claim(directory: Path, workers: int) -> None:
 
     Raises SeveralProcesses where there are more.
     """
-    if sqlite3.sqlite_version_info >= SAFE_FOR_SEVERAL or fcntl is None:
+    if sqlite3.sqlite_version_info >= SAFE_FOR_SEVERAL:
         return
-    lock = open(directory / "process.lock", "a", encoding="utf-8")  # noqa: SIM115 - held until the process ends
-    _never_closed.append(lock)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        is_alone = workers == 1
-    except BlockingIOError:
-        is_alone = False
-    if not is_alone:
+    if workers > 1 or not _is_alone(directory):
         raise SeveralProcesses(
             f"SQLite {sqlite3.sqlite_version} can damage a file that several processes write; 3.51.3 and later cannot. "
             f"Use one worker, end what else serves {directory}, or get a newer SQLite: pip install pysqlite3."
         )
+
+
+def _is_alone(directory: Path) -> bool:
+    """Whether no other process has claimed the data; where the system has no locks, that is not asked.
+
+    Raises UnusableDirectory where the directory can have none.
+    """
+    if fcntl is None:
+        return True
+    try:
+        # Held until the process ends.
+        lock = os.open(directory / "process.lock", os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise UnusableDirectory(
+            f"The data directory {directory} can have no lock, without which it cannot be told whether another process "
+            f"uses it: {error.strerror}. Choose another with --data, or get a newer SQLite: pip install pysqlite3."
+        ) from error
+    return True
 
 
 def open_unchanged(path: Path) -> Connection:
@@ -358,10 +372,10 @@ def tables_of(connection: Connection) -> SqliteUtils:
 
 
 def make_private(directory: Path) -> None:
-    """Make the directory where it is missing, and close it to others. Raises UnusableDirectory."""
+    """Make the directory, closed to others, where it is missing. Raises UnusableDirectory."""
     try:
+        # One that was there already is as open as its owner has made it; what is put into it is private all the same.
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.chmod(directory, 0o700)
         if not os.access(directory, os.W_OK):
             raise PermissionError
     except OSError as error:

@@ -52,7 +52,6 @@ from server.live import Hub
 from server.log import RequestLog
 from server.name import SLUG
 from server.open_sockets import OpenSockets
-from server.settings import LOOPBACK_NAMES
 from server.token import keep_out_of_logs, secret
 from templates import errors, layout
 from templates.start import start_page
@@ -80,7 +79,7 @@ class App(FastHTML):
         """Guard, then cache, then what FastHTML has, whose reads are of one moment."""
         self.guarded = Guard(
             sockets.around(UploadRoom(super().build_middleware_stack(), UPLOADS)),
-            hosts={settings.host, *LOOPBACK_NAMES, *settings.allow_host},
+            hosts=settings.hosts,
             uploads=UPLOADS,
             max_upload=settings.max_upload,
             admit=sessions.admit,

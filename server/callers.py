@@ -12,6 +12,8 @@ What gives itself away by nothing, such as `ssh -L`, shows in whom the other end
 
 from starlette.types import Scope
 
+from server.hosts import Host, of_page
+
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 # What a browser says of its own accord where no other site asks, and a program does not say at all.
 OWN_SITES = frozenset((b"same-origin", b"none", None))
@@ -33,6 +35,7 @@ PROXY = (
 )
 CHANGE = "A change can only come from this app's own pages. Open the page here and try again."
 QUESTION = "Another site can lead to a page here with a link, and to nothing else. Open the page here and try again."
+OTHER_NAME = "If this is the app's own page, start the app with the host that the browser shows as --allow-host."
 DOWNLOAD = "Another site cannot start a download here. Open the page here, and take it from there."
 
 
@@ -64,26 +67,39 @@ def keeps_open(named: dict[bytes, bytes]) -> bool:
     )
 
 
-def refusal(scope: Scope, named: dict[bytes, bytes], *, is_download: bool) -> str:
-    """Why a request may not be asked from where it comes; empty where it may."""
+def refusal(scope: Scope, named: dict[bytes, bytes], *, is_download: bool, pages: frozenset[Host] | None = None) -> str:
+    """Why a request may not be asked from where it comes; empty where it may.
+
+    `pages` are given behind a proxy, which may have changed the host, the port and the scheme of a request on its way:
+    then a page of the host, or of one of these, is the app's own, whatever its port. So a browser that says where it
+    comes from by Sec-Fetch-Site is judged as it is where it says it by Origin, which is all that WebSockets have.
+    """
     host = named.get(b"host", b"")
     site, origin = named.get(b"sec-fetch-site"), named.get(b"origin")
     spoken = scope.get("scheme", "http")
     scheme = {"ws": "http", "wss": "https"}.get(spoken, spoken)
     # With neither header it is no browser: a script, curl.
     is_own = site in OWN_SITES if site is not None else origin is None or origin == f"{scheme}://".encode() + host
+    if site is None and origin is not None and pages is not None:
+        is_own = _is_proxied(origin, host, pages)
     if scope["type"] != "http" or scope["method"] not in SAFE_METHODS:
-        return "" if is_own else CHANGE
-    if is_own and (site is not None or is_own_page(named.get(b"referer"), host)):
+        return "" if is_own else CHANGE if pages is None else f"{CHANGE} {OTHER_NAME}"
+    if is_own and (site is not None or is_own_page(named.get(b"referer"), host, pages)):
         return ""
     if not _is_navigation(site, named):
         return QUESTION
     return DOWNLOAD if is_download else ""
 
 
-def is_own_page(referer: bytes | None, host: bytes | None) -> bool:
+def is_own_page(referer: bytes | None, host: bytes | None, pages: frozenset[Host] | None = None) -> bool:
     """Whether a page of this host asks, or nobody says which page does."""
-    return not referer or host_of(referer) == host
+    return not referer or host_of(referer) == host or (pages is not None and _is_proxied(referer, host or b"", pages))
+
+
+def _is_proxied(page: bytes, host: bytes, pages: frozenset[Host]) -> bool:
+    """Whether a page is of a host, or of one of these, at any port."""
+    name = of_page(page)
+    return name is not None and (name in pages or name == of_page(b"//" + host))
 
 
 def host_of(address: bytes) -> bytes:

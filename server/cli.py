@@ -4,6 +4,7 @@ Every option of `run` can also be given in the environment, under a name that be
 """
 
 import importlib
+import io
 import os
 import subprocess
 import sys
@@ -16,10 +17,23 @@ import click
 from click_default_group import DefaultGroup
 
 from server.name import NAME, PREFIX
-from server.settings import LOG_FORMATS, LOG_LEVELS, Settings, SettingsError, bracketed, is_loopback, size
+from server.settings import (
+    LOG_FORMATS,
+    LOG_LEVELS,
+    Settings,
+    SettingsError,
+    bracketed,
+    ignored,
+    is_loopback,
+    is_service_link,
+    path,
+    size,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+# Where the context of a command keeps what of the environment was not meant for the app.
+IGNORED = "server.ignored"
 # What the app itself does for a command, by its import path, as server/run.py names the app.
 BACKUPS = "app.backups"
 CHECKS = "app.checks"
@@ -29,12 +43,20 @@ REMOVALS = "app.removals"
 def main() -> None:
     """Run the command that the command line names; `run` where it names none."""
     try:
+        _write_anywhere()
         sys.exit(commands(prog_name="server.py", standalone_mode=False))
     except click.ClickException as error:
         click.echo(f"server.py: {error.format_message()}", err=True)
         sys.exit(error.exit_code)
     except click.Abort:
         sys.exit(130)
+
+
+def _write_anywhere() -> None:
+    """Have what a terminal or a log cannot show be written as it can, instead of ending in an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @click.group(
@@ -47,7 +69,12 @@ def commands() -> None:
 
 def _setting(name: str) -> dict[str, Any]:
     """Default and environment variable of an option of `run`."""
-    return {"default": getattr(Settings, name), "envvar": PREFIX + name.upper(), "show_default": True}
+    return {
+        "default": getattr(Settings, name),
+        "envvar": PREFIX + name.upper(),
+        "show_envvar": True,
+        "show_default": True,
+    }
 
 
 class Size(click.ParamType[int]):
@@ -63,19 +90,46 @@ class Size(click.ParamType[int]):
             self.fail(str(error), parameter, context)
 
 
+class Port(click.ParamType[int]):
+    """A port to listen on."""
+
+    name = "integer"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> int:
+        """The port; the default one where the environment speaks of another service."""
+        if is_service_link("port", str(value)):
+            click.get_current_context().meta[IGNORED] = ignored("port", str(value))
+            return Settings.port
+        port = int(click.INT.convert(value, parameter, context))
+        if not 0 <= port <= 65535:
+            self.fail(f"a port is a number from 0 to 65535, not {port}.", parameter, context)
+        return port
+
+
+class HomePath(click.Path):
+    """A path in which “~” stands for a home."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        """The path; fails where no such home is known."""
+        try:
+            return super().convert(path(str(value)), parameter, context)
+        except SettingsError as error:
+            self.fail(str(error), parameter, context)
+
+
 # A directory that is named is found from where the person stands, the default one in the project.
 DATA: dict[str, Any] = _setting("data") | {
-    "type": click.Path(file_okay=False, resolve_path=True, path_type=Path),
+    "type": HomePath(file_okay=False, resolve_path=True, path_type=Path),
     "default": ROOT / Settings.data,
     "show_default": str(Settings.data),
     "help": "Directory of the data.",
 }
-FILE = click.Path(dir_okay=False, exists=True, resolve_path=True, path_type=Path)
+FILE = HomePath(dir_okay=False, exists=True, resolve_path=True, path_type=Path)
 
 
 @commands.command()
 @click.option("--host", **_setting("host"), help="Address to listen on.")
-@click.option("--port", type=int, **_setting("port"), help="Port to listen on; 0 takes a free one.")
+@click.option("--port", type=Port(), **_setting("port"), help="Port to listen on; 0 takes a free one.")
 @click.option("--data", **DATA)
 @click.option("--workers", type=int, **_setting("workers"), help="Processes that answer requests.")
 @click.option(
@@ -116,6 +170,7 @@ def run(**options: Any) -> None:
     try:
         settings = Settings(**options)
         os.environ.update(settings.to_environment())
+        _log_what_is_ignored(settings)
         code = serve(settings)
     except (SettingsError, AddressTaken) as error:
         click.echo(f"server.py: {error}", err=True)
@@ -123,11 +178,22 @@ def run(**options: Any) -> None:
     sys.exit(code)
 
 
+def _log_what_is_ignored(settings: Settings) -> None:
+    words = click.get_current_context().meta.get(IGNORED)
+    if words:
+        import logging.config
+
+        from server import log
+
+        logging.config.dictConfig(log.config(settings.log_level, settings.log_format))
+        logging.getLogger("uvicorn.error").warning("%s", words)
+
+
 @commands.command()
 @click.option("--new", is_flag=True, help="Make a new one first, which signs everybody out.")
 @click.option("--data", **DATA)
 @click.option("--host", **_setting("host"), help="The --host of the server.")
-@click.option("--port", type=int, **_setting("port"), help="The --port of the server.")
+@click.option("--port", type=Port(), **_setting("port"), help="The --port of the server.")
 @click.option("--tls/--no-tls", **_setting("tls"), help="Whether the server has --tls.")
 def token(new: bool, data: Path, host: str, port: int, tls: bool) -> None:
     """Show the link that signs another machine in, and its QR code."""
@@ -150,7 +216,7 @@ def token(new: bool, data: Path, host: str, port: int, tls: bool) -> None:
 
 
 @commands.command()
-@click.argument("file", required=False, type=click.Path(dir_okay=False, resolve_path=True, path_type=Path))
+@click.argument("file", required=False, type=HomePath(dir_okay=False, resolve_path=True, path_type=Path))
 @click.option("--data", **DATA)
 def backup(file: Path | None, data: Path) -> None:
     """Copy the data to FILE, while the server runs, and check the copy.
@@ -238,7 +304,7 @@ def _edit(edit: Callable[[], str]) -> None:
 @commands.command()
 @click.option("--data", **DATA)
 @click.option("--host", **_setting("host"), help="The --host of the server.")
-@click.option("--port", type=click.IntRange(0, 65535), **_setting("port"), help="The --port of the server.")
+@click.option("--port", type=Port(), **_setting("port"), help="The --port of the server.")
 @click.option("--workers", type=click.IntRange(1), **_setting("workers"), help="The --workers of the server.")
 def doctor(data: Path, host: str, port: int, workers: int) -> None:
     """Look at machine, packages and data, and say what to do; exit code 0 when all is well."""

@@ -5,9 +5,7 @@ site may only link to a page, no proxy speaks that was not named, whoever must b
 UTF-8 and has a limit. The checks read headers only; nothing here knows a route.
 """
 
-import re
 from collections.abc import Callable, Iterable
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from server.bodies import FORM_LIMIT, KEPT_FORMS, STRANGER_LIMIT, check_fields, checked, limited_messages
 from server.callers import OWN_SITES, PROXY, SAFE_METHODS, TELLING, is_own_page, is_passed_on, keeps_open, refusal
 from server.fragments import HEADERS, cookie_header, headers_by_name
+from server.hosts import Host, is_of_machine, named, of_header
 from server.peer import CONNECTION, OWNER
 from server.security_headers import SECURITY_HEADERS, reporting, with_security_headers
 from server.utf8 import is_escaped_utf8
@@ -41,8 +40,6 @@ COOKIES_TOO_LARGE = (
     f"The cookies of this request are more than {COOKIES}, or larger than {COOKIE_LIMIT // 1024} KiB. Delete the "
     "cookies of this site in the browser, then open the page again."
 )
-Name = str | IPv4Address | IPv6Address
-HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{0,5}))?")
 
 
 class Refused(Exception):
@@ -93,7 +90,9 @@ class Guard:
         self.is_download = is_download
         self.is_private = is_private
         self.behind_proxy = behind_proxy
-        self.hosts = frozenset(_read(host.strip("[]")) for host in hosts)
+        self.hosts = frozenset(map(named, hosts))
+        # Whose pages are the app's own behind a proxy, which may have changed the name and the port that it asks for.
+        self.pages = frozenset(host for host in self.hosts if not is_of_machine(host)) if behind_proxy else None
         # Host headers that were found right, as they came; few, since most others are refused. One that holds an
         # address comes with that on which it was right.
         self._known: set[Any] = set()
@@ -158,12 +157,17 @@ class Guard:
             raise Refused(403, PROXY)
         if not (host in self._known or (host, scope.get("server")) in self._known):
             self._check_host(host, scope)
-        why = refusal(scope, named, is_download=self.is_download(scope["path"]))
+        why = refusal(scope, named, is_download=self.is_download(scope["path"]), pages=self.pages)
         if why:
             raise Refused(403, why)
 
     def _check_host(self, host: bytes, scope: Scope) -> None:
-        name = _name_of(host)
+        try:
+            name = of_header(host)
+        except ValueError:
+            raise Refused(
+                400, "The Host header holds a name or an address, and behind a colon a port if there is one."
+            ) from None
         is_named = name in self.hosts
         # A page of another site can give a name of its own to this address, but not make a browser write the address.
         if not is_named and (isinstance(name, str) or name != _plain(local_address(scope))):
@@ -187,25 +191,9 @@ def _are_few(cookies: bytes) -> bool:
     return len(cookies) < SHORT_COOKIES or (len(cookies) <= COOKIE_LIMIT and cookies.count(b";") < COOKIES)
 
 
-def _name_of(host: bytes) -> Name:
-    """The name or address in a Host header; raises Refused for what is neither."""
-    found = HOST.fullmatch(host)
-    name = _read(found[1].decode().strip("[]")) if found else ""
-    if not found or int(found[2] or 0) > 65535 or found[1].startswith(b"[") != isinstance(name, IPv6Address):
-        raise Refused(400, "The Host header holds a name or an address, and behind a colon a port if there is one.")
-    return name
-
-
-def _read(name: str) -> Name:
-    try:
-        return ip_address(name)
-    except ValueError:
-        return name.lower()
-
-
-def _plain(address: str) -> Name:
+def _plain(address: str) -> Host:
     """An address as a Host header has it: without its interface, and IPv4 as such where it came over IPv6."""
-    return _read(address.partition("%")[0].removeprefix("::ffff:"))
+    return named(address.partition("%")[0].removeprefix("::ffff:"))
 
 
 class _Bounds:

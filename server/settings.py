@@ -6,6 +6,7 @@ reloaded process all read the same record here.
 """
 
 import ipaddress
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NewType
 
+from server import hosts
 from server.name import PREFIX
 
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
@@ -32,7 +34,12 @@ UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 # In printable ASCII: it is a line of a file.
 CONTACT = re.compile(r"(mailto:|https://|tel:)[!-~]+")
 
+# What Kubernetes and Docker set for a service, or a container, that is called like the app: KUBERNETES_PORT=tcp://….
+SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://\S+")
+
 Bytes = NewType("Bytes", int)
+
+logger = logging.getLogger("uvicorn.error")
 
 
 class SettingsError(ValueError):
@@ -80,9 +87,7 @@ class Settings:
             raise SettingsError(f"--log-level is one of {', '.join(LOG_LEVELS)}, not “{self.log_level}”.")
         if self.log_format not in LOG_FORMATS:
             raise SettingsError(f"--log-format is one of {', '.join(LOG_FORMATS)}, not “{self.log_format}”.")
-        for host in self.allow_host:
-            if not re.fullmatch(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]", host):
-                raise SettingsError(f"--allow-host is a name or an address without scheme and port, not “{host}”.")
+        object.__setattr__(self, "allow_host", tuple(_allowed(host) for host in self.allow_host))
         if self.max_upload < 1:
             raise SettingsError(f"--max-upload is at least 1 byte, not {self.max_upload}.")
         if self.security_contact and not CONTACT.fullmatch(self.security_contact):
@@ -92,6 +97,12 @@ class Settings:
             )
         if bool(self.cert) != bool(self.key):
             raise SettingsError("--cert and --key come together: name both files, or use --tls alone.")
+
+    @property
+    def hosts(self) -> set[str]:
+        """The names that the app answers to; a dot may end those that were allowed."""
+        names = [name for name in self.allow_host if not name.endswith("]")]
+        return {self.host, *LOOPBACK_NAMES, *self.allow_host, *(f"{name}." for name in names)}
 
     @property
     def logs_requests(self) -> bool:
@@ -109,13 +120,50 @@ class Settings:
         given: dict[str, Any] = {}
         for field in fields(cls):
             text = environment.get(PREFIX + field.name.upper())
-            if text:
+            if text and is_service_link(field.name, text):
+                logger.warning("%s", ignored(field.name, text))
+            elif text:
                 given[field.name] = _READERS[field.type](field.name, text)
         return cls(**given)
 
     def to_environment(self) -> dict[str, str]:
         """As variables of the environment, for the processes started from here."""
         return {PREFIX + field.name.upper(): _written(getattr(self, field.name)) for field in fields(self)}
+
+
+def _allowed(text: str) -> str:
+    """A host as browsers write it. Raises SettingsError."""
+    try:
+        return hosts.written(hosts.of_option(text))
+    except ValueError as error:
+        raise SettingsError(
+            f"--allow-host is a name or an address without scheme and port, not “{text}”: {error}."
+        ) from None
+
+
+def is_service_link(name: str, text: str) -> bool:
+    """Whether a setting was not meant: it says where another service is, which is called like the app."""
+    return name == "port" and SERVICE_LINK.fullmatch(text) is not None
+
+
+def ignored(name: str, text: str) -> str:
+    """What is said of a setting that was not meant."""
+    variable = PREFIX + name.upper()
+    return (
+        f"{variable}={text} is no {name} of this app, and is ignored: Kubernetes and Docker set it for a service of "
+        f"this name (enableServiceLinks: false ends that). --{name} sets another than {getattr(Settings, name)}."
+    )
+
+
+def path(text: str) -> Path:
+    """A path as people write it, where a “~” at its beginning is a home. Raises SettingsError where none is known.
+
+    A shell does so only where the path is a word of its own, and not in --data=~/here or in a service.
+    """
+    expanded = Path(os.path.expanduser(text))
+    if text.startswith("~") and str(expanded).startswith("~") and not expanded.exists():
+        raise SettingsError(f"“{text}” begins with a home that is not known here: write the whole path, or ./{text}.")
+    return expanded
 
 
 def size(text: str) -> Bytes:
@@ -182,7 +230,7 @@ _READERS: dict[Any, Any] = {
     int: _read_integer,
     bool: _read_switch,
     Bytes: _read_size,
-    Path: lambda name, text: Path(text),
-    Path | None: lambda name, text: Path(text),
+    Path: lambda name, text: path(text),
+    Path | None: lambda name, text: path(text),
     tuple[str, ...]: lambda name, text: tuple(text.split()),
 }

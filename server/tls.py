@@ -159,7 +159,6 @@ def _check_now(serving: ssl.SSLContext, cert: Path) -> None:
 def _make_directory(directory: Path) -> None:
     directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.mkdir(mode=0o700, exist_ok=True)
-    directory.chmod(0o700)
 
 
 def _will_do(files: Certificate, names: list[str]) -> bool:

@@ -69,6 +69,34 @@ def test_the_sources_are_clean(command: tuple[str, ...]) -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+def test_every_text_names_its_encoding() -> None:
+    """Or it is read as the locale of whoever runs it has it: on Windows, and where LANG says so, that is not UTF-8."""
+    wrong = [
+        f"{path.relative_to(ROOT)}:{call.lineno}"
+        for room in (*MAY_IMPORT, "specimen")
+        for path in (*sources(room), ROOT / "server.py")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and leaves_encoding_to_the_locale(call)
+    ]
+    assert not wrong, listed(wrong)
+
+
+def leaves_encoding_to_the_locale(call: ast.Call) -> bool:
+    """Whether a call opens a file, or hears a process, as text in no encoding that it names."""
+    called = ast.unparse(call.func)
+    options = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+    if "encoding" in options:
+        return False
+    if called.endswith(".read_text"):
+        return not call.args
+    if called.endswith(".write_text"):
+        return len(call.args) < 2
+    if called in ("open", "io.open", "os.fdopen"):
+        mode = ast.unparse(call.args[1]) if len(call.args) > 1 else options.get("mode", "")
+        return "b" not in mode
+    return options.keys() & {"text", "universal_newlines"} != set()
+
+
 def test_the_rooms_import_one_way() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {module}"

@@ -573,15 +573,18 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_only_the_owner_may_read_whatever_the_umask(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_there", [False, True])
+def test_only_the_owner_may_read_whatever_the_umask(tmp_path: Path, is_there: bool) -> None:
     before = os.umask(0)
     try:
         directory = tmp_path / "new" / "data"
+        if is_there:
+            directory.mkdir(mode=0o755, parents=True)
         db = Database()
         db.open(prepare(directory, migrations))
         asyncio.run(db.write(add("secret")))
         titles(db)
-        assert mode(directory) == 0o700
+        assert mode(directory) == (0o755 if is_there else 0o700)
         modes = {path.name: mode(path) for path in directory.iterdir()}
         assert modes == {"app.db": 0o600, "app.db-wal": 0o600, "app.db-shm": 0o600}
         db.close()
@@ -589,11 +592,11 @@ def test_only_the_owner_may_read_whatever_the_umask(tmp_path: Path) -> None:
         os.umask(before)
 
 
-def test_a_directory_that_was_open_to_others_is_closed_to_them(directory: Path) -> None:
-    directory.chmod(0o755)
+def test_the_file_is_closed_to_others_and_a_directory_left_as_its_owner_has_it(directory: Path) -> None:
+    directory.chmod(0o2775)
     (directory / "app.db").chmod(0o644)
     prepare(directory, migrations)
-    assert (mode(directory), mode(directory / "app.db")) == (0o700, 0o600)
+    assert (mode(directory), mode(directory / "app.db")) == (0o2775, 0o600)
 
 
 def test_the_running_server_keeps_its_files_private(server: Server, client: httpx.Client) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging.config
 import os
 import re
 import socket
@@ -289,3 +290,44 @@ def test_what_a_command_cannot_use_is_one_line_and_nothing_is_made(tmp_path: Pat
     assert (ended.returncode, ended.stdout) == (2, "")
     assert len(ended.stderr.splitlines()) == 1
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("link", ["tcp://10.0.0.1:80", "udp://[fd00::1]:53", "tcp://db:5432"])
+def test_the_address_of_a_service_of_the_same_name_is_no_port(
+    served: list[Settings], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, link: str
+) -> None:
+    monkeypatch.setattr(logging.config, "dictConfig", lambda config: None)
+    links = {"PORT": link, "SERVICE_HOST": "10.0.0.1", "SERVICE_PORT": "80", "PORT_80_TCP": link, "NAME": "/web/app"}
+    environment = {PREFIX + name: value for name, value in links.items()}
+    CliRunner().invoke(commands, [], env=environment, catch_exceptions=False)
+    assert (served[0].host, served[0].port) == (Settings.host, Settings.port)
+    words = f"{PREFIX}PORT={link} is no port of this app, and is ignored: Kubernetes"
+    assert [record.getMessage()[: len(words)] for record in caplog.records] == [words]
+    os.environ.clear()
+    CliRunner().invoke(commands, ["--port", "80"], env=environment, catch_exceptions=False)
+    assert served[1].port == 80
+    assert len(caplog.records) == 1
+    assert Settings.from_environment(environment) == Settings()
+    assert caplog.records[1].getMessage().startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("options", "environment"),
+    [(["--data", "~/here"], {}), (["--data=~/here"], {}), ([], {f"{PREFIX}DATA": "~/here"})],
+)
+def test_a_home_is_found_wherever_a_path_is_named(
+    served: list[Settings], tmp_path: Path, options: list[str], environment: dict[str, str]
+) -> None:
+    (tmp_path / "cert.pem").touch()
+    environment |= {"HOME": str(tmp_path), f"{PREFIX}CERT": "~/cert.pem"}
+    CliRunner().invoke(commands, [*options, "--key", "~/cert.pem"], env=environment, catch_exceptions=False)
+    home = tmp_path.resolve()
+    assert (served[0].data, served[0].cert, served[0].key) == (home / "here", home / "cert.pem", home / "cert.pem")
+    with mock.patch.dict(os.environ, environment):
+        assert Settings.from_environment({f"{PREFIX}DATA": "~/here"}).data == tmp_path / "here"
+
+
+def test_a_home_that_is_not_known_is_no_directory_of_that_name() -> None:
+    refused = command("--data", "~nobody-of-that-name/here")
+    assert refused.returncode == 2
+    assert "“~nobody-of-that-name/here” begins with a home that is not known here" in refused.stderr

@@ -76,7 +76,7 @@ def test_the_environment_of_others_is_left_alone() -> None:
     st.integers(1, 64),
     st.booleans(),
     st.booleans(),
-    st.lists(st.from_regex(r"[a-z0-9.-]{1,20}", fullmatch=True)).map(tuple),
+    st.lists(st.from_regex(r"[a-z0-9-]{1,9}(\.[a-z0-9_]{1,9})?", fullmatch=True)).map(tuple),
     st.integers(1, 2**50).map(Bytes),
     st.booleans(),
     st.sampled_from(LOG_LEVELS),

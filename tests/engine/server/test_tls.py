@@ -98,10 +98,12 @@ def test_only_the_owner_reads_the_keys(directory: Path) -> None:
     assert (directory / "ca-key.pem").read_text().count("PRIVATE KEY-----") == 2
 
 
-def test_a_directory_that_others_could_read_is_closed_to_them(directory: Path) -> None:
-    directory.mkdir(parents=True, mode=0o755)
+def test_a_directory_that_was_there_is_left_as_its_owner_has_it(directory: Path) -> None:
+    directory.mkdir(parents=True)
+    directory.chmod(0o755)
     certificate(directory, HOSTS)
-    assert directory.stat().st_mode & 0o777 == 0o700
+    assert directory.stat().st_mode & 0o777 == 0o755
+    assert {path.stat().st_mode & 0o777 for path in directory.iterdir()} == {0o600}
 
 
 def test_a_good_certificate_is_used_again_and_costs_no_loading(directory: Path) -> None:
