@@ -17,6 +17,7 @@ from sqlite_utils.utils import sqlite3
 
 from app.copies import check_room, copy_pages, size_of
 from app.db import Connection, open_unchanged
+from app.records import columns_of, records_of
 
 # No app has so many tables, indexes and triggers, and each takes memory.
 MOST_OBJECTS = 5000
@@ -104,6 +105,17 @@ class Table(NamedTuple):
         return {column.name.lower(): column for column in self.columns if not column.generated}
 
 
+class _Entry(NamedTuple):
+    """A row of `sqlite_schema`; a file from outside may have anything in it."""
+
+    rowid: int
+    type: Any
+    name: Any
+    tbl_name: Any
+    rootpage: Any
+    sql: Any
+
+
 class Thing(NamedTuple):
     """Something in a schema: its kind, its name, the SQL that made it."""
 
@@ -142,14 +154,15 @@ def copied(file: Path, copy: Path) -> list[Thing]:
         connection.execute("PRAGMA writable_schema = ON")
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute("PRAGMA synchronous = OFF")
-        rows = connection.execute("SELECT rowid, type, name, tbl_name, rootpage, sql FROM sqlite_schema").fetchall()
-        odd = [row for row in rows if not _is_plain(*row[1:])]
-        connection.executemany("DELETE FROM sqlite_schema WHERE rowid = ?", [row[:1] for row in odd])
-        plain = [row for row in rows if row not in odd]
-    roots, names = (Counter(row[4] for row in plain), Counter(str(row[2]).lower() for row in plain))
+        rows = connection.execute(f"SELECT {columns_of(_Entry)} FROM sqlite_schema").fetchall()
+        entries = records_of(_Entry, rows)
+        odd = [entry for entry in entries if not _is_plain(entry)]
+        connection.executemany("DELETE FROM sqlite_schema WHERE rowid = ?", [(entry.rowid,) for entry in odd])
+        plain = [entry for entry in entries if entry not in odd]
+    roots, names = Counter(entry.rootpage for entry in plain), Counter(str(entry.name).lower() for entry in plain)
     if any(count > 1 for count in [*roots.values(), *names.values()]):
         raise sqlite3.DatabaseError("two of its tables are in the same place")
-    return [Thing(str(row[1]), str(row[2]), str(row[5])) for row in odd]
+    return [Thing(type=str(entry.type), name=str(entry.name), sql=str(entry.sql)) for entry in odd]
 
 
 def tables(copy: Path) -> dict[str, Table]:
@@ -162,7 +175,10 @@ def tables(copy: Path) -> dict[str, Table]:
             )
         found = connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'").fetchall()
         return {
-            name.lower(): Table(name, sql, columns(connection, name), _indexes(connection, name)) for name, sql in found
+            name.lower(): Table(
+                name=name, sql=sql, columns=columns(connection, name), indexes=_indexes(connection, name)
+            )
+            for name, sql in found
         }
 
 
@@ -170,7 +186,7 @@ def columns(connection: Connection, table: str) -> tuple[Column, ...]:
     """The columns of a plain table."""
     asked = """SELECT name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?, 'main')"""
     return tuple(
-        Column(name, type, bool(required), default, key, bool(hidden))
+        Column(name=name, type=type, required=bool(required), default=default, key=key, generated=bool(hidden))
         for name, type, required, default, key, hidden in connection.execute(asked, [table])
     )
 
@@ -203,8 +219,7 @@ def _indexed(connection: Connection, index: str) -> tuple[str, ...]:
 
 def things(connection: Connection) -> list[Thing]:
     """All that a schema has, without what SQLite makes for itself."""
-    found = connection.execute("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
-    return [Thing(*row) for row in found]
+    return records_of(Thing, connection.execute(f"SELECT {columns_of(Thing)} FROM sqlite_schema WHERE sql IS NOT NULL"))
 
 
 def read_only(copy: Path) -> Connection:
@@ -273,13 +288,14 @@ def _objects(copy: Path) -> int:
     return max(count, seen)
 
 
-def _is_plain(type: Any, name: Any, table: Any, root: Any, sql: Any) -> bool:
+def _is_plain(entry: _Entry) -> bool:
     """Whether something in the schema is a table or an index that holds rows, as SQLite writes it."""
+    type, name, root, sql = entry.type, entry.name, entry.rootpage, entry.sql
     if not (isinstance(name, str) and isinstance(root, int) and root > 1 and type in _PLAIN):
         return False
     if type == "index" and sql is None:
         return name.startswith("sqlite_autoindex_")
-    return isinstance(sql, str) and sql.startswith(_PLAIN[type]) and (type == "index" or table == name)
+    return isinstance(sql, str) and sql.startswith(_PLAIN[type]) and (type == "index" or entry.tbl_name == name)
 
 
 def _hardened(connection: Connection) -> Connection:

@@ -89,7 +89,7 @@ async def write(id: int) -> None:
             async for message in messages:
                 if "rows" in message:
                     refuse_without_room()
-                    await db.write(_insert(id, kind, message["rows"]))
+                    await db.write(_insert(id, kind, message["columns"], message["rows"]))
                 elif "end" in message:
                     await db.write(move(id, "writing", "done"))
                     upload_path(id).unlink(missing_ok=True)
@@ -167,13 +167,13 @@ def move(id: int, state: str, next: str | None = None, **columns: Any) -> Callab
     return change
 
 
-def _insert(id: int, kind: Kind, rows: list[list[Any]]) -> Callable[[Connection], None]:
+def _insert(id: int, kind: Kind, columns: list[str], rows: list[list[Any]]) -> Callable[[Connection], None]:
     """A change that writes one batch and the progress it makes."""
     sql = insert_sql(kind)
 
     def change(connection: Connection) -> None:
         move(id, "writing")(connection)
-        made = [connection.execute(sql, dict(zip(kind.columns, row, strict=True))).fetchone()[0] for row in rows]
+        made = [connection.execute(sql, dict(zip(columns, row, strict=True))).fetchone()[0] for row in rows]
         connection.executemany(
             f"INSERT INTO imported_rows (import_id, row_id, version) VALUES (?, ?, {VERSION})",
             [(id, row, kind.table, row) for row in made],

@@ -181,7 +181,12 @@ async def _import(found: Row) -> Import:
 async def _listed(row: Mapping[str, Any]) -> show.ListedImport:
     before = await import_queue.before(row["id"]) if row["state"] in show.RUNNING else 0
     return show.ListedImport(
-        row["id"], _words(kinds[row["kind"]]), row["filename"], row["state"], row["rows_total"], before
+        id=row["id"],
+        kind=_words(kinds[row["kind"]]),
+        filename=row["filename"],
+        state=row["state"],
+        rows_total=row["rows_total"],
+        before=before,
     )
 
 
@@ -215,7 +220,9 @@ def _in_words() -> list[ImportKind]:
 def _words(kind: Kind) -> ImportKind:
     labels = {field.name: field.label for field in kind.fields}
     rest = next((field.label.lower() for field in kind.fields if field.name == kind.rest), "")
-    return ImportKind(kind.table, kind.noun, kind.plural, labels, rest, kind.sources)
+    return ImportKind(
+        table=kind.table, noun=kind.noun, plural=kind.plural, labels=labels, rest=rest, sources=kind.sources
+    )
 
 
 def _switches(kind: Kind) -> list[str]:

@@ -42,18 +42,18 @@ class Kind(NamedTuple):
 
 TIMES = (
     Field(
-        "created_at",
-        "Created",
-        "moment",
-        """createdat created createdon createddate createdtime datecreated dateadded added addedat addedon creationdate
-        creationtime entry""",
+        name="created_at",
+        label="Created",
+        reads="moment",
+        names="""createdat created createdon createddate createdtime datecreated dateadded added addedat addedon
+        creationdate creationtime entry""",
     ),
     Field(
-        "updated_at",
-        "Changed",
-        "moment",
-        """updatedat updated updatedon updateddate updatedtime dateupdated modified modifiedat lastmodified datemodified
-        lastmodifieddate modifieddate lastupdated lastedited lasteditedtime datelastactivity""",
+        name="updated_at",
+        label="Changed",
+        reads="moment",
+        names="""updatedat updated updatedon updateddate updatedtime dateupdated modified modifiedat lastmodified
+        datemodified lastmodifieddate modifieddate lastupdated lastedited lasteditedtime datelastactivity""",
     ),
 )
 
@@ -63,10 +63,10 @@ kinds: dict[str, Kind] = {}
 
 def to_json(kind: Kind) -> str:
     """A kind as text, for the process that reads a file."""
-    return json.dumps(kind)
+    return json.dumps(kind._asdict() | {"fields": [field._asdict() for field in kind.fields]})
 
 
 def from_json(text: str) -> Kind:
     """The kind that `to_json` was given."""
-    kind = Kind(*json.loads(text))
-    return kind._replace(fields=tuple(Field(*each) for each in kind.fields))
+    kind = json.loads(text)
+    return Kind(**{**kind, "fields": tuple(Field(**each) for each in kind["fields"])})

@@ -1,14 +1,16 @@
 """Lists: which part of one an address names, and the rows of that part."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from app import search
-from app.db import SIZE, TEXT, Row, db
+from app.db import SIZE, TEXT, db
+from app.records import Record, columns_of, records_of
 from app.rows import LARGEST_LINE
 from templates.lists import SHOWN_PAGES, ListQuery, Query
 
@@ -35,7 +37,7 @@ def query_of(area: str, given: Mapping[str, str], sorts: Mapping[str, str]) -> L
     sort = one_of("sort", given.get("sort") or "newest", sorts)
     page = _number("page", given.get("page") or "1", 10**9 - 1)
     pages = _number("pages", given.get("pages") or "1", SHOWN_PAGES)
-    return ListQuery(area, q, sort, page, pages)
+    return ListQuery(area=area, q=q, sort=sort, page=page, pages=pages)
 
 
 def one_of(name: str, value: str, allowed: Mapping[str, str]) -> str:
@@ -72,14 +74,24 @@ def short(column: str) -> str:
 
 
 async def rows_of(
-    query: Query, table: str, columns: Sequence[str], conditions: Sequence[str], parameters: Sequence[Any], order: str
-) -> tuple[list[Row], bool, str]:
-    """The rows of the pages that are asked for, whether more follow, and how many a search has found, in words."""
+    query: Query,
+    table: str,
+    record: type[Record],
+    conditions: Sequence[str],
+    parameters: Sequence[Any],
+    order: str,
+    in_sql: Mapping[str, str] = {},
+) -> tuple[list[Record], bool, str]:
+    """The records of the pages that are asked for, whether more follow, and how many a search has found, in words.
+
+    `in_sql` says what a field of the record is in SQL; any other is its column, shortened.
+    """
+    columns = _columns(record, *in_sql.items())
     shown = PAGE_ROWS * query.pages
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     # Only the ids are sorted and skipped; the rows are fetched for one page.
     rows = await db.read(
-        f"SELECT {', '.join(columns)} FROM {table} WHERE id IN "
+        f"SELECT {columns} FROM {table} WHERE id IN "
         f"(SELECT id FROM {table} {where} ORDER BY {order} LIMIT ? OFFSET ?) ORDER BY {order}",
         [*parameters, shown + 1, (query.page - 1) * PAGE_ROWS],
         is_long=bool(query.q) or query.page > DEEP_PAGE,
@@ -88,13 +100,19 @@ async def rows_of(
     if query.q:
         sql = f"SELECT count(*) FROM (SELECT 1 FROM {table} {where} LIMIT ?)"
         found = count_in_words((await db.read(sql, [*parameters, COUNT_LIMIT + 1], is_long=True))[0][0], "found")
-    return rows[:shown], len(rows) > shown, found
+    return records_of(record, rows[:shown]), len(rows) > shown, found
 
 
 def count_in_words(count: int, noun: str = "") -> str:
     """A count for a person: exact up to COUNT_LIMIT."""
     figure = f"{count:,}" if count <= COUNT_LIMIT else f"{COUNT_LIMIT:,}+"
     return f"{figure} {noun}".strip()
+
+
+@lru_cache
+def _columns(record: type[NamedTuple], *in_sql: tuple[str, str]) -> str:
+    """What a list asks for to fill such records; each column shortened, as far as `in_sql` has nothing in its place."""
+    return columns_of(record, {name: short(name) for name in record._fields} | {"id": "id"} | dict(in_sql))
 
 
 def _number(name: str, number: str, most: int) -> int:

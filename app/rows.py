@@ -1,6 +1,6 @@
 """Rows: one is found, added, changed, deleted and brought back in the same way in every table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from app.db import NOW, SIZE, TEXT, Connection, db
 from app.kinds import Kind
+from app.records import Record, columns_of
 from server.bodies import FORM_LIMIT
 from templates.forms import LINE_LENGTH
 from templates.values import SHOWN_TEXT, Cut
@@ -36,23 +37,22 @@ class Conflict(Exception):
     """A row is not any more what a form was filled in from."""
 
 
-async def find(kind: Kind, id: str | int, *, is_deleted: bool = False) -> Sequence[Any] | None:
-    """The columns of a row, if there is one; of values that are too large to be shown the begin, as `Cut`."""
-    whole, begins = _queries(kind, kind.deletions if is_deleted else kind.table)
-    found = await db.read(whole, [id])
-    if found:
-        return found[0]
-    found = await db.read(begins, [id], is_long=True)
-    if not found:
-        return None
-    return [Cut(value) if is_cut else value for is_cut, value in zip(found[0][::2], found[0][1::2], strict=True)]
+async def find(kind: Kind, record: type[Record], id: str | int, *, is_deleted: bool = False) -> Record | None:
+    """A row as such a record, if there is one; of values that are too large to be shown the begin, as `Cut`."""
+    whole, begins = _queries(kind, record, kind.deletions if is_deleted else kind.table)
+    for row in await db.read(whole, [id]):
+        return record._make(row)
+    for row in await db.read(begins, [id], is_long=True):
+        # Each column stands beside whether it is cut.
+        return record._make(Cut(value) if is_cut else value for is_cut, value in zip(row[::2], row[1::2], strict=True))
+    return None
 
 
 @lru_cache
-def _queries(kind: Kind, table: str) -> tuple[str, str]:
+def _queries(kind: Kind, record: type[Record], table: str) -> tuple[str, str]:
     """What finds a row where none of its values is too large, and what finds the begins of those that are."""
-    most = dict.fromkeys(kind.columns, LARGEST_LINE)
-    most |= {field.name: LARGEST_TEXT for field in kind.fields if field.reads == "text"}
+    long = {field.name for field in kind.fields if field.reads == "text"}
+    most = {name: LARGEST_TEXT if name in long else LARGEST_LINE for name in record._fields}
     # What is not there is not too large either.
     whole = " AND ".join(f"({SIZE}({name}) <= {bytes}) IS NOT FALSE" for name, bytes in most.items())
     texts = {name: TEXT.format(name) for name in most}
@@ -62,7 +62,7 @@ def _queries(kind: Kind, table: str) -> tuple[str, str]:
         for name, bytes in most.items()
     )
     return (
-        f"SELECT {', '.join(texts.values())} FROM {table} WHERE id = ? AND {whole}",
+        f"SELECT {columns_of(record, texts)} FROM {table} WHERE id = ? AND {whole}",
         f"SELECT {begins} FROM {table} WHERE id = ?",
     )
 
@@ -113,9 +113,9 @@ def update(
     raise gone(noun)
 
 
-def set_aside(connection: Connection, table: str, deletions: str, columns: Sequence[str], id: int) -> None:
-    """Delete a row and keep it in `deletions`, whole; what was set aside long ago goes for good."""
-    names = ", ".join(columns)
+def set_aside(connection: Connection, kind: Kind, id: int) -> None:
+    """Delete a row and keep it among the deletions, whole; what was set aside long ago goes for good."""
+    table, deletions, names = kind.table, kind.deletions, ", ".join(kind.columns)
     connection.execute(f"INSERT OR REPLACE INTO {deletions} ({names}) SELECT {names} FROM {table} WHERE id = ?", [id])
     connection.execute(f"DELETE FROM {table} WHERE id = ?", [id])
     connection.execute(
@@ -123,14 +123,14 @@ def set_aside(connection: Connection, table: str, deletions: str, columns: Seque
     )
 
 
-def bring_back(connection: Connection, table: str, deletions: str, columns: Sequence[str], id: int) -> bool:
+def bring_back(connection: Connection, kind: Kind, id: int) -> bool:
     """Bring a deleted row back as it was; whether there was one. 409 where it cannot.
 
     Another program has taken its number, or has made of it what breaks a rule.
     """
+    table, deletions, names = kind.table, kind.deletions, ", ".join(kind.columns)
     if connection.execute(f"SELECT 1 FROM {table} JOIN {deletions} USING (id) WHERE id = ?", [id]).fetchone():
         raise HTTPException(409, f"Number {id} is in use again, so what was deleted stays where it is kept.")
-    names = ", ".join(columns)
     try:
         restored = connection.execute(
             f"INSERT INTO {table} ({names}) SELECT {names} FROM {deletions} WHERE id = ? RETURNING id", [id]

@@ -25,7 +25,6 @@ from templates.lists import partial
 from templates.tags import Safe
 from templates.tasks import AREA, SORTS, STATUSES, Summary, Task, TaskInput, TaskList, TaskQuery, TaskRow
 
-COLUMNS = ("id", "title", "notes", "due", "done", "created_at", "updated_at")
 # What a person types into the form of a task.
 TYPED = ("title", "due", "notes")
 CHART_DAYS = 14
@@ -45,31 +44,31 @@ KIND = Kind(
     sources="Todoist, Trello, GitHub, Google Tasks, Asana",
     fields=(
         Field(
-            "title",
-            "Title",
-            "title",
-            """name task taskname tasktitle todo todoname todoitem subject summary content headline text item what
+            name="title",
+            label="Title",
+            reads="title",
+            names="""name task taskname tasktitle todo todoname todoitem subject summary content headline text item what
             description""",
             required=True,
         ),
         Field(
-            "notes",
-            "Notes",
-            "text",
-            "note description desc body details detail content comments comment memo text",
+            name="notes",
+            label="Notes",
+            reads="text",
+            names="note description desc body details detail content comments comment memo text",
             default="",
         ),
         Field(
-            "due",
-            "Due",
-            "day",
-            """duedate dueon dueat dueby duetime duedatetime datedue deadline targetdate date enddate""",
+            name="due",
+            label="Due",
+            reads="day",
+            names="""duedate dueon dueat dueby duetime duedatetime datedue deadline targetdate date enddate""",
         ),
         Field(
-            "done",
-            "Done",
-            "done",
-            """isdone completed iscompleted complete iscomplete duecomplete checked ischecked finished completedat
+            name="done",
+            label="Done",
+            reads="done",
+            names="""isdone completed iscompleted complete iscomplete duecomplete checked ischecked finished completedat
             completedtime completedon completeddate datecompleted status state taskstatus closed isclosed closedat
             completiondate completiontime""",
             default=0,
@@ -144,9 +143,8 @@ async def edit_task(request: Request, id: int) -> Safe:
 @fragment
 async def show_changes(request: Request, id: int) -> Safe:
     """What happened to a task since someone began to edit it."""
-    version, found = await rows.version("tasks", id), await rows.find(KIND, id)
-    since = request.query_params.get("since", "")
-    note = show.changes_note(id, since, version, Task(*found) if found else None)
+    version, now = await rows.version("tasks", id), await rows.find(KIND, Task, id)
+    note = show.changes_note(id, request.query_params.get("since", ""), version, now)
     return answer(request, "Changes", note, AREA)
 
 
@@ -222,8 +220,9 @@ READERS = {
 
 def query_of(given: Mapping[str, str]) -> TaskQuery:
     """The list that an address names; 400 for one that it cannot name."""
-    _, q, sort, page, pages = lists.query_of(AREA, given, SORTS)
-    return TaskQuery(q, lists.one_of("status", given.get("status") or "all", STATUSES), sort, page, pages)
+    query = lists.query_of(AREA, given, SORTS)
+    status = lists.one_of("status", given.get("status") or "all", STATUSES)
+    return TaskQuery(q=query.q, status=status, sort=query.sort, page=query.page, pages=query.pages)
 
 
 async def tasks_of(query: TaskQuery) -> TaskList:
@@ -234,9 +233,10 @@ async def tasks_of(query: TaskQuery) -> TaskList:
     if query.status != "all":
         conditions.append("done = ?")
         parameters.append(int(query.status == "done"))
-    columns = ["id", lists.short("title"), lists.short("due"), "done", f"{SIZE}(notes) > 0"]
-    found, more, words = await lists.rows_of(query, "tasks", columns, conditions, parameters, ORDERS[query.sort])
-    return TaskList(query, [TaskRow(*row) for row in found], more, counts, words, today())
+    shown, more, words = await lists.rows_of(
+        query, "tasks", TaskRow, conditions, parameters, ORDERS[query.sort], {"has_notes": f"{SIZE}(notes) > 0"}
+    )
+    return TaskList(query=query, rows=shown, more=more, counts=counts, found=words, today=today())
 
 
 async def counts_of() -> dict[int, int]:
@@ -257,7 +257,7 @@ async def summary_of(day: date, zone: tzinfo | None) -> Summary:
     )
     days = [day - timedelta(days=ago) for ago in reversed(range(CHART_DAYS))]
     chart = [(each, await _done_on(each, zone)) for each in days]
-    return Summary(counts[0], counts[1], lists.count_in_words(overdue[0][0]), chart)
+    return Summary(open=counts[0], done=counts[1], overdue=lists.count_in_words(overdue[0][0]), days=chart)
 
 
 async def _done_on(day: date, zone: tzinfo | None) -> int:
@@ -278,15 +278,15 @@ async def _done_on(day: date, zone: tzinfo | None) -> int:
 
 async def task_of(id: int) -> Task:
     """A task; 404 where there is none."""
-    found = await rows.find(KIND, id)
-    if not found:
+    task = await rows.find(KIND, Task, id)
+    if task is None:
         raise rows.gone("task")
-    return Task(*found)
+    return task
 
 
 def as_typed(task: Task, version: str) -> TaskInput:
     """What a form that changes it begins with."""
-    return TaskInput(task.title, task.due or "", task.notes, version)
+    return TaskInput(title=task.title, due=task.due or "", notes=task.notes, version=version)
 
 
 async def detail(task: Task) -> Safe:
@@ -296,19 +296,19 @@ async def detail(task: Task) -> Safe:
 
 def row(task: Task) -> Safe:
     """The row of a task, today."""
-    return show.task_row(TaskRow(task.id, task.title, task.due, task.done, int(task.notes != "")), today())
+    shown = TaskRow(id=task.id, title=task.title, due=task.due, done=task.done, has_notes=int(task.notes != ""))
+    return show.task_row(shown, today())
 
 
 async def find_deletion(id: str) -> Task | None:
     """A deleted task that can be brought back."""
-    found = await rows.find(KIND, id, is_deleted=True)
-    return Task(*found) if found else None
+    return await rows.find(KIND, Task, id, is_deleted=True)
 
 
 def delete(connection: Connection, id: int) -> None:
     """Delete a task and keep it aside, whole, with the moment when it was done."""
     completed = connection.execute("SELECT completed_at FROM completions WHERE task_id = ?", [id]).fetchone()
-    rows.set_aside(connection, "tasks", "deletions", COLUMNS, id)
+    rows.set_aside(connection, KIND, id)
     if completed:
         connection.execute("UPDATE deletions SET completed_at = ? WHERE id = ?", [completed[0], id])
 
@@ -316,7 +316,7 @@ def delete(connection: Connection, id: int) -> None:
 def restore(connection: Connection, id: int) -> bool:
     """Bring a deleted task back as it was; whether there was one."""
     deleted = connection.execute("SELECT completed_at FROM deletions WHERE id = ?", [id]).fetchone()
-    restored = rows.bring_back(connection, "tasks", "deletions", COLUMNS, id)
+    restored = rows.bring_back(connection, KIND, id)
     if deleted and deleted[0]:
         connection.execute("UPDATE completions SET completed_at = ? WHERE task_id = ?", [deleted[0], id])
     return restored

@@ -183,11 +183,10 @@ def task_list(tasks: TaskList) -> Safe:
 @lru_cache(maxsize=KEPT_ROWS)
 def task_row(task: TaskRow, today: date) -> Safe:
     """One row of the list. The same record on the same day is drawn once."""
-    id, title, due, done, has_notes = task
-    if not due:
-        return _row(id, title, done=done, has_notes=has_notes)
-    words, whole, state = _due_in_words(due, done, today)
-    return _row(id, title, due, words, whole, done=done, has_notes=has_notes, due_state=state)
+    if not task.due:
+        return _row(task.id, task.title, done=task.done, has_notes=task.has_notes)
+    words, whole, state = _due_in_words(task.due, task.done, today)
+    return _row(task.id, task.title, task.due, words, whole, done=task.done, has_notes=task.has_notes, due_state=state)
 
 
 def due_label(due: str | None, done: int, today: date) -> Safe | None:

@@ -11,6 +11,7 @@ from app.access.browsers import browser_of
 from app.access.file import AccessFile
 from app.access.limits import client_of
 from app.db import Connection
+from app.records import columns_of, records_of
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +59,8 @@ def record(file: AccessFile, scope: Scope | None, kind: Kind, tries: int = 1) ->
 
     def keep(connection: Connection) -> None:
         connection.execute(
-            "INSERT INTO events (at, kind, address, browser, tries) VALUES (?, ?, ?, ?, ?)",
-            [now, str(kind), address, browser, tries],
+            "INSERT INTO events (at, kind, address, browser, tries) VALUES (:at, :kind, :address, :browser, :tries)",
+            {"at": now, "kind": str(kind), "address": address, "browser": browser, "tries": tries},
         )
         connection.execute(
             "DELETE FROM events WHERE at < ? OR (kind = ? AND id <= "
@@ -73,6 +74,6 @@ def record(file: AccessFile, scope: Scope | None, kind: Kind, tries: int = 1) ->
 def recent(file: AccessFile) -> list[Event]:
     """The last events, newest first."""
     # Another program may have put anything there.
-    texts = ", ".join(f"CAST({name} AS TEXT)" for name in ("kind", "address", "browser"))
-    rows = file.rows(f"SELECT at, {texts}, CAST(tries AS INTEGER) FROM events ORDER BY id DESC LIMIT ?", [SHOWN])
-    return [Event(*row) for row in rows]
+    in_sql = {name: f"CAST({name} AS TEXT)" for name in ("kind", "address", "browser")}
+    asked = columns_of(Event, in_sql | {"tries": "CAST(tries AS INTEGER)"})
+    return records_of(Event, file.rows(f"SELECT {asked} FROM events ORDER BY id DESC LIMIT ?", [SHOWN]))

@@ -26,11 +26,19 @@ async def show_access(request: Request) -> Response:
     own = sessions.session_of(request.scope)
     shown = [
         show.Browser(
-            each.id, each.browser, each.address, each.created_at, each.used_at, own is not None and each.id == own.id
+            id=each.id,
+            name=each.browser,
+            address=each.address,
+            since=each.created_at,
+            used=each.used_at,
+            is_this=own is not None and each.id == own.id,
         )
         for each in sorted(sessions.all(), key=lambda each: own is None or each.id != own.id)
     ]
-    recent = [show.Event(*each) for each in events.recent(sessions.file)]
+    recent = [
+        show.Event(at=each.at, what=each.kind, address=each.address, browser=each.browser, tries=each.tries)
+        for each in events.recent(sessions.file)
+    ]
     return HTMLResponse(page("Who is signed in", show.access_page(shown, recent, zone())), headers=NO_STORE)
 
 

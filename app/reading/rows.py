@@ -5,12 +5,12 @@ moment. It writes JSON to its standard output, one message on each line, and not
 
     {"reading": pieces}        at most once a second: it is at work, and has read so many pieces of the file
     {"understood": {...}}      what the file is, its columns with examples, the first rows
-    {"rows": [[...]], "problems": [{"line", "reason"}], "bytes", "size"}     again and again
+    {"columns", "rows": [[...]], "problems": [{"line", "reason"}], "bytes", "size"}     again and again
     {"end": {"rows", "problems"}}     how many of each there were
     {"error": "..."}           in the place of everything after it, with exit code 1: the file cannot be read; with a
                                "trace" where it is not the file's fault
 
-A row has a value for each column of the kind. With --check the rows are only counted, --columns says which column is
+A row has a value for each of the columns. With --check the rows are only counted, --columns says which column is
 which field.
 
 What it tells to be written is bounded by what it has read: a row has at most LONGEST_ROW bytes, and all together have
@@ -128,9 +128,10 @@ def messages(
     # The empty batch at the end says that the file is read to its end.
     while batch != []:
         batch = _batch(results)
-        usable = [list(each.values()) for each in batch if isinstance(each, dict)]
+        usable = [[each[name] for name in kind.columns] for each in batch if isinstance(each, dict)]
         left_out = [each for each in batch if isinstance(each, Problem)]
         yield {
+            "columns": kind.columns,
             "rows": len(usable) if check else usable,
             "problems": [each._asdict() for each in left_out[: max(0, LISTED_PROBLEMS - problems)]],
             "bytes": export.text.position,

@@ -22,24 +22,6 @@ from templates.lists import ListQuery, partial
 from templates.tags import Safe
 
 AREA = "/museum_pieces"
-COLUMNS = (
-    "id",
-    "short_name",
-    "made_by",
-    "lent_to",
-    "whole_story",
-    "side_note",
-    "piece_count",
-    "floor_number",
-    "net_weight",
-    "full_height",
-    "is_fragile",
-    "is_genuine",
-    "found_on",
-    "shown_on",
-    "created_at",
-    "updated_at",
-)
 # What the search looks into.
 SEARCHED = [
     "short_name",
@@ -77,19 +59,19 @@ READERS: dict[str, tuple[str, forms.Reader]] = {
 }
 # What an import understands, and an export holds.
 FIELDS = [
-    Field("short_name", "Short name", "line", "title name", required=True),
-    Field("made_by", "Made by", "line", required=True),
-    Field("lent_to", "Lent to", "line", default=""),
-    Field("whole_story", "Whole story", "text", required=True),
-    Field("side_note", "Side note", "text", default=""),
-    Field("piece_count", "Piece count", "whole_number", required=True),
-    Field("floor_number", "Floor number", "whole_number"),
-    Field("net_weight", "Net weight", "number", required=True),
-    Field("full_height", "Full height", "number"),
-    Field("is_fragile", "Is fragile", "yes_or_no", default=0),
-    Field("is_genuine", "Is genuine", "yes_or_no"),
-    Field("found_on", "Found on", "day", required=True),
-    Field("shown_on", "Shown on", "day"),
+    Field(name="short_name", label="Short name", reads="line", names="title name", required=True),
+    Field(name="made_by", label="Made by", reads="line", required=True),
+    Field(name="lent_to", label="Lent to", reads="line", default=""),
+    Field(name="whole_story", label="Whole story", reads="text", required=True),
+    Field(name="side_note", label="Side note", reads="text", default=""),
+    Field(name="piece_count", label="Piece count", reads="whole_number", required=True),
+    Field(name="floor_number", label="Floor number", reads="whole_number"),
+    Field(name="net_weight", label="Net weight", reads="number", required=True),
+    Field(name="full_height", label="Full height", reads="number"),
+    Field(name="is_fragile", label="Is fragile", reads="yes_or_no", default=0),
+    Field(name="is_genuine", label="Is genuine", reads="yes_or_no"),
+    Field(name="found_on", label="Found on", reads="day", required=True),
+    Field(name="shown_on", label="Shown on", reads="day"),
 ]
 KIND = Kind(
     table="museum_pieces",
@@ -109,9 +91,9 @@ async def list_museum_pieces(request: Request) -> Safe:
     listed = await museum_pieces_of(query_of(request.query_params))
     if wants_fragment(request):
         return show.museum_piece_list(listed)
-    deleted = await rows.find(KIND, request.query_params.get("deleted", ""), is_deleted=True)
-    undo = show.MuseumPiece(*deleted) if deleted else None
-    return page("Museum pieces", show.museum_pieces_page(listed, undo), AREA)
+    id = request.query_params.get("deleted", "")
+    deleted = await rows.find(KIND, show.MuseumPiece, id, is_deleted=True)
+    return page("Museum pieces", show.museum_pieces_page(listed, deleted), AREA)
 
 
 @rt("/museum_pieces", methods=["post"])
@@ -159,9 +141,9 @@ async def edit_museum_piece(request: Request, id: int) -> Safe:
 @fragment
 async def show_changes(request: Request, id: int) -> Safe:
     """What happened to a museum piece since someone began to edit it."""
-    version, found = await rows.version(KIND.table, id), await rows.find(KIND, id)
-    since, now = request.query_params.get("since", ""), show.MuseumPiece(*found) if found else None
-    return answer(request, "Changes", show.changes_note(id, since, version, now), AREA)
+    version, now = await rows.version(KIND.table, id), await rows.find(KIND, show.MuseumPiece, id)
+    note = show.changes_note(id, request.query_params.get("since", ""), version, now)
+    return answer(request, "Changes", note, AREA)
 
 
 @rt("/museum_pieces/{id:id}", methods=["post", "patch"])
@@ -197,7 +179,7 @@ async def change_museum_piece(request: Request, id: int) -> Any:
 async def delete_museum_piece(request: Request, id: int) -> Any:
     """Delete a museum piece, and offer it back."""
     record = await museum_piece_of(id)
-    await db.write(lambda connection: rows.set_aside(connection, KIND.table, KIND.deletions, COLUMNS, id))
+    await db.write(lambda connection: rows.set_aside(connection, KIND, id))
     if not wants_fragment(request):
         return RedirectResponse(f"{AREA}?deleted={id}", 303)
     offer = partial("#toasts", "beforeend", show.undo_toast(record))
@@ -207,7 +189,7 @@ async def delete_museum_piece(request: Request, id: int) -> Any:
 @rt("/museum_pieces/{id:id}/restore", methods=["post"])
 async def restore_museum_piece(request: Request, id: int) -> Any:
     """Undo a deletion: the museum piece comes back whole."""
-    if not await db.write(lambda connection: rows.bring_back(connection, KIND.table, KIND.deletions, COLUMNS, id)):
+    if not await db.write(lambda connection: rows.bring_back(connection, KIND, id)):
         raise rows.cannot_restore(KIND.noun)
     if not wants_fragment(request):
         return RedirectResponse(AREA, 303)
@@ -227,18 +209,23 @@ def query_of(given: Mapping[str, str]) -> ListQuery:
 async def museum_pieces_of(query: ListQuery) -> show.MuseumPieceList:
     """The pages of a list that are asked for."""
     conditions, parameters = lists.matching(KIND.table, SEARCHED, query.q)
-    columns, order = [lists.short(name) for name in COLUMNS], ORDERS[query.sort]
-    found, more, words = await lists.rows_of(query, KIND.table, columns, conditions, parameters, order)
-    records = [show.MuseumPiece(*row) for row in found]
-    return show.MuseumPieceList(query, records, more, words, today())
+    records, more, words = await lists.rows_of(
+        query,
+        KIND.table,
+        show.MuseumPiece,
+        conditions,
+        parameters,
+        ORDERS[query.sort],
+    )
+    return show.MuseumPieceList(query=query, rows=records, more=more, found=words, today=today())
 
 
 async def museum_piece_of(id: int) -> show.MuseumPiece:
     """A museum piece; 404 where there is none."""
-    found = await rows.find(KIND, id)
-    if not found:
+    record = await rows.find(KIND, show.MuseumPiece, id)
+    if record is None:
         raise rows.gone(KIND.noun)
-    return show.MuseumPiece(*found)
+    return record
 
 
 async def detail(record: show.MuseumPiece) -> Safe:

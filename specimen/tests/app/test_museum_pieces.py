@@ -1,10 +1,17 @@
 """Museum pieces over HTTP: pages, fragments, plain forms, import and export, on the real server."""
 
 import asyncio
+import csv
+import io
 import re
 import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Any
+from datetime import date, timedelta
+from itertools import count
+from typing import Any, NamedTuple
+from xml.etree.ElementTree import Element
 
 import html5lib
 import httpx
@@ -14,37 +21,62 @@ from app import museum_pieces
 from tests.conftest import Server
 from tests.engine.app.test_imports import bring
 
-# Every field, as a person types it and as it is kept.
-TYPED = {
-    "short_name": "First one",
-    "made_by": "Ada",
-    "lent_to": "Bob",
-    "whole_story": "Long *ago*",
-    "side_note": "By hand",
-    "piece_count": "25",
-    "floor_number": "-1",
-    "net_weight": "2.5",
-    "full_height": "0.5",
-    "is_fragile": "1",
-    "is_genuine": "0",
-    "found_on": "2030-01-02",
-    "shown_on": "2030-02-03",
+
+class Value(NamedTuple):
+    """A value as a person types it, as it is kept, and as a page shows it."""
+
+    typed: str
+    kept: Any
+    shown: str
+
+
+def words_no(number: int) -> Value:
+    """A line of text, another one for each number; so with the others."""
+    return Value(typed=f"Words *{number}*", kept=f"Words *{number}*", shown=f"Words *{number}*")
+
+
+def story_no(number: int) -> Value:
+    return Value(typed=f"Long *ago* {number}", kept=f"Long *ago* {number}", shown=f"Long ago {number}")
+
+
+def count_no(number: int) -> Value:
+    return Value(typed=f"{2000 - number}", kept=2000 - number, shown=f"{2000 - number:,}")
+
+
+def weight_no(number: int) -> Value:
+    return Value(typed=f"{number}.5", kept=number + 0.5, shown=f"{number}.5")
+
+
+def answer_no(number: int) -> Value:
+    return Value(typed=f"{number % 2}", kept=number % 2, shown=("No", "Yes")[number % 2])
+
+
+def day_no(number: int) -> Value:
+    day = (date(2030, 1, 31) + timedelta(days=number)).isoformat()
+    return Value(typed=day, kept=day, shown=day)
+
+
+# Every field, with another value than those beside it.
+OF_FIELDS: dict[str, Callable[[int], Value]] = {
+    "short_name": words_no,
+    "made_by": words_no,
+    "lent_to": words_no,
+    "whole_story": story_no,
+    "side_note": story_no,
+    "piece_count": count_no,
+    "floor_number": count_no,
+    "net_weight": weight_no,
+    "full_height": weight_no,
+    "is_fragile": answer_no,
+    "is_genuine": answer_no,
+    "found_on": day_no,
+    "shown_on": day_no,
 }
-KEPT = {
-    "short_name": "First one",
-    "made_by": "Ada",
-    "lent_to": "Bob",
-    "whole_story": "Long *ago*",
-    "side_note": "By hand",
-    "piece_count": 25,
-    "floor_number": -1,
-    "net_weight": 2.5,
-    "full_height": 0.5,
-    "is_fragile": 1,
-    "is_genuine": 0,
-    "found_on": "2030-01-02",
-    "shown_on": "2030-02-03",
-}
+numbers: dict[Callable[[int], Value], Iterator[int]] = defaultdict(lambda: count(1))
+VALUES = {name: make(next(numbers[make])) for name, make in OF_FIELDS.items()}
+TYPED = {name: value.typed for name, value in VALUES.items()}
+KEPT = {name: value.kept for name, value in VALUES.items()}
+LABELS = {field.name: field.label for field in museum_pieces.KIND.fields}
 # What may be left empty, and how it is kept then.
 EMPTY: dict[str, Any] = {
     "lent_to": "",
@@ -77,18 +109,57 @@ def _empty(server: Server) -> None:
         server.sql(f"DELETE FROM {table}")
 
 
+def parsed(answer: httpx.Response) -> Element:
+    """The document of an answer."""
+    assert answer.status_code == 200, answer.text
+    document: Element = html5lib.parse(answer.text, namespaceHTMLElements=False)
+    return document
+
+
 def titles(answer: httpx.Response) -> list[str]:
     """The titles of the rows in an answer, in order."""
-    assert answer.status_code == 200, answer.text
-    document = html5lib.parse(answer.text, namespaceHTMLElements=False)
-    return ["".join(link.itertext()) for link in document.iterfind(".//li//a[@class='title']")]
+    return [text_of(link) for link in parsed(answer).iterfind(".//li//a[@class='title']")]
 
 
-def add(server: Server, count: int = 1, **columns: Any) -> None:
+def text_of(element: Element) -> str:
+    """What an element says; a date as the machine reads it."""
+    day = element.find(".//time")
+    return str(day.get("datetime")) if day is not None else "".join(element.itertext())
+
+
+def filled_in(answer: httpx.Response) -> dict[str, str]:
+    """What the form of an answer would send, by the names of its fields."""
+    sent: dict[str, str] = {}
+    form = parsed(answer).find(".//form[@class='edit-form']")
+    assert form is not None
+    for field in form.iter():
+        name = field.get("name")
+        if name is None or (field.get("type") == "checkbox" and field.get("checked") is None):
+            continue
+        if field.tag == "select":
+            sent[name] = next(str(each.get("value")) for each in field if each.get("selected") is not None)
+        else:
+            sent[name] = (field.text or "") if field.tag == "textarea" else field.get("value") or ""
+    return sent
+
+
+def said(answer: httpx.Response) -> dict[str, str]:
+    """What the page of a row, or its row in a list, says under each label."""
+    page = parsed(answer)
+    pairs = [(pair[0], pair[1]) for pair in page.iterfind(".//dl/div")]
+    pairs += [(section[0], section[1]) for section in page.iterfind(".//article/section")]
+    facts = {text_of(name): text_of(value).strip() for name, value in pairs}
+    for fact in page.iterfind(".//span[@class='row-facts']/span"):
+        label = text_of(fact[0])
+        facts[label.strip()] = text_of(fact).removeprefix(label)
+    return facts
+
+
+def add(server: Server, rows: int = 1, **columns: Any) -> None:
     """Add rows called “Row 1” and so on, as another program would."""
     values = KEPT | columns
     marks = ", ".join("?" * len(values))
-    for number in range(1, count + 1):
+    for number in range(1, rows + 1):
         values |= {"short_name": columns.get("short_name", f"Row {number}")}
         names = ", ".join(values)
         server.sql(f"INSERT INTO museum_pieces ({names}) VALUES ({marks})", list(values.values()))
@@ -128,6 +199,40 @@ def test_what_is_optional_may_be_left_out(htmx: httpx.Client, server: Server) ->
     row = only(server)
     assert {name: row[name] for name in KEPT} == KEPT | EMPTY
     assert htmx.get(f"/museum_pieces/{row['id']}").status_code == 200
+
+
+def test_each_value_stands_in_its_own_field_wherever_it_is_shown(htmx: httpx.Client, server: Server) -> None:
+    htmx.post("/museum_pieces", data=TYPED)
+    before = dict(only(server))
+    address = f"/museum_pieces/{before['id']}"
+    form = filled_in(htmx.get(f"{address}/edit"))
+    assert {name: form[name] for name in TYPED} == TYPED
+    assert htmx.patch(address, data=form).status_code == 200
+    assert dict(only(server)) == before | {"updated_at": only(server)["updated_at"]}
+    shown = {LABELS[name]: value.shown for name, value in VALUES.items() if name != "short_name"}
+    page, row = said(htmx.get(address)), said(htmx.get("/museum_pieces"))
+    assert {label: page[label] for label in shown} == shown
+    assert row == {label: value for label, value in shown.items() if label in row}
+    assert (page["Added"], page["Changed"]) == (before["created_at"], only(server)["updated_at"])
+
+
+def test_each_value_stands_in_its_own_column_of_an_export(client: httpx.Client, server: Server) -> None:
+    add(server, created_at="2026-01-02T03:04:05Z", updated_at="2027-01-02T03:04:05Z", short_name="Row 1")
+    row = dict(only(server))
+    (in_json,) = client.get("/museum_pieces/export.json").json()
+    assert in_json == row
+    (in_csv,) = csv.DictReader(io.StringIO(client.get("/museum_pieces/export.csv").content.decode("utf-8-sig")))
+    assert in_csv == {name: "" if value is None else str(value) for name, value in row.items()}
+
+
+def test_the_columns_of_a_file_may_come_in_any_order(client: httpx.Client, server: Server) -> None:
+    content = io.StringIO()
+    writer = csv.DictWriter(content, [*reversed(TYPED)])
+    writer.writeheader()
+    writer.writerow(TYPED)
+    assert bring(client, "pieces.csv", content.getvalue().encode(), kind="museum_pieces")["rows_done"] == 1
+    row = only(server)
+    assert {name: row[name] for name in KEPT} == KEPT
 
 
 @pytest.mark.parametrize(("name", "value"), WRONG)
@@ -175,7 +280,7 @@ def test_what_another_program_changes_is_a_conflict_too(htmx: httpx.Client, serv
     add(server)
     row = only(server)
     address = f"/museum_pieces/{row['id']}"
-    names = ", ".join(museum_pieces.COLUMNS)
+    names = ", ".join(museum_pieces.KIND.columns)
     for change in (
         "UPDATE museum_pieces SET short_name = 'Theirs'",
         f"REPLACE INTO museum_pieces ({names}) SELECT {names} FROM museum_pieces",

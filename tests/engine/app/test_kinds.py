@@ -2,7 +2,13 @@
 
 from app.kinds import Field, Kind, from_json, to_json
 
-BOOKS = Kind("books", "deleted_books", "book", "books", (Field("name", "Name", "line", "title “x”", True, 0),))
+BOOKS = Kind(
+    table="books",
+    deletions="deleted_books",
+    noun="book",
+    plural="books",
+    fields=(Field(name="name", label="Name", reads="line", names="title “x”", required=True, default=0),),
+)
 
 
 def test_a_kind_comes_through_text_as_it_was() -> None:

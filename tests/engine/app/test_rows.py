@@ -9,16 +9,22 @@ from starlette.exceptions import HTTPException
 
 from app import rows
 from app.db import NOW, Connection, connect
+from app.kinds import Field, Kind
 
-COLUMNS = ("id", "title", "updated_at")
+TITLE = Field(name="title", label="Title", reads="line")
+BOOKS = Kind(table="books", deletions="deleted", noun="book", plural="books", fields=(TITLE,))
 
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[Connection]:
     with closing(connect(tmp_path / "app.db")) as connection:
-        connection.execute(f"CREATE TABLE books (id INTEGER PRIMARY KEY, title TEXT, updated_at TEXT DEFAULT ({NOW}))")
         connection.execute(
-            f"CREATE TABLE deleted (id INTEGER PRIMARY KEY, title, updated_at, deleted_at TEXT DEFAULT ({NOW}))"
+            f"CREATE TABLE books (id INTEGER PRIMARY KEY, title TEXT, "
+            f"created_at TEXT DEFAULT ({NOW}), updated_at TEXT DEFAULT ({NOW}))"
+        )
+        connection.execute(
+            "CREATE TABLE deleted (id INTEGER PRIMARY KEY, title, created_at, updated_at, "
+            f"deleted_at TEXT DEFAULT ({NOW}))"
         )
         connection.execute("CREATE TABLE row_versions (table_name TEXT, id INTEGER, version INTEGER)")
         yield connection
@@ -31,28 +37,30 @@ def found(connection: Connection, table: str) -> list[tuple[object, ...]]:
 def test_a_deleted_row_comes_back_whole_and_once(connection: Connection) -> None:
     id = rows.insert(connection, "books", {"title": "Dune"})
     before = found(connection, "books")
-    rows.set_aside(connection, "books", "deleted", COLUMNS, id)
+    rows.set_aside(connection, BOOKS, id)
     assert (found(connection, "books"), found(connection, "deleted")) == ([], before)
-    assert rows.bring_back(connection, "books", "deleted", COLUMNS, id)
+    assert rows.bring_back(connection, BOOKS, id)
     assert (found(connection, "books"), found(connection, "deleted")) == (before, [])
-    assert not rows.bring_back(connection, "books", "deleted", COLUMNS, id)
+    assert not rows.bring_back(connection, BOOKS, id)
 
 
 def test_what_another_program_has_taken_the_number_of_stays_where_it_is_kept(connection: Connection) -> None:
     id = rows.insert(connection, "books", {"title": "Dune"})
-    rows.set_aside(connection, "books", "deleted", COLUMNS, id)
+    rows.set_aside(connection, BOOKS, id)
     connection.execute("INSERT INTO books (id, title) VALUES (?, 'Emma')", [id])
     with pytest.raises(HTTPException, match="in use again") as refused:
-        rows.bring_back(connection, "books", "deleted", COLUMNS, id)
+        rows.bring_back(connection, BOOKS, id)
     assert refused.value.status_code == 409
     assert [row[1] for table in ("books", "deleted") for row in found(connection, table)] == ["Emma", "Dune"]
 
 
 def test_what_breaks_a_rule_stays_where_it_is_kept(connection: Connection) -> None:
-    connection.execute("CREATE TABLE strict_books (id INTEGER PRIMARY KEY, title CHECK (title <> ''), updated_at)")
+    connection.execute(
+        "CREATE TABLE strict_books (id INTEGER PRIMARY KEY, title CHECK (title <> ''), created_at, updated_at)"
+    )
     connection.execute("INSERT INTO deleted (id, title) VALUES (3, '')")
     with pytest.raises(HTTPException, match="breaks a rule of the data") as refused:
-        rows.bring_back(connection, "strict_books", "deleted", COLUMNS, 3)
+        rows.bring_back(connection, BOOKS._replace(table="strict_books"), 3)
     assert refused.value.status_code == 409
     assert [row[0] for row in found(connection, "deleted")] == [3]
 
@@ -60,7 +68,7 @@ def test_what_breaks_a_rule_stays_where_it_is_kept(connection: Connection) -> No
 def test_what_was_deleted_long_ago_goes_for_good(connection: Connection) -> None:
     connection.execute("INSERT INTO deleted (id, deleted_at) VALUES (9, '2020-01-01T00:00:00.000Z')")
     id = rows.insert(connection, "books", {"title": "Dune"})
-    rows.set_aside(connection, "books", "deleted", COLUMNS, id)
+    rows.set_aside(connection, BOOKS, id)
     assert [row[0] for row in found(connection, "deleted")] == [id]
 
 

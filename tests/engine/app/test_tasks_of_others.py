@@ -8,7 +8,7 @@ import pytest
 
 from app.reading.formats import opened
 from app.reading.rows import messages
-from app.tasks import COLUMNS, KIND
+from app.tasks import KIND
 from templates.tasks import Task
 from tests.conftest import ROOT, Server
 from tests.engine.app.reading.test_rows import problems, read
@@ -64,7 +64,7 @@ def test_a_board_of_github_is_understood_as_tasks() -> None:
     notes = "URL: https://github.com/ada/lists/issues/42\nAssignees: ada\nStatus: In Progress\nLabels: bug"
     first = [None, "Keep the scroll position", notes, "2026-05-01", 0, None, None]
     assert batch["rows"][0] == first
-    assert understood["understood"]["sample"][0] == dict(zip(COLUMNS, first, strict=True))
+    assert understood["understood"]["sample"][0] == dict(zip(KIND.columns, first, strict=True))
     assert end == {"end": {"rows": 3, "problems": 0}}
 
 

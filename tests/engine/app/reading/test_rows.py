@@ -99,7 +99,7 @@ def test_the_process_says_what_the_file_is_then_its_rows_then_how_many(path: Pat
     assert understood["understood"]["sample"][0] == dict(zip(COLUMNS, first, strict=True))
     assert (batch["bytes"], batch["size"]) == (size, size)
     assert [problem["line"] for problem in batch["problems"]] == [4]
-    assert last == {"rows": [], "problems": [], "bytes": size, "size": size}
+    assert last == {"columns": [*COLUMNS], "rows": [], "problems": [], "bytes": size, "size": size}
     assert end == {"end": {"rows": 2, "problems": 1}}
     _, (understood_by_check, checked, *_, end_of_check) = read(path, "--check")
     assert (understood_by_check, end_of_check) == (understood, end)
