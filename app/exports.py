@@ -42,6 +42,7 @@ WAIT_SECONDS = 10
 BUSY = "Other exports are being sent. Nothing is wrong with this one: try again in a few seconds."
 # Windows deletes a file that is opened so when it is closed; elsewhere it has lost its name by then.
 OPEN_ONCE = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_TEMPORARY", 0)
+BYTE_ORDER_MARK = "\ufeff"
 ADDRESS = re.compile(r"(/[^/]+)?/export\.[a-z]+")
 
 Result = TypeVar("Result")
@@ -68,7 +69,10 @@ async def export_main_json(request: Request) -> Response:
 
 @rt("/{table}/export.csv", methods=["get"])
 async def export_csv(request: Request, table: str) -> Response:
-    """All rows of a kind as CSV (RFC 4180), with cells that a spreadsheet would run as formulas made harmless."""
+    """All rows of a kind as CSV (RFC 4180), with cells that a spreadsheet would run as formulas made harmless.
+
+    It begins with a byte order mark: without one Excel takes UTF-8 for the encoding of the machine.
+    """
     check_export(request)
     return Export(partial(_rows, _csv(_kind(table))), f"{table}.csv", "text/csv; charset=utf-8")
 
@@ -219,7 +223,7 @@ def _csv(kind: Kind) -> Iterator[str]:
     # The reading of all kinds of files comes with it, which no start of the app has to wait for.
     from app.reading.columns import harmless
 
-    yield _csv_lines([kind.columns])
+    yield BYTE_ORDER_MARK + _csv_lines([kind.columns])
     for chunk in _chunks(kind):
         if not isinstance(chunk, _LargeRow):
             yield _csv_lines([[harmless(str(cell)) if cell is not None else "" for cell in row] for row in chunk])

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
 from starlette.requests import Request
 
-from app.cleaning import one_line, storable
+from app.cleaning import odd_year, one_line, storable
 from server.bodies import KEPT_FORMS
 from server.multipart import FIELD_BYTES, FIELDS, FILES
 from templates.forms import LINE_LENGTH
@@ -167,7 +167,9 @@ def number(text: str, label: str) -> float:
 
 
 def day(text: str, label: str) -> str:
-    """An ISO date."""
+    """An ISO date of the years 1000 to 9999."""
+    if error := odd_year(text):
+        raise InputError(error)
     try:
         return date.fromisoformat(text.strip()).isoformat()
     except ValueError:

@@ -27,6 +27,8 @@ from templates.tags import (
 from templates.values import Cut, day_of, is_number
 
 LINE_LENGTH = 1000
+# The first and the last day that a field for one takes: a browser says so before the form is sent.
+DAYS = {"min": "1000-01-01", "max": "9999-12-31"}
 
 # What was typed into the fields of a form, or is to stand in them.
 Given = Mapping[str, str]
@@ -72,7 +74,8 @@ def day(name: str, label: str, given: Given, *, required: bool = False) -> Safe:
     value = given.get(name, "")
     # A browser would leave out what is none, and the next save would empty it.
     kind = "date" if not value or day_of(value) else "text"
-    return Label(label, Input(type=kind, name=name, value=value, required=required))
+    bounds = DAYS if kind == "date" else {}
+    return Label(label, Input(type=kind, name=name, value=value, required=required, **bounds))
 
 
 def tick(name: str, label: str, given: Given) -> Safe:

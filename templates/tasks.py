@@ -142,7 +142,7 @@ def add_form(given: TaskInput = TaskInput(), *, again: bool = False) -> Safe:  #
             autofocus=again,
             data_key="n",
         ),
-        Input(type="date", name="due", value=given.due, aria_label="Due date"),
+        Input(type="date", name="due", value=given.due, aria_label="Due date", **forms.DAYS),
         Button("Add", cls="button primary"),
         id="add-task",
         cls="card add",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.cleaning import one_line, storable, without_controls
+from app.cleaning import odd_year, one_line, storable, without_controls
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,33 @@ from app.cleaning import one_line, storable, without_controls
 def test_a_text_is_cleaned_once(text: str, line: str, kept: str) -> None:
     assert (one_line(text), storable(text)) == (line, kept)
     assert (one_line(line), without_controls(line), storable(kept)) == (line, line, kept)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("0026-05-01", "2026-05-01"),
+        ("0099-5-1", "2099-05-01"),
+        ("02026-05-01", "2026-05-01"),
+        ("0026/05/01", "2026-05-01"),
+        (" 0026.05.01 ", "2026-05-01"),
+        ("0000-05-01", "2026-12-31"),
+        ("000-05-01", "2026-12-31"),
+        ("202-05-01", "2026-12-31"),
+        ("0999-12-31", "2026-12-31"),
+        ("10000-01-01", "2026-12-31"),
+        ("20260-05-01", "2026-12-31"),
+    ],
+)
+def test_a_year_that_is_none_is_said_with_what_to_write(text: str, meant: str) -> None:
+    assert odd_year(text) == (
+        f"The year of “{text.strip()}” is not one from 1000 to 9999. Write its four digits, as in {meant}."
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1000-01-01", "9999-12-31", "2026-02-30", "26-05-01", "01/05/2026", "1.5.26", "20260501", "0", "", "１２３-1-1"],
+)
+def test_nothing_is_said_of_other_texts(text: str) -> None:
+    assert odd_year(text) == ""

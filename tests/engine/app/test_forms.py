@@ -54,6 +54,21 @@ def test_a_field_is_read(read: Reader, text: str, value: Any) -> None:
         (forms.number, "inf", "not a number"),
         (forms.number, "1_0", "not a number"),
         (forms.day, "2030-02-30", "“2030-02-30” is not a date. Write it as 2026-12-31."),
+        (
+            forms.day,
+            "0026-05-01",
+            "The year of “0026-05-01” is not one from 1000 to 9999. Write its four digits, as in 2026-05-01.",
+        ),
+        (
+            forms.day,
+            "20260-05-01",
+            "The year of “20260-05-01” is not one from 1000 to 9999. Write its four digits, as in 2026-12-31.",
+        ),
+        (
+            forms.day,
+            "0999-12-31",
+            "The year of “0999-12-31” is not one from 1000 to 9999. Write its four digits, as in 2026-12-31.",
+        ),
         (forms.yes_or_no, "maybe", "“Field” is 1 or 0."),
         (forms.optional(forms.whole_number), "x", "not a whole number"),
     ],

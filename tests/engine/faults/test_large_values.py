@@ -90,7 +90,7 @@ def test_an_export_has_all_of_it(client: httpx.Client, server: Server, large: in
     before = [dict(row) for row in server.sql("SELECT * FROM tasks ORDER BY id")]
     assert client.get("/export.json").json() == before
     csv.field_size_limit(10 * LARGE)
-    rows = list(csv.DictReader(io.StringIO(client.get("/export.csv").text, newline="")))
+    rows = list(csv.DictReader(io.StringIO(client.get("/export.csv").content.decode("utf-8-sig"), newline="")))
     assert [row["id"] for row in rows] == [str(row["id"]) for row in before]
     assert rows[3]["notes"] == "'" + before[3]["notes"]
     assert rows[3]["title"] == before[3]["title"]
