@@ -56,9 +56,17 @@ def hand_over():
         stop(f"{NAME} could not make .venv: {error}", remedy_for(str(error), "Mend that, then start again."))
     except KeyboardInterrupt:
         stop("Stopped before .venv was finished.", "The next start begins it again.", 130)
+    find_project()
     from server.cli import main
 
     main()
+
+
+def find_project():
+    """Have the modules of the project be found, here and by what is started from here, whatever Python was told."""
+    os.environ.pop("PYTHONSAFEPATH", None)
+    if sys.path[0] != ROOT:
+        sys.path.insert(0, ROOT)
 
 
 def all_is_here(testing):
@@ -208,7 +216,23 @@ def make_empty():
 
     if os.path.lexists(VENV):
         shutil.rmtree(VENV)
-    venv.EnvBuilder(symlinks=os.name != "nt").create(VENV)
+    if os.pathsep in VENV and os.name != "nt":
+        # The module `venv` makes none there, as no shell could have such a directory in PATH; here none has to.
+        make_by_hand()
+    else:
+        venv.EnvBuilder(symlinks=os.name != "nt").create(VENV)
+
+
+def make_by_hand():
+    """What makes a directory an environment of its own (https://docs.python.org/3/library/site.html)."""
+    base = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+    os.makedirs(os.path.dirname(PYTHON))
+    os.makedirs(os.path.join(VENV, "lib", "python{}.{}".format(*sys.version_info), "site-packages"))
+    for name in ("python", "python3", "python{}.{}".format(*sys.version_info)):
+        os.symlink(base if name == "python" else "python", os.path.join(os.path.dirname(PYTHON), name))
+    with open(os.path.join(VENV, "pyvenv.cfg"), "w", encoding="utf-8") as file:
+        lines = ["home = " + os.path.dirname(base), "include-system-site-packages = false"]
+        file.write("\n".join([*lines, "version = {}.{}.{}".format(*sys.version_info), ""]))
 
 
 def install(testing, door):

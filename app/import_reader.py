@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+# What a person calls a file has letters of every script, and so have the paths.
+UTF8 = {"PYTHONUTF8": "1"}
 COMMAND = (sys.executable, "-m", "app.reading.rows")
 # How much of what the reader says is taken at once. It waits when this is not fetched, so that nothing piles up here.
 PIECE_BYTES = 256 * 1024
@@ -67,13 +69,12 @@ async def messages(path: Path, name: str, kind: str, columns: str, options: Iter
 async def _start(path: Path, name: str, kind: str, columns: str, options: Iterable[str]) -> asyncio.subprocess.Process:
     try:
         reader = await asyncio.create_subprocess_exec(
-            *_command(path, name, kind),
-            *options,
+            *map(_argument, (*_command(path, name, kind), *options)),
             cwd=ROOT,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=PIECE_BYTES,
-            env={variable: os.environ[variable] for variable in ENVIRONMENT if variable in os.environ},
+            env={variable: os.environ[variable] for variable in ENVIRONMENT if variable in os.environ} | UTF8,
             # Ctrl-C in the terminal is for the server; it ends its readers itself.
             start_new_session=True,
         )
@@ -86,6 +87,11 @@ async def _start(path: Path, name: str, kind: str, columns: str, options: Iterab
         await reader.stdin.drain()
         reader.stdin.close()
     return reader
+
+
+def _argument(text: str) -> str | bytes:
+    """A word of a command line in UTF-8, as the process expects it whatever the locale says."""
+    return text if os.name == "nt" else text.encode(errors="surrogateescape")
 
 
 def _command(path: Path, name: str, kind: str) -> list[str]:

@@ -8,6 +8,7 @@ has not come in time is shown as it was typed too, and drawn the next time.
 
 import asyncio
 import logging
+import os
 import sys
 from collections import OrderedDict
 from hashlib import blake2b
@@ -109,6 +110,8 @@ class Texts:
         process = self._process = self._process or await asyncio.create_subprocess_exec(
             sys.executable, "-m", "app.texts_process",
             cwd=ROOT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            # Or it would not look for the app where it is.
+            env={name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"},
             # Ctrl-C in the terminal is for the server; it ends its processes itself.
             start_new_session=True,
         )  # fmt: skip

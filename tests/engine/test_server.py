@@ -228,6 +228,19 @@ def test_a_bare_checkout_makes_its_venv_says_so_in_one_line_and_goes_on_inside(w
     assert second.said == ""
 
 
+def test_a_checkout_whose_path_has_a_colon_makes_its_venv_too(with_uv: Checkout) -> None:
+    """The module `venv` makes none there, as it could not be put into PATH."""
+    with_uv.directory = Path(shutil.move(with_uv.directory, with_uv.directory.with_name("bare: 'check\" out % ü")))
+    first = with_uv.start("run", "--port", "0")
+    assert_inside(first, with_uv)
+    assert first.lines == ["The packages are missing: making .venv from uv.lock, once. This can take a minute."]
+    assert with_uv.start().said == ""
+    inside = [with_uv.inner_python, "-c", "import sys, click; print(sys.prefix, sys.base_prefix, sep='\\n')"]
+    prefix, base = subprocess.check_output(inside, text=True, encoding="utf-8").splitlines()
+    assert prefix == str(with_uv.venv)
+    assert Path(base).samefile(Path(with_uv.python).resolve().parents[1])
+
+
 def test_running_leaves_the_tools_of_the_tests_out_and_testing_brings_them(made: Checkout) -> None:
     run = made.start("run")
     assert not run.saw["tests"]

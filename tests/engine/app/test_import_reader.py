@@ -111,7 +111,7 @@ def test_it_has_no_secret_of_the_servers(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(import_reader, "COMMAND", (sys.executable, "-c", code))
     (message,) = (each for each in asyncio.run(heard(tmp_path / "1")) if each)
     assert "PATH" in message["end"]
-    assert set(message["end"]) <= {*import_reader.ENVIRONMENT, "LC_CTYPE"}
+    assert set(message["end"]) <= {*import_reader.ENVIRONMENT, *import_reader.UTF8, "LC_CTYPE"}
 
 
 def test_what_it_fails_at_is_in_the_log(
