@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlite_utils.utils import sqlite3
 
-from app.copies import copy_file, new_backup, placed, room, size_of, sweep
+from app.copies import check_room, copy_file, new_backup, new_saved, placed, room, size_of, sweep
 from app.db import (
     FILE_NAME,
     SAFE_FOR_SEVERAL,
@@ -26,6 +26,7 @@ from app.db import (
 )
 from app.foreign import damage, largest_id, quoted, shown
 from app.migrations import migrations
+from app.open_files import Held, copy_held, held
 from app.reading.values import LARGEST_ID
 from app.replacing import is_in_use, page_size, replace
 from app.staging import NEW
@@ -45,17 +46,35 @@ class BackupError(UnusableDatabase):
 def backup(directory: Path, copy: Path | None = None) -> str:
     """Copy the data to `copy`, a new file, or to one named after the time; what is in the copy, in words."""
     path = directory / FILE_NAME
-    if not path.exists():
+    lost = held(path)
+    if not lost and not path.exists():
         raise BackupError(f"There is no data in {directory}: name its directory with --data.")
     with _said_of(path):
         sweep(directory)
-        target = copy or new_backup(directory)
+        target = copy or (new_saved(directory) if lost else new_backup(directory))
         with placed(target) as made:
-            copy_file(path, made)
+            if lost:
+                _copy_held(lost, made)
+            else:
+                copy_file(path, made)
             with closing(open_unchanged(made)) as connection:
                 _check(path, connection)
                 lines = [_rows(connection), *_too_large(connection)]
-        return "\n".join([f"The backup is {target} ({target.stat().st_size:,} bytes).", *lines])
+        lines.insert(0, f"The backup is {target} ({target.stat().st_size:,} bytes).")
+    if lost:
+        lines.append(
+            f"It holds what the server {lost.process} has open, as {path} was deleted, moved or replaced since. Start "
+            f"that server again, and bring the copy back: python3 server.py restore {target}."
+        )
+    return "\n".join(lines)
+
+
+def _copy_held(lost: Held, made: Path) -> None:
+    """Copy what a server has open to one file, as any other copy is."""
+    check_room(made.parent, lost.file.stat().st_size + lost.log.stat().st_size)
+    copy_held(lost, made)
+    with closing(sqlite3.connect(made)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
 
 
 def restore(directory: Path, file: Path) -> str:

@@ -24,6 +24,8 @@ except ImportError:  # Windows has none.
 from sqlite_utils.utils import sqlite3
 
 BACKUPS = "backups"
+# At the end of the name of a copy that was saved of data that were deleted while they were served.
+SAVED = "-saved"
 # No person gives a directory such a name.
 ROOM = ".making-"
 _ROOM = re.compile(re.escape(ROOM) + "[a-z0-9_]{8}")
@@ -99,19 +101,43 @@ def new_backup(directory: Path, suffix: str = "") -> Path:
     """The path of a backup that is made now."""
     backups = directory / BACKUPS
     backups.mkdir(mode=0o700, exist_ok=True)
-    name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}{suffix}"
+    return _new_name(backups, "", suffix)
+
+
+def _new_name(directory: Path, prefix: str, suffix: str) -> Path:
+    name = f"{prefix}{datetime.now(UTC):%Y%m%dT%H%M%SZ}{suffix}"
     numbers = (f"-{number}" if number > 1 else "" for number in range(1, 1000))
-    return next(path for path in (backups / f"{name}{each}.db" for each in numbers) if not os.path.lexists(path))
+    return next(path for path in (directory / f"{name}{each}.db" for each in numbers) if not os.path.lexists(path))
+
+
+def new_saved(directory: Path) -> Path:
+    """The path of a copy of data that are lost: among the backups, or beside the directory where that is gone too."""
+    if directory.is_dir():
+        return new_backup(directory, SAVED)
+    return _new_name(directory.parent, f"{directory.name}{SAVED}-", "")
+
+
+def newest_saved(directory: Path, since: float = 0) -> Path | None:
+    """The newest of these copies, at the earliest of this time."""
+    places = ((directory / BACKUPS, f"*{SAVED}*.db"), (directory.parent, f"{directory.name}{SAVED}-*.db"))
+    found = [(path.stat().st_mtime, path) for place, pattern in places for path in place.glob(pattern)]
+    return max(((when, path) for when, path in found if when >= since), default=(0, None))[1]
 
 
 def copy_file(path: Path, copy: Path) -> None:
-    """Copy the SQLite file at `path`, which may be in use, to `copy`, a new file for its owner alone.
+    """Copy the SQLite file at `path`, which may be in use, to `copy`, a new file for its owner alone."""
+    check_room(copy.parent, size_of(path))
+    with closing(sqlite3.connect(path)) as source:
+        copy_opened(source, copy)
+
+
+def copy_opened(source: sqlite3.Connection, copy: Path) -> None:
+    """Copy the file that a connection has open to `copy`, wherever its name leads by now.
 
     The copy is one file by itself: with no log beside it, it can be read from a disk that cannot be written.
     """
-    check_room(copy.parent, size_of(path))
     os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+    with closing(sqlite3.connect(copy)) as target:
         # Half a copy has no name that anybody looks at: it needs no journal, and is synced once, when it is whole.
         target.execute("PRAGMA journal_mode = OFF")
         target.execute("PRAGMA synchronous = OFF")

@@ -8,13 +8,14 @@ wait into one transaction (`BEGIN IMMEDIATE`) and answers them only when the com
 """
 
 import asyncio
+import logging
 import mmap
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
@@ -28,9 +29,12 @@ from sqlite_utils import Database as SqliteUtils
 from sqlite_utils import Migrations
 from sqlite_utils.utils import sqlite3
 
-from app.copies import BACKUPS, copy_file, keep, sweep
+from app.copies import BACKUPS, check_room, copy_opened, keep, newest_saved, sweep
+from app.identity import Identity, Loss
 from app.reads import Reads
 from server import background
+
+logger = logging.getLogger(__name__)
 
 Connection = sqlite3.Connection
 Row = sqlite3.Row
@@ -69,6 +73,10 @@ class UnusableDirectory(UnusableDatabase):
     """The directory cannot hold the file; the message says why and what to do."""
 
 
+class LostData(sqlite3.OperationalError):
+    """The file is not where it was, so nothing is written; the message says what has become of it."""
+
+
 class SeveralProcesses(UnusableDatabase):
     """This SQLite must not serve the file from several processes; the message says why and what to do."""
 
@@ -87,12 +95,27 @@ class Database:
         # Called after every commit of this process, on the writer's thread.
         self.on_commit: Callable[[], None] = lambda: None
         self._version = 0
+        self._identity: Identity | None = None
+        # What has become of the file; None while it is where it was.
+        self.loss: Loss | None = None
+        # The copy of it that was saved then.
+        self.saved: Path | None = None
+        # A connection for what is to be done with the open file when no other can be opened any more.
+        self._spare: Connection | None = None
+        self._sparing = threading.Lock()
 
     def open(self, path: Path) -> None:
         """Begin to serve the file at `path`, which `prepare` has made ready."""
         self.path = path
-        self._reads = Reads(lambda: open_reading(path), BUSY_SECONDS)
+        self.loss = self.saved = None
         self._writing: Connection | None = connect(path)
+        self._spare = connect(path)
+        for connection in (self._writing, self._spare):
+            read_once(connection)
+        # From here on no connection is the last one, with which SQLite would take the log away.
+        self._identity = Identity(path)
+        self._reads = Reads(self._open_reading, BUSY_SECONDS)
+        self.token()
         self._writer = background.thread("Writing to the file", self._write_all)
 
     def close(self) -> None:
@@ -105,9 +128,10 @@ class Database:
         if self._reads is not None:
             self._reads.close()
             self._reads = None
-        if self._watching is not None:
-            self._watching.close()
-            self._watching = None
+        for connection in (self._watching, self._spare):
+            if connection is not None:
+                connection.close()
+        self._watching = self._spare = self._identity = None
 
     async def read(self, sql: str, parameters: Sequence[Any] = (), *, is_long: bool = False) -> list[Row]:
         """All rows of a query; `is_long` says that it should not be tried on the event loop.
@@ -126,8 +150,14 @@ class Database:
         self._writes.put(write)
         return await asyncio.wrap_future(write.done)
 
-    def token(self) -> int:
-        """The commit token: another value than before when any program has committed to the file.
+    def look(self) -> Loss | None:
+        """What has become of the file, looked at now; None while it is where it was."""
+        if self._identity is not None and (self.loss is not None or not self._identity.is_whole()):
+            self.loss = self._identity.loss()
+        return self.loss
+
+    def token(self) -> Hashable:
+        """The commit token: another value than before when any program has committed to the file, or it was lost.
 
         `PRAGMA data_version` moves at every commit of another connection; the one that asks for it never commits, and
         is never inside a transaction, where it stands still. Every commit also writes the header of the log's index
@@ -142,18 +172,69 @@ class Database:
             # The header is looked at first: a commit that comes in between is noticed at the next call.
             self._version = reader.execute("PRAGMA data_version").fetchone()[0]
             self._header = header
-        return self._version
+        return self._version if self.loss is None else (self._version, self.loss.words, str(self.saved or ""))
 
     def long_reading(self) -> Connection:
         """A connection of its own for a reading that takes its time, beside the event loop; `close` it.
 
         While one query is under way on it, all others on it are of the same moment.
         """
-        return open_reading(self.path, BUSY_SECONDS)
+        connection = self._open_reading()
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+        return connection
 
     def backup(self, copy: Path) -> None:
-        """Copy the whole file to `copy` with SQLite's online backup, while it is used."""
-        copy_file(self.path, copy)
+        """Copy all that is in the open file to `copy` while it is used, wherever its name leads by now."""
+        with self._sparing:
+            assert self._spare is not None, "the database is not open"
+            pages, size = (self._spare.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+            check_room(copy.parent, pages * size)
+            copy_opened(self._spare, copy)
+
+    def put_log_into_file(self) -> bool:
+        """Have all that is in the log in the file itself; whether all of it is."""
+        with self._sparing:
+            assert self._spare is not None, "the database is not open"
+            _, in_log, in_file = self._spare.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        return bool(in_log == in_file)
+
+    def takes_care_of_loss(self) -> bool:
+        """Whether this is the process that does what one alone is to do about a loss: the first one, while it lives."""
+        assert self._identity is not None, "the database is not open"
+        if fcntl is None:
+            return True
+        try:
+            # SQLite has no lock on the log itself, and each process has opened it by itself.
+            fcntl.flock(self._identity.log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def leave_loss(self) -> None:
+        """Let another process take care of the next loss."""
+        if fcntl is not None and self._identity is not None:
+            fcntl.flock(self._identity.log, fcntl.LOCK_UN)
+
+    def is_own_log(self) -> bool:
+        """Whether the log beside the file is the one that is open here."""
+        return self._identity is not None and self._identity.has_log()
+
+    def _open_reading(self) -> Connection:
+        """A connection that reads the file that is open here. Raises LostData where its name leads elsewhere."""
+        self._refuse_loss()
+        connection = open_reading(self.path)
+        try:
+            read_once(connection)
+            self._refuse_loss()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _refuse_loss(self) -> None:
+        if self.look() is not None:
+            assert self.loss is not None
+            raise LostData(self.loss.words)
 
     def _watcher(self) -> Connection:
         """The connection that asks for the token."""
@@ -165,7 +246,7 @@ class Database:
         """The writer's thread: take what waits, commit it together, answer."""
         # Begun again after a failure, it has a connection of its own.
         writing, self._writing = self._writing, None
-        with closing(writing or connect(self.path)) as connection:
+        with closing(writing or self._open_writing()) as connection:
             while (write := self._writes.get()) is not None:
                 batch = [write]
                 ending = False
@@ -178,10 +259,41 @@ class Database:
                         ending = True
                     else:
                         batch.append(following)
-                _commit(connection, batch)
+                self._commit(connection, batch)
                 self.on_commit()
                 if ending:
                     return
+
+    def _open_writing(self) -> Connection:
+        """Another connection for the writer's thread; what waits is answered where there can be none."""
+        try:
+            self._refuse_loss()
+            return connect(self.path)
+        except sqlite3.Error as error:
+            for write in _waiting(self._writes):
+                write.error = error
+                write.answer()
+            raise
+
+    def _commit(self, connection: Connection, batch: "list[_Write]") -> None:
+        """Make all changes of the batch in one transaction, then answer them."""
+        try:
+            self._refuse_loss()
+            begin(connection, BUSY_SECONDS)
+            for write in batch:
+                write.run(connection)
+            connection.execute("COMMIT")
+            # What is on a file without its name is not to be found at the next start.
+            self._refuse_loss()
+        except BaseException as error:
+            # A full disk ends the whole transaction: nothing of the batch is in the file, and each is told so. Whatever
+            # it is, this thread must go on, or every later write would wait for ever.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            for write in batch:
+                write.error = write.error or error
+        for write in batch:
+            write.answer()
 
 
 def map_log_index(path: Path, reader: Connection) -> mmap.mmap:
@@ -190,7 +302,7 @@ def map_log_index(path: Path, reader: Connection) -> mmap.mmap:
     What is opened here is never closed: closing any descriptor of a file ends the locks that SQLite holds on it in this
     process (https://www.sqlite.org/howtocorrupt.html, section 2.2). `reader` stays open as long, so the index stays.
     """
-    reader.execute("SELECT 1 FROM sqlite_schema").fetchall()  # From its first read on there is an index.
+    read_once(reader)
     index = mmap.mmap(os.open(f"{path}-shm", os.O_RDONLY), LOG_INDEX_HEADER, access=mmap.ACCESS_READ)
     _never_closed.append(index)
     return index
@@ -227,22 +339,12 @@ class _Write:
             self.done.set_result(self.result)
 
 
-def _commit(connection: Connection, batch: list[_Write]) -> None:
-    """Make all changes of the batch in one transaction, then answer them."""
-    try:
-        begin(connection, BUSY_SECONDS)
-        for write in batch:
-            write.run(connection)
-        connection.execute("COMMIT")
-    except BaseException as error:
-        # A full disk ends the whole transaction: nothing of the batch is in the file, and each is told so. Whatever it
-        # is, this thread must go on, or every later write would wait for ever.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        for write in batch:
-            write.error = write.error or error
-    for write in batch:
-        write.answer()
+def _waiting(writes: "SimpleQueue[_Write | None]") -> Iterator[_Write]:
+    """Take what waits at this moment, but for the word to end."""
+    with suppress(Empty):
+        while (write := writes.get_nowait()) is not None:
+            yield write
+        writes.put(None)
 
 
 def connect(path: Path) -> Connection:
@@ -259,6 +361,11 @@ def open_reading(path: Path, busy_seconds: float = 0) -> Connection:
     connection = _open(path, busy_seconds)
     connection.execute("PRAGMA query_only = ON")
     return connection
+
+
+def read_once(connection: Connection) -> None:
+    """Read something: with its first read a connection opens the log and its index."""
+    connection.execute("SELECT 1 FROM sqlite_schema").fetchall()
 
 
 def open_value(connection: Connection, table: str, column: str, id: int) -> Any:
@@ -302,6 +409,7 @@ def prepare(directory: Path, migrations: Migrations, *, is_in_use: bool = False)
     make_private(directory)
     path = directory / FILE_NAME
     if not path.exists():
+        _say_what_was_saved(directory)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
     os.chmod(path, 0o600)
     sweep(directory)
@@ -316,6 +424,17 @@ def prepare(directory: Path, migrations: Migrations, *, is_in_use: bool = False)
             f"({error.filename}). It was not touched. Mend that, then start again."
         ) from error
     return path
+
+
+def _say_what_was_saved(directory: Path) -> None:
+    """Say that the data begin empty where a copy was saved of those that were lost."""
+    saved = newest_saved(directory)
+    if saved is not None:
+        logger.warning(
+            "There is no data in %s, so it begins empty. A copy of what was there: python3 server.py restore %s",
+            directory,
+            saved,
+        )
 
 
 def claim(directory: Path, workers: int) -> None:

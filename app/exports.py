@@ -26,7 +26,7 @@ from starlette.types import Receive, Scope, Send
 from app.access.confirm import check_export
 from app.access.file import Unreadable
 from app.access.sessions import sessions
-from app.copies import copy_file, room
+from app.copies import room
 from app.db import SIZE, TEXT, Connection, db, open_value
 from app.kinds import Kind, kinds
 
@@ -195,9 +195,10 @@ async def _made(function: Callable[[], Result]) -> Result:
 
 def _copy() -> Source:
     """A copy of the file that has no name any more once it is open: nothing has to take it away."""
-    with room(db.path.parent) as making:
+    # The directory of the data may be what was lost.
+    with room(next(each for each in db.path.absolute().parents if each.is_dir())) as making:
         copy = making / "copy.db"
-        copy_file(db.path, copy)
+        db.backup(copy)
         file = os.fdopen(os.open(copy, OPEN_ONCE), "rb")
     return Source(os.fstat(file.fileno()).st_size, partial(file.read, CHUNK_BYTES), file.close)
 

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import sys
@@ -27,6 +28,7 @@ from app import (
     exports,
     forms,
     imports,
+    lost,
     presence,
     security_txt,
     tasks,
@@ -34,7 +36,7 @@ from app import (
 from app.access import confirm, overview, sign_in
 from app.access.file import Unreadable, UnusableFile
 from app.access.sessions import cookie_name, sessions
-from app.db import SeveralProcesses, UnusableDatabase, UnusableDirectory, claim, db, prepare
+from app.db import LostData, SeveralProcesses, UnusableDatabase, UnusableDirectory, claim, db, prepare
 from app.kinds import kinds
 from app.migrations import migrations
 from app.pages import HANDLERS, ROOT, assets, head, may_see_code, page, shell
@@ -164,6 +166,8 @@ def look_after() -> list[asyncio.Task[None]]:
     None of it is waited for at a start, as another process may be writing for a long time.
     """
     return [
+        background.every(lost.LOOK_SECONDS, "Looking at the file of the data", lost.lost.look),
+        background.every(lost.LOOK_SECONDS, "Looking at the file of sessions", patient(sessions.file.look)),
         background.every(LOOK_AFTER_SECONDS, "Taking up imports", patient(imports.recover)),
         background.every(LOOK_AFTER_SECONDS, "Forgetting closed tabs", patient(presence.presence.clear)),
         background.every(LOOK_AFTER_SECONDS, "Looking after sessions", patient(sessions.look_after)),
@@ -174,6 +178,8 @@ def patient(take_up: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[No
     """What does the same, and takes a full disk or a locked file for something that passes."""
 
     async def attempt() -> None:
+        if db.loss is not None:
+            return
         try:
             await take_up()
         except (sqlite3.OperationalError, *Unreadable) as error:
@@ -186,8 +192,10 @@ async def stop() -> None:
     """Let imports end and writes reach the disk."""
     for task in app.state.looking_after:
         task.cancel()
+    await lost.lost.secure()
     await imports.end_all()
-    await presence.presence.leave()
+    with contextlib.suppress(LostData):
+        await presence.presence.leave()
     await texts.close()
     await sessions.file.close()
     tempfile.tempdir = None
@@ -215,7 +223,7 @@ app = App(
 app.mount(assets.prefix, assets)
 for feature in FEATURES:
     kinds[feature.KIND.table] = feature.KIND
-for part in (*FEATURES, imports, exports, presence, sign_in, confirm, overview, security_txt):
+for part in (*FEATURES, imports, exports, lost, presence, sign_in, confirm, overview, security_txt):
     part.rt.to_app(app)
 hub = Hub(
     app.render,
@@ -260,6 +268,8 @@ async def healthz(request: Request) -> JSONResponse:
     A stranger is told no more than that.
     """
     problems = background.troubles()
+    if (loss := db.look()) is not None:
+        problems.insert(0, f"the data are lost: {loss.words}")
     token, clients = None, len(hub.tabs)
     try:
         token = db.token()

@@ -18,6 +18,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import Scope
 
+from app.db import LostData, db
+from app.identity import Kind
 from app.kinds import kinds
 from app.reads import UnansweredRead
 from app.room import used_up
@@ -28,6 +30,7 @@ from server.fragments import signed_in
 from server.guard import ADMITTED
 from server.peer import CONNECTION, OWNER, is_knowable
 from templates import errors, layout
+from templates.notice import notice as show_notice
 from templates.tags import Safe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +39,16 @@ assets = Assets(ROOT / "static", packs=not settings.reload)
 # What stands for an id in an address: a number that SQLite can hold. Anything else is no address of this app.
 reg_re_param("id", "[0-8]?[0-9]{1,18}")
 logger = logging.getLogger("uvicorn.error")
+# Where a copy of the open file is to be had.
+COPY = "/export.db, or python3 server.py backup FILE"
+ADVICE = {
+    Kind.DELETED: "Do not end the server before there is a copy. Then start it again, and bring the copy back with "
+    "python3 server.py restore FILE.",
+    Kind.MOVED: "Put the file back where it was. Or end the server, and name the directory where the file is now with "
+    "--data.",
+    Kind.LOG: "All that was saved is in the file itself. Start the server again.",
+    Kind.OUT_OF_REACH: "Bring the disk back. If this stays, start the server again.",
+}
 NO_ROOM = "Nothing was changed. Make room on the disk, then try again."
 
 
@@ -46,7 +59,14 @@ def wants_fragment(request: Request) -> bool:
 
 def page(title: str, content: object, area: str = "", is_open: bool = False) -> Safe:
     """A whole page of this app; one that is open to those who have to sign in first leads nowhere else."""
-    return layout.page(title, content, head=head(), area=area, signed_in=signed_in(), is_open=is_open)
+    return layout.page(title, content, head=head(), area=area, signed_in=signed_in(), is_open=is_open, notice=notice())
+
+
+def notice() -> Safe:
+    """What every page says at its top; nothing while the data are where they were."""
+    if db.loss is None:
+        return show_notice()
+    return show_notice(db.loss.words, ADVICE[db.loss.kind], str(db.saved or ""))
 
 
 def head() -> tuple[Safe, ...]:
@@ -56,7 +76,7 @@ def head() -> tuple[Safe, ...]:
 
 def shell(content: object) -> tuple[Safe, ...]:
     """What stands around the content of a page that FastHTML puts together."""
-    return layout.shell(content, signed_in=signed_in())
+    return layout.shell(content, signed_in=signed_in(), notice=notice())
 
 
 def answer(request: Request, title: str, fragment: Safe, area: str = "") -> Safe:
@@ -134,6 +154,8 @@ def _knows_owners() -> bool:
 
 async def database_failed(request: Request, error: Exception) -> Response:
     """The answer where SQLite could not do it: no room, another program at work, a table that is gone."""
+    if db.look() is not None:
+        return await data_lost(request, error)
     missing = re.search(r"no such table: (\w+)", str(error))
     if missing and missing[1].removesuffix("_fts") in {name for kind in kinds.values() for name in kind[:2]}:
         # A feature that is just being dropped: its table goes before the process that knew it.
@@ -150,6 +172,12 @@ async def database_failed(request: Request, error: Exception) -> Response:
     raise error
 
 
+async def data_lost(request: Request, error: Exception) -> Response:
+    """The answer to whatever cannot be done, as the file is not where it was."""
+    words = db.loss.words if db.loss is not None else str(error)
+    return error_answer(request, 503, f"Nothing was saved. {words} Save a copy of the data: {COPY}.")
+
+
 async def read_unanswered(request: Request, error: Exception) -> Response:
     """The answer where a read was given up."""
     return error_answer(request, 503, str(error), {"retry-after": "5"})
@@ -158,6 +186,8 @@ async def read_unanswered(request: Request, error: Exception) -> Response:
 async def disk_failed(request: Request, error: Exception) -> Response:
     """The answer where a file could not be written, as there is no room for it."""
     assert isinstance(error, OSError)
+    if db.look() is not None:
+        return await data_lost(request, error)
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         raise error
     logger.error("%s %s: %s", request.method, request.url.path, error)
@@ -173,6 +203,7 @@ HANDLERS: dict[Any, Any] = {
     HTTPException: refused,
     404: refused,
     UnansweredRead: read_unanswered,
+    LostData: data_lost,
     sqlite3.OperationalError: database_failed,
     OSError: disk_failed,
     ClientDisconnect: left,

@@ -12,7 +12,7 @@ from fasthtml.core import APIRouter
 from sqlite_utils.utils import sqlite3
 from starlette.requests import Request
 
-from app.db import Connection, db
+from app.db import Connection, LostData, db
 from app.pages import answer
 from app.processes import lives
 from server import background
@@ -56,6 +56,9 @@ class Presence:
             try:
                 await db.write(_store(tabs))
             except sqlite3.Error as error:
+                if isinstance(error, LostData):  # That has been said.
+                    await asyncio.sleep(RETRY_SECONDS)
+                    continue
                 logger.warning("How many tabs are open could not be written, and will be tried again: %s.", error)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue

@@ -129,7 +129,8 @@ class Reads:
     def __init__(self, connect: Callable[[], sqlite3.Connection], busy_seconds: float) -> None:
         self._connect = connect
         self._busy_seconds = busy_seconds
-        self._idle: list[Reader] = []
+        # Opened now: where the name of the file leads elsewhere, no others can be opened.
+        self._idle = [Reader(connect(), busy_seconds) for _ in range(IDLE_CONNECTIONS)]
         self._under_way: dict[Future[list[Row]], Reader] = {}
         self._of_each: Counter[Hashable] = Counter()
         self._counting = threading.Lock()

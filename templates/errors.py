@@ -15,7 +15,7 @@ TITLES = {
     429: "Too many at once",
     431: "That is too large",
     500: "Something broke on our side",
-    503: "Busy for a moment",
+    503: "Not at this moment",
     507: "There is no room for that",
 }
 

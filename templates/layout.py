@@ -36,6 +36,8 @@ AREAS = {**FEATURES, "/imports": "Import & export"} if FEATURES else {}
 # Milliseconds until a page whose socket was closed connects again; a new version of the code is there at once.
 RECONNECT, RECONNECT_TO_NEW_CODE = 100, 5
 
+NO_NOTICE = Safe("")
+
 Asset = Callable[[str], str]
 
 
@@ -47,6 +49,7 @@ def page(
     area: str = "",
     signed_in: bool = False,
     is_open: bool = False,
+    notice: Safe = NO_NOTICE,
 ) -> Safe:
     """A whole page: `content` in the shell under `head`; `area` is where we are.
 
@@ -54,7 +57,7 @@ def page(
     """
     return Html(
         Head(*head, Title(f"{title} · {NAME}")),
-        Body(*(_closed_shell(content) if is_open else shell(content, area, signed_in))),
+        Body(*(_closed_shell(content) if is_open else shell(content, area, signed_in, notice))),
         lang="en",
     )
 
@@ -82,10 +85,11 @@ def head(asset: Asset, *, follows_code: bool = False) -> tuple[Safe, ...]:
     )
 
 
-def shell(content: object, area: str = "", signed_in: bool = False) -> tuple[Safe, ...]:
-    """Header, main part and the place for toasts; who is signed in can sign out."""
+def shell(content: object, area: str = "", signed_in: bool = False, notice: Safe = NO_NOTICE) -> tuple[Safe, ...]:
+    """Header, main part and the place for toasts, below a notice; who is signed in can sign out."""
     return (
         A("Skip to the content", href="#main", cls="skip"),
+        notice,
         Header(
             _brand(),
             Nav(

@@ -22,7 +22,8 @@ from typing import Any, TypeVar
 
 from sqlite_utils.utils import sqlite3
 
-from app.db import LOG_INDEX_HEADER, Connection, Row, begin, map_log_index
+from app.db import LOG_INDEX_HEADER, Connection, Row, begin, db, map_log_index
+from app.identity import number_of
 from server import background
 
 Result = TypeVar("Result")
@@ -79,7 +80,7 @@ class AccessFile:
         self.path = directory / FILE_NAME
         self._reading: Connection | None = None
         self._index: Any = None
-        self._opened = 0
+        self._opened = ""
         self._writer: ThreadPoolExecutor | None = None
         self._soon: deque[Change] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -98,13 +99,19 @@ class AccessFile:
 
     async def write(self, change: Callable[[Connection], Result]) -> Result:
         """Run `change` in a transaction; its result, once that is on disk."""
+        if db.loss is not None:
+            raise UnusableFile(db.loss.words)
+        self.look_after()
         # While the reader is open, the log and its index stay: then a full disk keeps nobody out who is in. Unlike it,
         # the writer waits for a program that holds the file.
         with contextlib.suppress(sqlite3.OperationalError), _named(self.path):
             self._reader()
-        return await asyncio.get_running_loop().run_in_executor(
-            self._thread(), self._write, change, time.monotonic() + BUSY_SECONDS
-        )
+        before = self._opened
+        end = time.monotonic() + BUSY_SECONDS
+        result = await asyncio.get_running_loop().run_in_executor(self._thread(), self._write, change, end)
+        if self._reading is not None and number_of(self.path) != before:
+            raise UnusableFile(f"{self.path} was deleted or moved at this moment, so nothing was kept. Try again.")
+        return result
 
     def write_soon(self, change: Change) -> None:
         """Run `change` with others in a moment; what then fails is in the log. To be called where a loop runs."""
@@ -156,9 +163,13 @@ class AccessFile:
                 raise
             return result
 
+    async def look(self) -> None:
+        """The same as `look_after`, to be awaited now and then."""
+        self.look_after()
+
     def look_after(self) -> None:
         """Let go of a file that is not in its place any more; the one that is there is opened when it is needed."""
-        if self._reading is not None and _number(self.path) != self._opened:
+        if self._reading is not None and number_of(self.path) != self._opened:
             logger.warning("%s is another file than before: only the sessions in it count.", self.path)
             self._forget()
 
@@ -170,7 +181,7 @@ class AccessFile:
     def _reader(self) -> Connection:
         if self._reading is None:
             self._reading = _connected(self.path, 0)
-            self._opened = _number(self.path)
+            self._opened = number_of(self.path)
         return self._reading
 
     def _thread(self) -> ThreadPoolExecutor:
@@ -213,13 +224,6 @@ def _connected(path: Path, seconds: float) -> Connection:
         connection.close()
         raise
     return connection
-
-
-def _number(path: Path) -> int:
-    """By which number the system knows a file; 0 where there is none."""
-    with contextlib.suppress(FileNotFoundError):
-        return path.stat().st_ino
-    return 0
 
 
 def _make(connection: Connection) -> None:

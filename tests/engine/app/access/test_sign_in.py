@@ -425,7 +425,9 @@ def test_a_stranger_is_told_only_whether_it_is_well(running: Running, client: ht
     assert (said.status_code, said.json()) == (200, {"status": "ok"})
     assert said.headers["cache-control"] == "no-store"
     sign_in(client, token_of(running))
-    assert client.get("/healthz").json().keys() == {"status", "version", "commit token", "uptime", "clients"}
+    assert client.get("/healthz").json().keys() == {
+        *("status", "version", "commit token", "uptime", "clients", "failures"),
+    }
 
 
 @pytest.mark.parametrize(
