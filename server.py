@@ -44,6 +44,7 @@ REMEDIES = {
 
 
 def hand_over():
+    open_streams()
     testing = sys.argv[1:2] == ["test"]
     try:
         if not all_is_here(testing):
@@ -293,8 +294,21 @@ def remedy_for(words, otherwise):
     return next((remedy for sign, remedy in REMEDIES.items() if sign in words), otherwise)
 
 
+def open_streams():
+    """A stream that was closed leads nowhere: the next file that is opened would be taken for it."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest number that is free
+
+
 def say(line):
-    print(line, file=sys.stderr, flush=True)
+    try:
+        if sys.stderr is not None:
+            print(line, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        sys.stderr = None  # nobody reads it; what Python still has to write there would change the exit code
 
 
 def stop(what, remedy, code=1):

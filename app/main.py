@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import sys
 import tempfile
 import time
 import tomllib
@@ -47,13 +46,14 @@ from app.settings import settings
 from app.texts import texts
 from server import background, reports
 from server.bodies import FORM_LIMIT
-from server.failure import DEVELOPMENT
+from server.failure import DEVELOPMENT, CannotStart
 from server.fragments import ZONE_COOKIE, FragmentCache, is_fragment
 from server.guard import ADMITTED, Guard
 from server.live import Hub
 from server.log import RequestLog
 from server.name import SLUG
 from server.open_sockets import OpenSockets
+from server.streams import say
 from server.token import keep_out_of_logs, secret
 from templates import errors, layout
 from templates.start import start_page
@@ -139,8 +139,10 @@ except UnusableDatabase as problem:
     if settings.reload and problem.__cause__ is not None and not isinstance(problem, UnusableDirectory):
         # It may be the migration that is being written: where in it, the reloader tells.
         raise problem.__cause__ from None
-    print(f"server.py: {problem}", file=sys.stderr)
-    sys.exit(2 if isinstance(problem, UnusableDirectory | SeveralProcesses) else 1)
+    if not settings.reload:
+        say(f"server.py: {problem}", error=True)
+    code = 2 if isinstance(problem, UnusableDirectory | SeveralProcesses) else 1
+    raise CannotStart(f"server.py: {problem}", code) from problem
 
 
 sessions.open(settings.data, settings.is_private)

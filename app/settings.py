@@ -3,9 +3,10 @@
 import sys
 
 from server.settings import Settings, SettingsError
+from server.streams import say
 
 try:
     settings = Settings.from_environment()
 except SettingsError as problem:
-    print(f"server.py: {problem}", file=sys.stderr)
+    say(f"server.py: {problem}", error=True)
     sys.exit(2)

@@ -4,7 +4,6 @@ Every option of `run` can also be given in the environment, under a name that be
 """
 
 import importlib
-import io
 import os
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 import click
 from click_default_group import DefaultGroup
 
+from server import streams
 from server.name import NAME, PREFIX
 from server.settings import (
     LOG_FORMATS,
@@ -29,6 +29,7 @@ from server.settings import (
     path,
     size,
 )
+from server.streams import say
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
@@ -41,22 +42,23 @@ REMOVALS = "app.removals"
 
 
 def main() -> None:
-    """Run the command that the command line names; `run` where it names none."""
+    """Run the command that the command line names; `run` where it names none.
+
+    The exit code says whether that was done: 0 also where nobody read what was printed, but 1 where it was to be kept
+    and could not be, as on a full disk.
+    """
+    streams.take()
     try:
-        _write_anywhere()
-        sys.exit(commands(prog_name="server.py", standalone_mode=False))
+        code = commands(prog_name="server.py", standalone_mode=False)
+        if not code and streams.lost():
+            say(f"server.py: What it printed could not be written: {streams.lost()}.", error=True)
+            code = 1
+        sys.exit(code)
     except click.ClickException as error:
-        click.echo(f"server.py: {error.format_message()}", err=True)
+        say(f"server.py: {error.format_message()}", error=True)
         sys.exit(error.exit_code)
     except click.Abort:
         sys.exit(130)
-
-
-def _write_anywhere() -> None:
-    """Have what a terminal or a log cannot show be written as it can, instead of ending in an error."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 @click.group(
@@ -173,7 +175,7 @@ def run(**options: Any) -> None:
         _log_what_is_ignored(settings)
         code = serve(settings)
     except (SettingsError, AddressTaken) as error:
-        click.echo(f"server.py: {error}", err=True)
+        say(f"server.py: {error}", error=True)
         sys.exit(2)
     sys.exit(code)
 
@@ -206,12 +208,12 @@ def token(new: bool, data: Path, host: str, port: int, tls: bool) -> None:
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         value = renew(data) if new else read(data)
-        click.echo(invitation(value, f"{scheme}://{bracketed(outside)}:{port}"))
+        say(invitation(value, f"{scheme}://{bracketed(outside)}:{port}"))
         if outside != host:
             link = link_of(value, f"{scheme}://{bracketed(host)}:{port}")
-            click.echo(f"Sign in from another account of this machine: {link}")
+            say(f"Sign in from another account of this machine: {link}")
     except OSError as error:
-        click.echo(f"server.py: The token in {data} cannot be used: {error.strerror}.", err=True)
+        say(f"server.py: The token in {data} cannot be used: {error.strerror}.", error=True)
         sys.exit(2)
 
 
@@ -241,9 +243,9 @@ def _tell(command: str, *arguments: Any) -> None:
     """Say what a function of app/backups.py says."""
     backups = importlib.import_module(BACKUPS)
     try:
-        click.echo(getattr(backups, command)(*arguments))
+        say(getattr(backups, command)(*arguments))
     except backups.UnusableDatabase as error:
-        click.echo(f"server.py: {error}", err=True)
+        say(f"server.py: {error}", error=True)
         sys.exit(1)
 
 
@@ -295,9 +297,9 @@ def _edit(edit: Callable[[], str]) -> None:
 
     try:
         check_whole(ROOT)
-        click.echo(edit())
+        say(edit())
     except EditError as error:
-        click.echo(f"server.py: {error}", err=True)
+        say(f"server.py: {error}", error=True)
         sys.exit(2)
 
 
@@ -312,9 +314,9 @@ def doctor(data: Path, host: str, port: int, workers: int) -> None:
 
     is_well = True
     for finding in examine(ROOT, data, host, port, importlib.import_module(CHECKS).findings(data, workers)):
-        click.echo(finding)
+        say(finding)
         is_well = is_well and not finding.remedy
-    sys.exit(0 if is_well else 1)
+    click.get_current_context().exit(0 if is_well else 1)
 
 
 @commands.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})

@@ -33,6 +33,17 @@ _PLACE = re.compile(r'^[ |]*File "(.+?)", line (\d+).*', re.MULTILINE)
 _MARGIN = re.compile(r"^ *(?:\+-.*|\| ?)")
 
 
+class CannotStart(SystemExit):
+    """The app cannot start, and nothing that is edited would mend that: the process ends with `code`.
+
+    The one who raises it has said `words`, unless the reloader is there to say them.
+    """
+
+    def __init__(self, words: str, code: int) -> None:
+        super().__init__(code)
+        self.words = words
+
+
 class Failure(NamedTuple):
     """One failure; `lines` are those around it with their numbers, none where no file of the project is to blame."""
 
@@ -51,12 +62,17 @@ def failure(trace: str, root: Path) -> Failure:
     return Failure(_message(trace), file, line, _around(file, line), trace)
 
 
+def shown(path: Path, root: Path) -> str:
+    """A file as the person knows it: within the project from its root, elsewhere whole."""
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+
 def as_text(failure: Failure, root: Path, meanwhile: str) -> str:
     """A block for the terminal; what is served `meanwhile` is part of it."""
-    place = f"{failure.file.relative_to(root)}:{failure.line}" if failure.file else "no file of this project"
-    shown = [f"{'>' if number == failure.line else ' '} {number:5} | {text}" for number, text in failure.lines]
+    place = f"{shown(failure.file, root)}:{failure.line}" if failure.file else "no file of this project"
+    lines = [f"{'>' if number == failure.line else ' '} {number:5} | {text}" for number, text in failure.lines]
     bar = "─" * 72
-    return "\n".join([bar, failure.message, f"in {place}. {meanwhile}", *shown, bar])
+    return "\n".join([bar, failure.message, f"in {place}. {meanwhile}", *lines, bar])
 
 
 def as_html(failure: Failure, root: Path, editor: str, more: str = "") -> str:
@@ -65,14 +81,14 @@ def as_html(failure: Failure, root: Path, editor: str, more: str = "") -> str:
     if failure.file:
         file = "/" + failure.file.as_posix().lstrip("/")
         address = EDITORS.get(editor, editor).replace("{file}", quote(file, "/:")).replace("{line}", str(failure.line))
-        words = f"{failure.file.relative_to(root)}:{failure.line}"
+        words = f"{shown(failure.file, root)}:{failure.line}"
         place = f'<p><a href="{html.escape(address)}">{html.escape(words)}</a></p>'
-    shown = "".join(
+    lines = "".join(
         f'<li value="{number}"{" class=here" if number == failure.line else ""}><code>{html.escape(text)}</code></li>'
         for number, text in failure.lines
     )
     return (
-        f'<section role="alert" class="failure"><h1>{html.escape(failure.message)}</h1>{place}<ol>{shown}</ol>'
+        f'<section role="alert" class="failure"><h1>{html.escape(failure.message)}</h1>{place}<ol>{lines}</ol>'
         f"<details><summary>Traceback</summary><pre>{html.escape(failure.trace)}</pre></details>{more}</section>"
     )
 

@@ -17,6 +17,7 @@ import socket
 import sys
 import traceback
 from multiprocessing.connection import Connection
+from pathlib import Path
 from queue import SimpleQueue
 from types import FrameType
 from typing import Any
@@ -26,6 +27,7 @@ from starlette.types import ASGIApp
 
 from server import background, name, renewal
 from server.accepting import AcceptingServer
+from server.failure import CannotStart
 from server.passing import pass_on, take
 from server.protocol import HttpProtocol
 from server.warm import LEARN, TERMINAL_SIGNALS, forget, lessons
@@ -37,8 +39,11 @@ from server.workers import END_SECONDS
 # What passes between a worker and the supervisor, each with what belongs to it. A worker says which process it is and
 # waits to be told to begin, with a word of what was edited; then it has started, or failed; it ends with its exit code.
 THERE, BEGIN, STARTED, FAILED, ENDED = "there", "begin", "started", "failed", "ended"
-# While it starts it says where it stands, each time that this takes long.
-SLOW = "slow"
+# While it starts it says where it stands, each time that this takes long; and at any time why its time does not count.
+SLOW, PAUSED = "slow", "paused"
+# How much sooner than others a process is ended where the machine has no memory left (Linux, of 1,000): what fills it
+# is then more likely this one than what watches it.
+OOM_SCORE = "400"
 # One that is given up retires as well, but not before it has started: then it ends at once. One that retires says so,
 # and may then finish; one that hangs cannot.
 TELL, RETIRE, RETIRING, GIVE_UP, CONNECTION, END = "tell", "retire", "retiring", "give up", "connection", "end"
@@ -49,6 +54,8 @@ ACCEPTING_TURNS = 4
 # What a page hears whose socket goes on: the code is another.
 NEWS = Frame('{"reload": "code"}')
 _follows = False
+
+logger = logging.getLogger(__name__)
 CAN_PASS_ON = sys.platform != "win32"
 
 
@@ -59,6 +66,8 @@ def work(config: uvicorn.Config, listening: socket.socket, stack: Connection, pi
     """
     known = set(sys.modules)
     config.configure_logging()
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
     _say(pipe, THERE, os.getpid())
     if not pipe.poll():
         # To look through all that it shares with the warm process makes it its own: now, while nobody waits.
@@ -100,7 +109,9 @@ def begin(
     _follows = follows
     remembered = _Remembered()
     logging.getLogger("uvicorn.error").addFilter(remembered)
-    watch = Watch(stack.fileno(), lambda text: _say(pipe, SLOW, text))
+    watch = Watch(stack.fileno(), lambda text: _say(pipe, SLOW, text), lambda why: _say(pipe, PAUSED, why))
+    # What kills it from inside, such as a fault in C code, leaves where it stood.
+    faulthandler.enable(stack.fileno(), all_threads=False)
     server = GivingServer(config, pipe, remembered, known, watch)
     if stand_in is not None:
         config.app, config.lifespan = stand_in, "off"
@@ -108,13 +119,14 @@ def begin(
     try:
         config.load()
         server.run([listening])
-    except SystemExit as end:
-        # Uvicorn ends so where the app cannot start, having logged why.
-        if end.code and remembered.text:
-            _say(pipe, FAILED, remembered.text)
-        _say(pipe, ENDED, end.code)
-    except BaseException:
-        _say(pipe, FAILED, traceback.format_exc())
+    except CannotStart as end:
+        _say(pipe, ENDED, (end.code, end.words))
+    except BaseException as end:
+        # Uvicorn ends with SystemExit where the app cannot start, having logged why.
+        trace = (isinstance(end, SystemExit) and remembered.text) or traceback.format_exc()
+        if remembered.started:
+            logger.exception("The app has ended this process.")
+        _say(pipe, FAILED, trace)
 
 
 def _keep_settings() -> None:

@@ -7,6 +7,7 @@ control character, nor the value of a query parameter or form field that is a se
 import json
 import logging
 import re
+import sys
 import time
 import traceback
 from asyncio import CancelledError
@@ -14,10 +15,12 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from itertools import count
 from secrets import token_hex
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server import streams
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +45,7 @@ def config(level: str, format: str) -> dict[str, Any]:
         "filters": {"said elsewhere": {"()": "server.log.SaidElsewhere"}},
         "handlers": {
             "stderr": {
-                "class": "logging.StreamHandler",
-                "stream": "ext://sys.stderr",
+                "()": "server.log.Terminal",
                 "formatter": "line",
                 "filters": ["said elsewhere"],
             }
@@ -56,6 +58,14 @@ def config(level: str, format: str) -> dict[str, Any]:
             "watchfiles": {"level": "WARNING"},
         },
     }
+
+
+class Terminal(logging.StreamHandler[TextIO]):
+    """Standard error, also of a process that Uvicorn has started, whatever becomes of it."""
+
+    def __init__(self) -> None:
+        streams.take()
+        super().__init__(sys.stderr)
 
 
 class TextLine(logging.Formatter):

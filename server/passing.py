@@ -21,6 +21,8 @@ def take(pipe: Connection) -> int:
         _, descriptors, _, _ = socket.recv_fds(way, 1, 1)
     if not descriptors:
         raise EOFError
+    # As every file that Python opens: a program that this process starts does not have it.
+    os.set_inheritable(descriptors[0], False)
     return descriptors[0]
 
 

@@ -26,9 +26,9 @@ from typing import Any
 
 import uvicorn
 
-from server import consequences
+from server import consequences, endings
 from server.edits import STATIC, Edits
-from server.failure import AGAIN, Failure, StandIn, as_html, as_page, as_text, failure
+from server.failure import AGAIN, Failure, StandIn, as_html, as_page, as_text, failure, shown
 from server.handover import (
     BEGIN,
     CONNECTION,
@@ -36,6 +36,7 @@ from server.handover import (
     ENDED,
     FAILED,
     GIVE_UP,
+    PAUSED,
     RETIRE,
     RETIRING,
     SLOW,
@@ -45,8 +46,9 @@ from server.handover import (
     work,
 )
 from server.settings import LOOPBACK_NAMES, is_loopback
+from server.streams import say
 from server.warm import LEARN, ROOMS, Warm, name_of
-from server.watch import HANG_SECONDS, IS_TIMED, WORDS, trace_of
+from server.watch import DEBUGGER, IS_TIMED, SLOW_SECONDS
 from server.worker import GONE, Worker
 from server.workers import END_SECONDS
 
@@ -57,10 +59,19 @@ SAME_EDIT_SECONDS = 0.05
 # One that was told to retire and has not said within this time that it does is ended. Its own watch does that sooner,
 # unless it is kept from it by C code that never gives way.
 RETIRE_SECONDS = 3
+# A start that takes longer is ended; time of migrations, and in a debugger, does not count. It is counted in parts, as
+# time in which this process was stopped, or the machine slept, is one of them at most.
+START_SECONDS = 10
+PART_SECONDS = 0.5
+# How long one may take to be gone when its pipe is closed.
+GONE_SECONDS = 1
+# One that ends again and again, so soon after its start, is not started again before the next edit.
+BRIEF_SECONDS, BRIEF_LIVES = 5, 3
 # More than faulthandler writes of one thread, and as much as a pipe holds.
 STACK_LIMIT = 65536
 LAST_SERVES = "The last version that worked goes on serving."
 PAGE_SAYS_SO = "There is a page that says so, no app."
+SURELY = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL
 EDIT, SIGNAL = "edit", "signal"
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 
@@ -82,12 +93,15 @@ class Reloader:
         self.has_app = False
         self.edited_meanwhile = False
         self.has_failed = False
+        self.brief_lives = 0
         self.ended = False
         self.exit_code = 0
         self._events: SimpleQueue[Any] = SimpleQueue()
         # Made before anything is imported from the files: whatever differs later was edited.
         self._edits = Edits(root)
         self._edited: set[Path] = set()
+        self._last_edited: set[Path] = set()
+        self._looked = time.monotonic()
         # What a worker that hung and ended has written there: where it stood.
         self._stacks, theirs = multiprocessing.Pipe(duplex=False)
         os.set_blocking(self._stacks.fileno(), False)
@@ -107,9 +121,10 @@ class Reloader:
         self._edits.watch(lambda paths: self._events.put((EDIT, None, paths)))
         while not self.ended:
             with contextlib.suppress(Empty):
-                event, worker, content = self._events.get(timeout=RETIRE_SECONDS if self.retiring else None)
+                event, worker, content = self._events.get(timeout=self._patience())
                 _HANDLERS[event](self, worker, content)
             self._end_overdue()
+            self._look_at_start()
         self._end_all()
         self._edits.end()
         return self.exit_code
@@ -124,7 +139,8 @@ class Reloader:
         if rooms & set(ROOMS):
             # The door, server.py, is no module of a room: its name would stand for the whole engine.
             self._edited.update(path for path in changed if path.suffix == ".py" and path.parent != self.root)
-            self._start()
+            self._last_edited = set(changed)
+            self._follow()
         elif STATIC in rooms:
             self._tell(consequences.for_pages(changed, self.root / STATIC))
         for words in consequences.that_need_a_new_start(changed, self.root):
@@ -145,6 +161,7 @@ class Reloader:
         """The new one serves: the old one may go."""
         if worker is not self.starting:
             return  # What stands in for an app serves, or one that was given up.
+        worker.has_started = True
         old, self.serving, self.starting, self.has_app = self.serving, worker, None, True
         if self.has_failed:
             logger.warning("Mended.")
@@ -158,13 +175,53 @@ class Reloader:
         """The new one cannot start: the old one stays, and says why."""
         if worker is not self.starting:
             return
+        worker.has_failed = True
         self._show(failure(trace, self.root))
 
     def _on_slow(self, worker: Worker, stack: str) -> None:
         """The new one has not started yet; it may be at something long, such as a migration, so it goes on."""
-        if worker is self.starting and not worker.is_slow:
-            worker.is_slow = True
-            self._show(failure(f"{stack}It has not started within {HANG_SECONDS} s.", self.root))
+        if worker is not self.starting or worker.is_slow:
+            return
+        worker.is_slow = True
+        end = (
+            f"It waits for {worker.pause}, which may take its time."
+            if worker.pause
+            else f"It is ended when that takes {START_SECONDS} s."
+        )
+        self._show(failure(f"{stack}It has not started within {SLOW_SECONDS} s. {end}", self.root))
+
+    def _on_paused(self, worker: Worker, why: str) -> None:
+        """Its time does not count, or counts again."""
+        worker.pause = why
+        if worker is self.starting and why and why != DEBUGGER:
+            self._on_slow(worker, "")
+        if worker is self.serving and not why:
+            self._start_again()
+
+    def _patience(self) -> float | None:
+        """How long nothing need be looked at."""
+        if self.starting is not None:
+            return PART_SECONDS
+        return RETIRE_SECONDS if self.retiring else None
+
+    def _look_at_start(self) -> None:
+        """Count the time of a start, and end one that takes too long: it may wait for something for ever."""
+        now = time.monotonic()
+        part, self._looked = min(now - self._looked, PART_SECONDS), now
+        worker = self.starting
+        if worker is None or worker.pause or not worker.pid:
+            return
+        worker.waited += part
+        if worker.waited > SLOW_SECONDS + GONE_SECONDS:
+            self._on_slow(worker, "")  # C code that never gives way keeps it from saying so itself.
+        if worker.waited > START_SECONDS and not worker.has_failed:
+            self._kill(worker, worker.waited > START_SECONDS + GONE_SECONDS)
+
+    def _kill(self, worker: Worker, at_once: bool) -> None:
+        """End a process; where there is a signal for that, and it is not to be `at_once`, it leaves its stack."""
+        gentle = signal.SIGPROF if IS_TIMED else signal.SIGTERM
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker.pid, SURELY if at_once else gentle)
 
     def _on_retiring(self, worker: Worker, content: None) -> None:
         worker.is_retiring = True
@@ -173,9 +230,7 @@ class Reloader:
         """End those that were told to retire some time ago, or given up, and have not said that they do."""
         latest = time.monotonic() - RETIRE_SECONDS
         for worker in [each for each in self.retiring if each.told < latest and each.pid and not each.is_retiring]:
-            with contextlib.suppress(ProcessLookupError):
-                # It leaves its stack, where there is a signal for that.
-                os.kill(worker.pid, signal.SIGPROF if IS_TIMED else signal.SIGTERM)
+            self._kill(worker, worker.told < latest - GONE_SECONDS)
 
     def _on_connection(self, worker: Worker, connection: tuple[int, Any]) -> None:
         """A connection of one that retires goes to the one that serves."""
@@ -185,58 +240,94 @@ class Reloader:
         else:
             os.close(handle)
 
-    def _on_ended(self, worker: Worker, exit_code: int | None) -> None:
-        worker.exit_code = exit_code
+    def _on_ended(self, worker: Worker, refusal: tuple[int, str]) -> None:
+        """It cannot start, and no edit would mend that."""
+        worker.exit_code, worker.refusal = refusal
 
     def _on_gone(self, worker: Worker, content: None) -> None:
         worker.pipe.close()
-        hung = self._read_stack()
-        if hung and worker is not self.serving:
-            place = (
-                f"{hung.file.relative_to(self.root)}:{hung.line}, before the edit" if hung.file else "no file of ours"
-            )
-            logger.warning("The old version stood still in %s: it was ended.", place)
+        stack = self._read_stack()
         self.retiring.discard(worker)
         if worker is self.waiting:
             self.waiting = None
         elif worker is self.starting:
             self.starting = None
-            if worker.is_fork and not worker.pid:
-                self._start()  # It never was there: the warm process ended before it was made.
-            elif self.serving is None:
-                # It said itself why, and nothing that is edited here would mend it.
-                self.ended, self.exit_code = True, worker.exit_code or 1
+            self._on_no_start(worker, stack)
             self._start_again()
         elif worker is self.serving:
-            self.serving, self.has_app = None, False
-            if hung:
-                self._show(hung)  # To start it again would have it hang again at the same request.
-            else:
-                logger.warning("The worker %s ended; another takes its place.", worker.pid)
-                self._start()
+            self.serving, has_served, self.has_app = None, self.has_app, False
+            self._on_end_of_serving(worker, stack, has_served)
+        elif stack and worker.has_started:
+            found = failure(endings.trace(stack, None, True, START_SECONDS), self.root)
+            logger.warning(
+                "The old version stood still in %s: it was ended.",
+                f"{shown(found.file, self.root)}:{found.line}, before the edit" if found.file else "no file of ours",
+            )
         if self.starting is None and not self.ended:
             self._prepare_next()
 
-    def _read_stack(self) -> Failure | None:
-        """Where a worker stood that hung and ended; None where none did."""
+    def _on_no_start(self, worker: Worker, stack: str) -> None:
+        """The one that was to serve is gone without having served: it has said why, or its end says it."""
+        if worker.is_fork and not worker.pid:
+            self._start()  # It never was there: the warm process ended before it was made.
+        elif worker.refusal and self.serving is None:
+            say(worker.refusal, error=True)
+            self.ended, self.exit_code = True, worker.exit_code or 1
+        elif worker.refusal:
+            self._show(failure(worker.refusal, self.root))
+        elif not worker.has_failed:
+            saved = ", ".join(sorted(shown(path, self.root) for path in self._last_edited))
+            told = endings.trace(stack, self._exit_code(worker), False, START_SECONDS)
+            self._show(failure(told + (f" Last edited: {saved}." if saved and not stack else ""), self.root))
+
+    def _on_end_of_serving(self, worker: Worker, stack: str, has_served: bool) -> None:
+        exit_code = self._exit_code(worker)
+        is_brief = time.monotonic() - worker.begun < BRIEF_SECONDS
+        self.brief_lives = self.brief_lives + 1 if is_brief and has_served else 0
+        if (stack and endings.FATAL not in stack) or self.brief_lives >= BRIEF_LIVES:
+            # To start it again would have it hang again at the same request, or end as soon.
+            self._show(failure(endings.trace(stack, exit_code, True, START_SECONDS), self.root))
+            return
+        logger.warning("The worker %s ended (%s); another takes its place.", worker.pid, endings.words(exit_code))
+        self._start()
+
+    def _exit_code(self, worker: Worker) -> int | None:
+        """How it has ended; one that has only left is ended."""
+        exit_code = self._warm.exit_code(worker.pid, GONE_SECONDS)
+        if exit_code is None:
+            self._kill(worker, at_once=True)
+        return exit_code
+
+    def _read_stack(self) -> str:
+        """Where a worker stood that hung, or failed in C code, and ended; empty where none did."""
         try:
-            stack = os.read(self._stacks.fileno(), STACK_LIMIT).decode(errors="replace")
+            return os.read(self._stacks.fileno(), STACK_LIMIT).decode(errors="replace")
         except BlockingIOError:
-            return None
-        return failure(f"{trace_of(stack)}{WORDS}.", self.root)
+            return ""
 
     def _show(self, found: Failure) -> None:
         """Say in the terminal and on every page what went wrong."""
-        print(as_text(found, self.root, LAST_SERVES if self.has_app else PAGE_SAYS_SO), file=sys.stderr, flush=True)
+        say(as_text(found, self.root, LAST_SERVES if self.has_app else PAGE_SAYS_SO), error=True)
         self.has_failed = True
         if self.has_app:
             self._tell({"reload": "failure", "failure": as_html(found, self.root, self.editor)})
         else:
             self._stand_in(as_page(found, self.root, self.editor, AGAIN))
 
+    def _follow(self) -> None:
+        """Start what was edited; while a debugger holds the one that serves, and the terminal, that waits."""
+        self.brief_lives = 0
+        if self.serving is not None and self.serving.pause == DEBUGGER:
+            if not self.edited_meanwhile:
+                logger.warning("The edit is followed when the debugger lets the app go on.")
+            self.edited_meanwhile = True
+            return
+        self._start()
+
     def _start(self) -> None:
         if self.starting is not None:
-            if SAME_EDIT_SECONDS < time.monotonic() - self.starting.begun < HANG_SECONDS:
+            is_same_edit = time.monotonic() - self.starting.begun <= SAME_EDIT_SECONDS
+            if self.starting.pause or not (is_same_edit or self.starting.is_slow):
                 self.edited_meanwhile = True
                 return
             self._dismiss(self.starting)
@@ -249,7 +340,9 @@ class Reloader:
         """Let the worker that waits begin, or a new one where none does."""
         worker, self.waiting = self.waiting or Worker(self._warm, self._events), None
         worker.begun = time.monotonic()
-        worker.say(BEGIN, (set(map(name_of, self._edited)), stand_in, self.has_app))
+        # What stands in for an app is to serve whatever was edited.
+        edited = set() if stand_in else set(map(name_of, self._edited))
+        worker.say(BEGIN, (edited, stand_in, self.has_app))
         return worker
 
     def _prepare_next(self) -> None:
@@ -282,7 +375,7 @@ class Reloader:
     def _start_again(self) -> None:
         if self.edited_meanwhile:
             self.edited_meanwhile = False
-            self._start()
+            self._follow()
 
     def _tell(self, message: dict[str, Any]) -> None:
         if self.serving is not None:
@@ -299,7 +392,7 @@ class Reloader:
             # Its pipe ends with it.
             worker.hearing.join(max(0.0, end - time.monotonic()))
             if worker.hearing.is_alive() and worker.pid:
-                os.kill(worker.pid, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
+                self._kill(worker, at_once=True)
 
 
 # Every event there is, and what it does.
@@ -311,6 +404,7 @@ _HANDLERS: dict[str, Any] = {
     STARTED: Reloader._on_started,
     FAILED: Reloader._on_failed,
     SLOW: Reloader._on_slow,
+    PAUSED: Reloader._on_paused,
     RETIRING: Reloader._on_retiring,
     CONNECTION: Reloader._on_connection,
     ENDED: Reloader._on_ended,

@@ -28,6 +28,7 @@ from server.bodies import MESSAGE_LIMIT
 from server.connections import OPEN_FILES
 from server.name import NAME
 from server.settings import Settings, bracketed
+from server.streams import say
 from server.watch import Watch
 from server.workers import ANSWER_SECONDS, END_SECONDS, Workers
 
@@ -187,21 +188,21 @@ def _hear_the_end(handler: Callable[[int, FrameType | None], None]) -> None:
 def _announce(settings: Settings, listening: socket.socket) -> None:
     scheme = "https" if settings.tls or settings.cert else "http"
     address = f"{scheme}://{bracketed(settings.host)}:{listening.getsockname()[1]}"
-    print(f"{NAME} is at {address}", flush=True)
+    say(f"{NAME} is at {address}")
     if not settings.is_private:
         behind_proxy = settings.proxy_headers and settings.allow_host
         outside = f"https://{settings.allow_host[0]}" if behind_proxy else address
-        print(token.announce(settings.data, outside), flush=True)
+        say(token.announce(settings.data, outside))
     here = address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
     asks_owner = not (settings.is_private and peer.is_knowable())
     # What is printed by a service goes to a log, where no link belongs.
     if asks_owner and (settings.open or sys.stdout.isatty()):
-        print(f"Sign in on this machine, once: {_link_for_once(settings, here)}", flush=True)
+        say(f"Sign in on this machine, once: {_link_for_once(settings, here)}")
     missing = tls.http_protocol(settings, HTTP_PROTOCOL)[1]
     if missing:
-        print(missing, flush=True)
+        say(missing)
     if settings.tls and not settings.cert:
-        print(tls.how_to_trust(settings.data / "tls" / "ca.pem"), flush=True)
+        say(tls.how_to_trust(settings.data / "tls" / "ca.pem"))
     if settings.open:
         background.thread("Opening the browser", partial(_open_when_ready, settings, here, asks_owner))
 

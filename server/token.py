@@ -17,7 +17,11 @@ from pathlib import Path
 from tempfile import mkstemp
 from urllib.parse import urlsplit
 
+from server.streams import can_show
+
 FILE_NAME = "token"
+# What a QR code in a terminal is made of.
+BLOCKS = "\u2580\u2584\u2588"
 HINT = "Other machines need to sign in: python server.py token shows the link."
 
 
@@ -97,7 +101,8 @@ def invitation(token: str, address: str) -> str:
 
     link = link_of(token, _reachable(address))
     picture = io.StringIO()
-    segno.make(link).terminal(picture, compact=True)
+    if can_show(BLOCKS):
+        segno.make(link).terminal(picture, compact=True)
     return f"{picture.getvalue()}\nSign in from another machine: {link}"
 
 

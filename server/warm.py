@@ -7,7 +7,9 @@ it is imported, open a file for example, and a fork would share that.
 """
 
 import ast
+import atexit
 import contextlib
+import faulthandler
 import gc
 import importlib
 import importlib.util
@@ -16,11 +18,12 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 from server.passing import pass_on, take
@@ -34,6 +37,12 @@ TERMINAL_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if ha
 
 logger = logging.getLogger(__name__)
 
+# Of so many workers that have ended it is known how, until somebody asks.
+KEPT_CODES = 16
+# How long a worker that has served may wait for threads of the app, and for what is called at the end.
+FINISH_SECONDS = 5
+# In the warm process, its workers that run.
+_workers: set[int] = set()
 # What each module of ours imports that is defined here; known in the warm process, and so in each fork of it.
 _needs: dict[str, set[str]] = {}
 
@@ -48,6 +57,8 @@ class Warm:
         self._work = work
         self._arguments = arguments
         self._process = 0
+        self._spawned: dict[int, Any] = {}
+        self._codes: dict[int, int] = {}
         if not hasattr(os, "fork"):
             return
         self._pipe, other = multiprocessing.Pipe()
@@ -75,8 +86,24 @@ class Warm:
             except OSError:
                 logger.warning("The process that workers are made from is gone; until the next start they take longer.")
                 self.end()
-        multiprocessing.get_context("spawn").Process(target=self._work, args=(*self._arguments, pipe)).start()
+        process = multiprocessing.get_context("spawn").Process(target=self._work, args=(*self._arguments, pipe))
+        process.start()
+        self._spawned[process.pid or 0] = process
         return False
+
+    def exit_code(self, worker: int, seconds: float) -> int | None:
+        """How a worker has ended, negative for a signal; None where it is not known within so many seconds."""
+        if worker in self._spawned:
+            process = self._spawned.pop(worker)
+            process.join(seconds)
+            code: int | None = process.exitcode
+            return code
+        end = time.monotonic() + seconds
+        with contextlib.suppress(OSError, EOFError):
+            while self._process and self._pipe.poll(0 if worker in self._codes else max(0.0, end - time.monotonic())):
+                ended, code = self._pipe.recv()
+                self._codes = dict([*self._codes.items(), (ended, code)][-KEPT_CODES:])
+        return self._codes.pop(worker, None)
 
     def learn(self, modules: Collection[str]) -> None:
         """Have what a worker had to import itself imported in all that come."""
@@ -130,18 +157,19 @@ def _be_warm(pipe: Connection, mask: Iterable[int], work: Callable[..., None], a
     for sig in TERMINAL_SIGNALS:
         signal.signal(sig, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGCHLD, _forget_the_dead)
+    signal.signal(signal.SIGCHLD, lambda sig, frame: _tell_of_the_dead(pipe))
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     gc.freeze()
-    context = multiprocessing.get_context("fork")
     try:
         while True:
             word, modules = pipe.recv()
             if word == LEARN:
                 _import(modules)
+                if threading.active_count() > 1:
+                    os._exit(0)  # A package has started a thread, which a fork would be without.
                 continue
             with Connection(take(pipe)) as end:
-                context.Process(target=_begin, args=(pipe, work, arguments, end)).start()
+                _fork(pipe, work, arguments, end)
             # The first start need not wait for it, as nothing was edited before.
             if not _needs:
                 _note_needs(sys.modules)
@@ -149,15 +177,60 @@ def _be_warm(pipe: Connection, mask: Iterable[int], work: Callable[..., None], a
         os._exit(0)
 
 
-def _begin(pipe: Connection, work: Callable[..., None], arguments: tuple[Any, ...], end: Connection) -> None:
-    """In the worker: keep nothing of what is the warm process's own."""
-    pipe.close()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    work(*arguments, end)
+def _fork(pipe: Connection, work: Callable[..., None], arguments: tuple[Any, ...], end: Connection) -> None:
+    """Make a worker: all that differs from a process that was started by itself is what it has imported already."""
+    # One that ends at once is known by then.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    worker = os.fork()
+    if worker:
+        _workers.add(worker)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        return
+    code = 1
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        pipe.close()
+        _workers.clear()
+        _have_own_chance()
+        work(*arguments, end)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        _finish(code)
 
 
-def _forget_the_dead(sig: int, frame: FrameType | None) -> None:
-    multiprocessing.active_children()
+def _have_own_chance() -> None:
+    """Python seeds its own random numbers anew in a fork; NumPy does not."""
+    numbers = sys.modules.get("numpy.random")
+    if numbers is not None:
+        numbers.seed()
+
+
+def _finish(code: int) -> NoReturn:
+    """End as the interpreter does: wait for threads, call what is to be called at the end, write what is left."""
+    faulthandler.dump_traceback_later(FINISH_SECONDS, exit=True)
+    for step in (getattr(threading, "_shutdown", None), getattr(atexit, "_run_exitfuncs", None)):
+        try:
+            if step is not None:
+                step()
+        except BaseException:
+            traceback.print_exc()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(code)
+
+
+def _tell_of_the_dead(pipe: Connection) -> None:
+    """Say which workers have ended, and how: nobody else can know."""
+    for worker in list(_workers):
+        with contextlib.suppress(OSError):  # The supervisor may be gone.
+            pid, status = os.waitpid(worker, os.WNOHANG)
+            if pid:
+                _workers.discard(worker)
+                pipe.send((worker, os.waitstatus_to_exitcode(status)))
 
 
 def _import(modules: Collection[str]) -> None:

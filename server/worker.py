@@ -27,7 +27,14 @@ class Worker:
         self.pid = 0
         self.begun = 0.0
         self.exit_code: int | None = None
+        # Why it cannot start, where no edit would mend that.
+        self.refusal = ""
+        # How long it has been starting, in seconds in which it could run, and why that does not count at the moment.
+        self.waited = 0.0
+        self.pause = ""
         self.is_slow = False
+        self.has_failed = False
+        self.has_started = False
         self.told = 0.0
         self.is_retiring = False
         self.pipe, other = multiprocessing.Pipe()

@@ -20,7 +20,7 @@ from socket import socket
 import uvicorn
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
-from server import renewal
+from server import endings, renewal
 from server.accepting import AcceptingServer
 from server.watch import IS_TIMED, Watch
 
@@ -144,7 +144,7 @@ class Workers(Multiprocess):
                 self.failure = worker.exitcode or 1
                 self.should_exit.set()
                 return
-            logger.warning("Worker %s ended (%s); another takes its place.", worker.pid, _reason(worker.exitcode))
+            logger.warning("Worker %s ended (%s); another takes its place.", worker.pid, endings.words(worker.exitcode))
             worker.forget()
             self.processes[number] = self._start(worker.sockets)
 
@@ -181,11 +181,3 @@ class Workers(Multiprocess):
         worker = Worker(self.config, sockets)
         worker.start()
         return worker
-
-
-def _reason(exitcode: int | None) -> str:
-    if IS_TIMED and exitcode == -signal.SIGPROF:
-        return "its event loop stood still"
-    if exitcode is not None and exitcode < 0:
-        return signal.Signals(-exitcode).name
-    return f"exit code {exitcode}"

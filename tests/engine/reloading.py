@@ -23,6 +23,8 @@ PATIENCE = 20
 # Every start of the app is a line of a file, and a few routes take their time.
 PROBE = """
 import os
+import sys
+import time
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
