@@ -67,7 +67,7 @@ def work(config: uvicorn.Config, listening: socket.socket, stack: Connection, pi
     known = set(sys.modules)
     config.configure_logging()
     with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE, encoding="ascii")
     _say(pipe, THERE, os.getpid())
     if not pipe.poll():
         # To look through all that it shares with the warm process makes it its own: now, while nobody waits.

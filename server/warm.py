@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from server.passing import pass_on, take
+from server.streams import say
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("app", "server", "templates")
@@ -70,7 +71,7 @@ class Warm:
                 self._pipe.close()
                 _be_warm(other, before, work, arguments)
             except BaseException:
-                traceback.print_exc()
+                say(traceback.format_exc(), error=True)
             finally:
                 os._exit(1)  # Never back into what the supervisor was doing.
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -196,7 +197,7 @@ def _fork(pipe: Connection, work: Callable[..., None], arguments: tuple[Any, ...
         work(*arguments, end)
         code = 0
     except BaseException:
-        traceback.print_exc()
+        say(traceback.format_exc(), error=True)
     finally:
         _finish(code)
 
@@ -216,7 +217,7 @@ def _finish(code: int) -> NoReturn:
             if step is not None:
                 step()
         except BaseException:
-            traceback.print_exc()
+            say(traceback.format_exc(), error=True)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()

@@ -108,6 +108,19 @@ def test_the_rooms_import_one_way() -> None:
     assert not wrong, listed(wrong)
 
 
+def test_all_that_is_printed_goes_one_way() -> None:
+    """By `say` of server/streams.py: a bare print ends in an error where the stream is closed, full or gone."""
+    bare = re.compile(r"(?<![\w.`])print\(|click\.echo\(|sys\.std(?:out|err)\.write\(|print_exc\(\)")
+    wrong = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for room in MAY_IMPORT
+        for path in sources(room)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if bare.search(line)
+    ]
+    assert not wrong, listed(wrong)
+
+
 def test_every_source_file_has_its_test_file() -> None:
     missing = [
         f"{path.relative_to(ROOT)} has no {test} in tests or tests/engine"

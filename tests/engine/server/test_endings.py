@@ -73,7 +73,9 @@ def test_what_ends_a_start_is_said_at_once_and_edits_are_followed(running: Check
     assert running.publish() != edition
 
 
-@pytest.mark.parametrize("kind", BLOCKS)
+@pytest.mark.parametrize(
+    "kind", ["sleep", "C code", *(pytest.param(each, marks=pytest.mark.slow) for each in ("loop", "lock"))]
+)
 def test_a_start_that_blocks_is_said_and_the_next_edit_is_followed(running: Checkout, source: str, kind: str) -> None:
     edition, at = running.edition(), len(running.printed())
     running.path(MAIN).write_text(source.replace("EDITION = ", f"{BLOCKS[kind]}\nEDITION = ", 1))
@@ -87,6 +89,7 @@ def test_a_start_that_blocks_is_said_and_the_next_edit_is_followed(running: Chec
     until(lambda: not lives(blocked), "what blocked is gone")
 
 
+@pytest.mark.slow
 def test_a_start_that_blocks_is_ended_when_its_time_is_over(running: Checkout, source: str) -> None:
     edition, at = running.edition(), len(running.printed())
     running.path(MAIN).write_text(
