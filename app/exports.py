@@ -251,14 +251,13 @@ def _json(kind: Kind) -> Iterator[str]:
         yield begin
         begin = ",\n"
         if not isinstance(chunk, _LargeRow):
-            rows = [dict(zip(kind.columns, row, strict=True)) for row in chunk]
-            yield ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+            yield ",\n".join(_dumped(dict(zip(kind.columns, row, strict=True))) for row in chunk)
             continue
         for number, (name, pieces) in enumerate(zip(kind.columns, chunk.cells(), strict=True)):
             yield f"{', ' if number else '{'}{json.dumps(name)}: "
             first = next(pieces)
             if not isinstance(first, str):
-                yield json.dumps(first)
+                yield _dumped(first)
                 continue
             yield '"'
             for piece in chain([first], pieces):
@@ -266,6 +265,16 @@ def _json(kind: Kind) -> Iterator[str]:
             yield '"'
         yield "}"
     yield "[\n]\n" if begin == "[\n" else "\n]\n"
+
+
+def _dumped(value: Any) -> str:
+    """A row, or a value that is no text, as JSON, which has no number without end: such a one is null."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        if isinstance(value, dict):
+            return f"{{{', '.join(f'{json.dumps(name)}: {_dumped(each)}' for name, each in value.items())}}}"
+        return "null"
 
 
 class _LargeRow(NamedTuple):

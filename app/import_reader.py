@@ -21,8 +21,8 @@ UTF8 = {"PYTHONUTF8": "1"}
 COMMAND = (sys.executable, "-m", "app.reading.rows")
 # How much of what the reader says is taken at once. It waits when this is not fetched, so that nothing piles up here.
 PIECE_BYTES = 256 * 1024
-# A batch of rows has 2 MB of letters, of which JSON makes six times as many bytes at most.
-LONGEST_MESSAGE = 16 * 1024**2
+# A batch of rows has a megabyte of letters, and one row more; JSON makes six times as many bytes of them at most.
+LONGEST_MESSAGE = 32 * 1024**2
 # One that is at work says so once a second.
 SILENCE_SECONDS = 60
 # How often whoever listens is given the turn where there is nothing to hear.

@@ -16,7 +16,7 @@ import ijson
 
 from app.kinds import Kind
 from app.reading.columns import matched
-from app.reading.lines import LONGEST_RECORD
+from app.reading.lines import LONGEST_RECORD, RECORD_MEGABYTES
 from app.reading.names import MOST_COLUMNS, READ_LETTERS
 from app.reading.text import UnreadableFile
 
@@ -29,7 +29,12 @@ MOST_NAMES = 50_000
 MOST_NAME_LETTERS = 2 * 1024**2
 # Where a list lies, as the names around it say.
 LONGEST_PATH = 2000
+# How much is read at once. The parser begins a text that goes over the end of a piece again with each piece: the longer
+# it is, the longer are they.
 PIECE = 64 * 1024
+LARGEST_PIECE = 1024**2
+# In so many steps a place is looked for that is wrong within such a long text.
+STEPS = 64
 # No program counts with more digits. The parser ends its process at whole numbers of more than 4,300, and Decimal takes
 # no exponent of more than 18: such a number must not reach them.
 LONGEST_NUMBER = 300
@@ -93,11 +98,11 @@ def lists_in(opened: Opener, kind: Kind) -> list[ObjectList]:
             f'{kind.plural} such as [{{"{kind.fields[0].name}": "…"}}].'
         )
     best = max(found, key=lambda each: _likelihood(each, kind))
-    if best.largest > LONGEST_RECORD + 2 * PIECE or best.has_too_many_names:
+    if best.largest > LONGEST_RECORD + 2 * LARGEST_PIECE or best.has_too_many_names:
         raise UnreadableFile(
-            f"The objects in the file are too large for {kind.plural}: one has more than 1 MB, or all together have "
-            f"more than {MOST_COLUMNS:,} different names. Expected a list of {kind.plural}, each with a few named "
-            "values."
+            f"The objects in the file are too large for {kind.plural}: one has more than {RECORD_MEGABYTES}, or all "
+            f"together have more than {MOST_COLUMNS:,} different names. Expected a list of {kind.plural}, each with a "
+            "few named values."
         )
     inside = best.path + "." if best.path else ""
     return [best, *(each for each in found if each.path and not each.path.startswith(inside) and each is not best)]
@@ -112,9 +117,11 @@ def objects_of(opened: Opener, path: str) -> Iterator[Any]:
 class _JsonBytes:
     """The text as the parser reads it, in UTF-8. The parser holds each value whole, so one without end is refused."""
 
-    def __init__(self, text: io.TextIOBase, letters_from: int | None = None) -> None:
+    def __init__(self, text: io.TextIOBase, steps_from: int | None = None, step: int = 1) -> None:
         self._text = text
-        self._letters_from = letters_from
+        self._steps_from = steps_from
+        self._step = step
+        # How much has come since a text last began or ended.
         self._quiet = 0
         self._escaped = False
         self._in_text = False
@@ -128,7 +135,7 @@ class _JsonBytes:
         if size == 0:
             return b""
         self.last = self._text.read(self._size())
-        if self._letters_from is None:
+        if self._steps_from is None:
             self._read_number_to_its_end()
         self.given += len(self.last)
         piece = self.last.encode()
@@ -139,16 +146,17 @@ class _JsonBytes:
 
     def _read_number_to_its_end(self) -> None:
         """Have no number go from one piece into the next, but one that is too long."""
-        while self.last and self.last[-1] in SIGNS_OF_NUMBERS and len(self.last) < 2 * PIECE:
+        most = len(self.last) + PIECE
+        while self.last and self.last[-1] in SIGNS_OF_NUMBERS and len(self.last) < most:
             more = self._text.read(LONGEST_NUMBER)
             self.last += more
             if not more:
                 return
 
     def _size(self) -> int:
-        if self._letters_from is None:
-            return PIECE
-        return min(PIECE, max(1, self._letters_from - self.given))
+        if self._steps_from is None:
+            return min(LARGEST_PIECE, max(PIECE, self._quiet))
+        return min(LARGEST_PIECE, max(self._step, self._steps_from - self.given))
 
     def _count_lines(self) -> None:
         if lines := self.last.count("\n"):
@@ -178,8 +186,8 @@ class _JsonBytes:
         self._quiet = 0 if QUOTATION_MARK.search(rest) else self._quiet + len(piece)
         if self._quiet > LONGEST_RECORD:
             raise UnreadableFile(
-                "The file has a single value of more than 1 MB, which is no list. Expected a list of objects, each "
-                "with a few named values."
+                f"The file has a single value of more than {RECORD_MEGABYTES}, which is no list. Expected a list of "
+                "objects, each with a few named values."
             )
 
 
@@ -266,11 +274,19 @@ def _invalid(opened: Opener, failed: _JsonBytes) -> UnreadableFile:
         return UnreadableFile(
             f"The JSON ends too early, after line {failed.line:,}: the file is cut off. Download or export it again."
         )
+    # Only within a long text are the pieces larger.
+    step = len(failed.last) // STEPS if len(failed.last) > PIECE + 2 * LONGEST_NUMBER else 1
     with opened() as text:
-        stream = _JsonBytes(text, letters_from=failed.given - len(failed.last))
+        stream = _JsonBytes(text, failed.given - len(failed.last), step)
         with suppress(*PARSER_ERRORS):
             deque(ijson.basic_parse(stream, multiple_values=True), maxlen=0)
         found = next(iter((stream.last + text.read(20)).splitlines()), "")
+    if step > 1:
+        return UnreadableFile(
+            f"The file is not valid JSON: within a long text, near line {stream.line:,}, column {stream.column:,}, "
+            "there is a backslash or another sign that JSON does not allow there. Export the file again, or mend that "
+            "place in a text editor."
+        )
     return UnreadableFile(
         f"The file is not valid JSON: at line {stream.line:,}, column {stream.column:,} there is “{found}”, which JSON "
         "does not allow there. Export the file again, or mend that place in a text editor."

@@ -4,9 +4,11 @@ import io
 
 from app.reading.text import UnreadableFile
 
-# A megabyte of notes is a book. Whatever is longer is a quotation mark that never closes, or no list at all;
-# and a record must be held whole.
-LONGEST_RECORD = 1024**2
+# A record must be held whole. What a form takes is a text of a megabyte (a book): an export has two of it where it is
+# all quotation marks, JSON six where each of its characters has to be escaped. Whatever is longer is a quotation mark
+# that never closes, or no list at all.
+LONGEST_RECORD = 8 * 1024**2
+RECORD_MEGABYTES = f"{LONGEST_RECORD >> 20} MB"
 # A file of nothing else would take an hour.
 MOST_EMPTY_LINES = 1_000_000
 EMPTY = frozenset(("\n", "\r\n", "\r"))
@@ -33,7 +35,8 @@ class Lines:
             self.ended = True
             raise StopIteration
         self._number += 1
-        self._empty = self._empty + 1 if line in EMPTY else 0
+        # Within a record an empty line is part of a text, whose length is looked at.
+        self._empty = self._empty + 1 if line in EMPTY and not self.first else 0
         if self._empty > MOST_EMPTY_LINES:
             raise UnreadableFile(
                 f"There are more than {MOST_EMPTY_LINES:,} empty lines before line {self._number:,}. Delete them in a "
@@ -43,9 +46,9 @@ class Lines:
         self._length += len(line)
         if self._length > LONGEST_RECORD:
             raise UnreadableFile(
-                f"What begins on line {self.first:,} goes on for more than 1 MB, which is no list: perhaps a quotation "
-                "mark is opened there and never closed, or the file is no list at all. Mend that line in a text "
-                "editor, or export the file again."
+                f"What begins on line {self.first:,} goes on for more than {RECORD_MEGABYTES}, which is no list: "
+                "perhaps a quotation mark is opened there and never closed, or the file is no list at all. Mend that "
+                "line in a text editor, or export the file again."
             )
         return line
 

@@ -13,9 +13,9 @@ moment. It writes JSON to its standard output, one message on each line, and not
 A row has a value for each of the columns. With --check the rows are only counted, --columns says which column is
 which field.
 
-What it tells to be written is bounded by what it has read: a row has at most LONGEST_ROW bytes, and all together have
-at most GROWTH times the bytes of the text. Otherwise names of columns, which are kept with the value of each row, would
-make gigabytes of a few packed kilobytes.
+What it tells to be written is bounded by what it has read: a row has at most longest_row(kind) bytes, and all together
+have at most GROWTH times the bytes of the text. Otherwise names of columns, which are kept with the value of each row,
+would make gigabytes of a few packed kilobytes.
 """
 
 import argparse
@@ -40,8 +40,9 @@ from app.reading.values import is_empty, shortened, text_of
 BATCH_ROWS = 1000
 # A thousand rows may be long ones, and the server holds a whole message.
 BATCH_LETTERS = 1024**2
-# As much as a form takes, in which a row is edited.
-LONGEST_ROW = 1024**2
+# As much as a form takes, in which a row is edited, for each of its texts (server/bodies.py); and for all other values.
+LONGEST_TEXT = 1024**2
+LONGEST_VALUE = 4096
 # What a row takes beside its text: times, a key, its place in each index.
 ROW_BYTES = 100
 # The least that all rows of a file may take, in bytes, and how many bytes more for each byte of its text. A survey with
@@ -140,6 +141,12 @@ def messages(
         rows += len(usable)
         problems += len(left_out)
     yield {"end": {"rows": rows, "problems": problems}}
+
+
+def longest_row(kind: Kind) -> int:
+    """How many bytes the values of a row have together at most: as many as forms can give it."""
+    texts = sum(field.reads == "text" for field in kind.fields)
+    return max(1, texts) * LONGEST_TEXT + len(kind.columns) * LONGEST_VALUE
 
 
 def _options() -> argparse.Namespace:
@@ -243,6 +250,7 @@ def _sample(export: Export) -> Iterator[tuple[int, dict[str, Any]]]:
 def _results(export: Export, kind: Kind, places: Places) -> Iterator[Row | Problem]:
     """Each record of the file as a row, or why it is none. Raises UnreadableFile where all of them take too much."""
     room = SMALL_BYTES + GROWTH * _text_bytes(export)
+    most = longest_row(kind)
     records = export.records()
     if todoist.is_todoist(kind, export.columns):
         records = todoist.tasks_in(export.records())
@@ -252,10 +260,10 @@ def _results(export: Export, kind: Kind, places: Places) -> Iterator[Row | Probl
                 raise Unusable(record)
             row = row_of(kind, record, places)
             size = _size(row)
-            if size > LONGEST_ROW:
+            if size > most:
                 raise Unusable(
-                    f"It has {size / 1e6:.1f} MB of text, and a {kind.noun} has at most {LONGEST_ROW / 1e6:.0f} MB: "
-                    "shorten it, or split it."
+                    f"It has {size / 1e6:.1f} MB of text, and a {kind.noun} has at most {most / 1e6:.0f} MB: shorten "
+                    "it, or split it."
                 )
         except Unusable as reason:
             yield Problem(line, str(reason))

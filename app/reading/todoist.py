@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from app.kinds import Kind
-from app.reading.lines import LONGEST_RECORD
 from app.reading.values import shortened, text_of
 
 # Which column is which of our fields.
@@ -17,6 +16,8 @@ COLUMNS = {"title": "CONTENT", "notes": "DESCRIPTION", "due": "DATE"}
 SHOWN_LETTERS = 60
 # Its name is kept with every task in it.
 LONGEST_SECTION = 200
+# As much as a form takes.
+LONGEST_NOTES = 1024**2
 
 Record = dict[str, Any]
 
@@ -38,7 +39,7 @@ class _Task:
     def add(self, comment: str) -> bool:
         """One more comment; False where it would be too much."""
         self._letters += len(comment)
-        if self._letters > LONGEST_RECORD:
+        if self._letters > LONGEST_NOTES:
             return False
         self._notes.append(comment)
         return True

@@ -13,8 +13,15 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app import exports
+from app.db import Database, prepare
 from app.exports import SENT_AT_ONCE, WAITING
+from app.kinds import Field, Kind
+from app.migrations import migrations
+from server.bodies import FORM_LIMIT
+from templates.forms import LINE_LENGTH
 from tests.conftest import PATIENCE, PLAIN, Server
+from tests.engine.app.test_imports import bring
 
 HEADER = ["id", "title", "notes", "due", "done", "created_at", "updated_at"]
 
@@ -203,6 +210,61 @@ def test_a_large_text_is_whole_whatever_is_in_it(client: httpx.Client, server: S
         csv.field_size_limit(field)
     assert (first[1], first[3], first[4], second[1:3]) == ("large", "", "0", ["'=small", "x\0y"])
     assert first[2] == large
+
+
+# A form has a head besides.
+MOST = FORM_LIMIT - 1000
+DENSE = {
+    "quotation marks": '"',
+    "backslashes": "\\",
+    "ends of lines": "\n",
+    "controls": "\x01",
+    "quotation marks and commas": '",',
+    "formulas": "=\n",
+    "letters of four bytes": "😀",
+}
+
+
+@pytest.mark.parametrize("letters", DENSE.values(), ids=DENSE)
+@pytest.mark.parametrize("format", ["csv", "json"])
+def test_what_the_app_has_taken_comes_in_again_as_it_went_out(
+    client: httpx.Client, server: Server, format: str, letters: str
+) -> None:
+    """Each text as large as a form may be, and of what an export has to escape."""
+    text = f"a{letters * (MOST // len(letters.encode()))}"
+    for title in ("t" * LINE_LENGTH, '"' * LINE_LENGTH):
+        assert client.post("/tasks", data={"title": title}).status_code == 303
+    ids = [row["id"] for row in server.sql("SELECT id FROM tasks")]
+    for id in ids:
+        # As it is sent, no letter takes more than one byte for each of its own: a form in parts.
+        answer = client.post(f"/tasks/{id}", files={"notes": (None, f"{text}{id}z")})
+        assert answer.status_code == 303, answer.text[:200]
+    before = [tuple(row) for row in server.sql("SELECT * FROM tasks ORDER BY id")]
+    assert all(len(row[2].encode()) > MOST - 10 for row in before)
+    exported = client.get(f"/export.{format}").content
+    server.empty()
+    assert (each := bring(client, f"tasks.{format}", exported))["state"] == "done"
+    assert each["problem_count"] == 0, each["problems"]
+    assert [tuple(row) for row in server.sql("SELECT * FROM tasks ORDER BY id")] == before
+
+
+def test_a_number_without_end_is_null_in_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite keeps what JSON does not have, where another program has written it."""
+    db = Database()
+    db.open(prepare(tmp_path / "data", migrations))
+    try:
+        with closing(sqlite3.connect(db.path)) as other, other:
+            columns = "weight REAL, note TEXT, created_at TEXT, updated_at TEXT"
+            other.execute(f"CREATE TABLE stones (id INTEGER PRIMARY KEY, {columns})")
+            for weight, note in ((9e999, 'a"b'), (-9e999, "x" * 600_000), (1.5, "ä")):
+                other.execute("INSERT INTO stones (weight, note) VALUES (?, ?)", [weight, note])
+        monkeypatch.setattr(exports, "db", db)
+        fields = (Field("weight", "Weight", "number"), Field("note", "Note", "text"))
+        exported = "".join(exports._json(Kind("stones", "deleted", "stone", "stones", fields)))
+    finally:
+        db.close()
+    rows = json.loads(exported, parse_constant=pytest.fail)
+    assert [(row["weight"], row["note"][:3]) for row in rows] == [(None, 'a"b'), (None, "xxx"), (1.5, "ä")]
 
 
 def test_a_huge_text_takes_its_size_in_time(client: httpx.Client, server: Server) -> None:

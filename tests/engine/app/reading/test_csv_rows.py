@@ -138,7 +138,7 @@ def test_a_header_alone_is_refused(tmp_path: Path, content: str) -> None:
 def test_a_quotation_mark_that_never_closes_is_refused_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFile, match="line 4 is never closed"):
         opened(tmp_path, 'Title,Notes\n"ok\n2",b\nc,"never closed\n' + "a,b\n" * 100)
-    with pytest.raises(UnreadableFile, match="line 2 goes on for more than 1 MB"):
+    with pytest.raises(UnreadableFile, match="line 2 goes on for more than 8 MB"):
         opened(tmp_path, 'Title,Notes\nc,"never closed\n' + "a,b\n" * (LONGEST_RECORD // 3))
 
 

@@ -93,7 +93,7 @@ def test_an_export_of_ours_is_known_by_its_names(tmp_path: Path) -> None:
         ('{"title": ' + "9" * 5000 + "}", "Line 2 is not valid JSON: a number"),
         ('{"title": ' + "[" * DEEPEST + "]" * DEEPEST + "}", f"line 2 is nested more than {DEEPEST} deep"),
         ('{"title": ' + "[" * 5000 + "]" * 5000 + "}", f"line 2 is nested more than {DEEPEST} deep"),
-        ('{"title": "' + "x" * LONGEST_RECORD + '"}', "line 2 goes on for more than 1 MB"),
+        ('{"title": "' + "x" * LONGEST_RECORD + '"}', "line 2 goes on for more than 8 MB"),
         ("{" + ",".join(f'"c{number}": 1' for number in range(1001)) + "}", "line 2 .* more than 1,000"),
     ],
     ids=range(7),

@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.reading.json_lists import DEEPEST, MOST_LISTS, PIECE, lists_in, objects_of
+from app.reading.json_lists import DEEPEST, LARGEST_PIECE, MOST_LISTS, PIECE, lists_in, objects_of
 from app.reading.lines import LONGEST_RECORD
 from app.reading.names import MOST_COLUMNS
 from app.reading.text import UnreadableFile
 from tests.engine.app.reading.kind import KIND
 
+TEXTS = f'"{"x" * 1000}",'
 TASK = {"title": "Milk", "done": False, "due": None}
 TEXT = st.text(st.characters(codec="utf-8"), max_size=10)
 VALUES = st.recursive(
@@ -115,12 +117,12 @@ def test_what_is_no_list_of_objects_is_refused_with_its_place(content: str, reas
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ('[{"title": "' + "x" * 2 * LONGEST_RECORD + '"}]', "single value of more than 1 MB"),
-        ('[{"title": "' + r"\"" * 2 * LONGEST_RECORD + '"}]', "single value of more than 1 MB"),
-        ('[{"' + "x" * 2 * LONGEST_RECORD + '": 1}]', "single value of more than 1 MB"),
-        ('[{"title": ' + "1" * 2 * LONGEST_RECORD + "}]", "line 1 there is a number that is too long"),
-        ('[{"title": 1},' + " " * 2 * LONGEST_RECORD + "]", "single value of more than 1 MB"),
-        ('[{"title": "x", "all": [' + '"text",' * 200_000 + '""]}]', "too large"),
+        ('[{"title": "' + "x" * (LONGEST_RECORD + 2 * LARGEST_PIECE) + '"}]', "single value of more than 8 MB"),
+        ('[{"title": "' + r"\"" * (LONGEST_RECORD // 2 + LARGEST_PIECE) + '"}]', "single value of more than 8 MB"),
+        ('[{"' + "x" * (LONGEST_RECORD + 2 * LARGEST_PIECE) + '": 1}]', "single value of more than 8 MB"),
+        ('[{"title": ' + "1" * 2 * 1024**2 + "}]", "line 1 there is a number that is too long"),
+        ('[{"title": 1},' + " " * (LONGEST_RECORD + 2 * LARGEST_PIECE) + "]", "single value of more than 8 MB"),
+        ('[{"title": "x", "all": [' + TEXTS * (2 * LONGEST_RECORD // len(TEXTS)) + '""]}]', "too large"),
         ("[{" + ",".join(f'"c{number}": 1' for number in range(MOST_COLUMNS + 1)) + "}]", "too large.*1,000"),
         ("[" * 100_000, f"more than {DEEPEST} deep"),
         ('{"a":' * 100_000, f"more than {DEEPEST} deep"),
@@ -135,11 +137,21 @@ def test_what_would_take_endless_memory_is_refused(content: str, reason: str) ->
 
 def test_a_backslash_before_a_quotation_mark_is_followed_across_pieces() -> None:
     for shift in range(2):
-        text = "x" * shift + "\\\\" * LONGEST_RECORD
+        text = "x" * shift + "\\\\" * (LONGEST_RECORD // 2 + LARGEST_PIECE)
         with pytest.raises(UnreadableFile, match="single value"):
             lists_in(opener('[{"title": "' + text.replace("\\\\", '\\"') + '"}]'), KIND)
         rows = [{"title": "x" * shift + "\\" * (PIECE // 2)}] * 70
         assert lists_in(opener(rows), KIND)[0].rows == 70
+
+
+@pytest.mark.parametrize(("letters", "end"), [("x", '"}]'), (r"\"", ""), (r"\u0001", '"}]')])
+def test_a_mistake_within_a_long_text_is_found_soon(letters: str, end: str) -> None:
+    """The parser begins the text again with each piece: letter by letter that would take hours."""
+    text = letters * (6_000_000 // len(letters))
+    begun = time.monotonic()
+    with pytest.raises(UnreadableFile, match="within a long text, near line 2, column"):
+        lists_in(opener('[\n{"title": "' + text + r"\x" + end), KIND)
+    assert time.monotonic() - begun < 20
 
 
 def test_lists_without_number_are_counted_only_so_far() -> None:

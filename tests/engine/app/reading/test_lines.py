@@ -39,7 +39,7 @@ def test_the_longest_record_is_read_and_a_longer_one_is_refused() -> None:
     for _ in range(2):
         assert next(lines) == longest
         lines.next_record()
-    with pytest.raises(UnreadableFile, match="line 3 goes on for more than 1 MB"):
+    with pytest.raises(UnreadableFile, match="line 3 goes on for more than 8 MB"):
         next(lines)
 
 

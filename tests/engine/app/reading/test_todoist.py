@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from app.reading.lines import LONGEST_RECORD
-from app.reading.todoist import is_todoist, tasks_in
+from app.reading.todoist import LONGEST_NOTES, is_todoist, tasks_in
 from app.tasks import KIND
 
 COLUMNS = ["TYPE", "CONTENT", "DESCRIPTION", "INDENT", "AUTHOR", "DATE", "DEADLINE"]
@@ -56,9 +55,9 @@ def test_a_task_without_a_date_is_due_on_its_deadline() -> None:
 
 
 def test_comments_without_end_are_left_out() -> None:
-    long = "x" * (LONGEST_RECORD // 2)
+    long = "x" * (LONGEST_NOTES // 2)
     *problems, (_, task) = told("task,Milk,,1", *[f"note,{long},,"] * 4)
-    assert LONGEST_RECORD // 2 <= len(task["DESCRIPTION"]) < 2 * LONGEST_RECORD
+    assert LONGEST_NOTES // 2 <= len(task["DESCRIPTION"]) < 2 * LONGEST_NOTES
     assert len(problems) > 1
 
 
