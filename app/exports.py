@@ -1,6 +1,7 @@
 """Exports: every row of a kind as CSV or JSON, and the whole file. Imported again, it gives the same rows.
 
-Few are made at once: each holds a moment of the file, or a copy of it, for as long as its client takes to read it.
+Few are made at once: each holds a copy of the file, or a moment of it, while its client reads. A moment keeps the log
+of the file from being reset, so what a client has not taken after MOMENT_SECONDS is put on the disk first.
 """
 
 import asyncio
@@ -11,11 +12,13 @@ import json
 import logging
 import os
 import re
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import ExitStack, asynccontextmanager, closing
 from functools import partial
 from itertools import chain
-from typing import Any, NamedTuple, TypeVar
+from tempfile import TemporaryFile
+from typing import IO, Any, NamedTuple, TypeVar
 
 from fasthtml.core import APIRouter
 from starlette.exceptions import HTTPException
@@ -29,6 +32,7 @@ from app.access.sessions import sessions
 from app.copies import room
 from app.db import SIZE, TEXT, Connection, db, open_value
 from app.kinds import Kind, kinds
+from app.room import refuse_without_room
 
 CHUNK_ROWS = 1000
 CHUNK_LETTERS = 128 * 1024
@@ -39,6 +43,7 @@ PIECE_BYTES = 512 * 1024
 SENT_AT_ONCE = 3
 WAITING = 4
 WAIT_SECONDS = 10
+MOMENT_SECONDS = 10
 BUSY = "Other exports are being sent. Nothing is wrong with this one: try again in a few seconds."
 # Windows deletes a file that is opened so when it is closed; elsewhere it has lost its name by then.
 OPEN_ONCE = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_TEMPORARY", 0)
@@ -97,11 +102,15 @@ def is_download(path: str) -> bool:
 
 
 class Source(NamedTuple):
-    """What is sent: how many bytes, where that is known; what gives the next piece, nothing at the end; its end."""
+    """What is sent: how many bytes, where that is known; what gives the next piece, nothing at the end; its end.
+
+    `is_moment` says that it keeps the log of the file from being reset.
+    """
 
     size: int | None
     read: Callable[[], bytes | None]
     close: Callable[[], None]
+    is_moment: bool
 
 
 class Export(Response):
@@ -125,29 +134,70 @@ class Export(Response):
             await send({"type": "http.response.body"})
             return
         async with _turn():
-            source = await _made(self.make)
+            self.source = await _made(self.make)
             try:
-                await self._send(source, Request(scope, receive), send)
+                await self._send(Request(scope, receive), send)
             finally:
-                source.close()
+                self.source.close()
 
     async def _begin(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
 
-    async def _send(self, source: Source, request: Request, send: Send) -> None:
+    async def _send(self, request: Request, send: Send) -> None:
         """Send piece by piece until the client is gone, or its session. What fails at the first piece is not begun."""
-        piece = await _made(source.read)
-        if source.size is not None:
-            self.headers["content-length"] = str(source.size)
+        end = time.monotonic() + MOMENT_SECONDS
+        piece = await _made(self.source.read)
+        if self.source.size is not None:
+            self.headers["content-length"] = str(self.source.size)
         await self._begin(send)
         while piece and not await request.is_disconnected():
             if not _may_stay(request):
                 logger.warning("An export was ended, as the session that asked for it has ended.")
                 return
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-            piece = await _made(source.read)
+            sending = asyncio.ensure_future(send({"type": "http.response.body", "body": piece, "more_body": True}))
+            try:
+                if self.source.is_moment:
+                    await asyncio.wait([sending], timeout=max(0, end - time.monotonic()))
+                    if time.monotonic() >= end and not await self._put_aside():
+                        return
+                await sending
+            finally:
+                sending.cancel()
+            piece = await _made(self.source.read)
         if not piece:
             await send({"type": "http.response.body"})
+
+    async def _put_aside(self) -> bool:
+        """Have what is still to be sent on the disk, and let go of the moment it is of; False without room for it."""
+        with ExitStack() as failing:
+            try:
+                rest: IO[bytes] = await _made(_new_file)
+                failing.enter_context(rest)
+                while await _made(partial(_put, self.source, rest)):
+                    pass
+            except OSError as error:
+                logger.error("An export was ended, as its client is slow and the rest cannot be put aside: %s.", error)
+                return False
+            failing.pop_all()
+        self.source.close()
+        self.source = Source(None, partial(rest.read, CHUNK_BYTES), rest.close, is_moment=False)
+        return True
+
+
+def _new_file() -> IO[bytes]:
+    """A file without a name, beside the data."""
+    return TemporaryFile(dir=db.path.parent)
+
+
+def _put(source: Source, file: IO[bytes]) -> bool:
+    """Put the next piece into a file; False at the end, when the file is to be read from its begin."""
+    piece = source.read()
+    if not piece:
+        file.seek(0)
+        return False
+    refuse_without_room(len(piece))
+    file.write(piece)
+    return True
 
 
 def _may_stay(request: Request) -> bool:
@@ -200,7 +250,7 @@ def _copy() -> Source:
         copy = making / "copy.db"
         db.backup(copy)
         file = os.fdopen(os.open(copy, OPEN_ONCE), "rb")
-    return Source(os.fstat(file.fileno()).st_size, partial(file.read, CHUNK_BYTES), file.close)
+    return Source(os.fstat(file.fileno()).st_size, partial(file.read, CHUNK_BYTES), file.close, is_moment=False)
 
 
 def _rows(pieces: Any) -> Source:
@@ -211,7 +261,7 @@ def _rows(pieces: Any) -> Source:
         piece = next(filter(None, pieces), None)
         return None if piece is None else piece.encode()
 
-    return Source(None, read, pieces.close)
+    return Source(None, read, pieces.close, is_moment=True)
 
 
 def _kind(table: str) -> Kind:

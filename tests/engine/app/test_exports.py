@@ -1,17 +1,22 @@
 """Exports over HTTP: what goes out is all there is, harmless to a spreadsheet, and a database that opens."""
 
+import asyncio
 import csv
+import errno
 import io
 import json
 import shutil
 import socket
-import sqlite3
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
+from sqlite_utils.utils import sqlite3
+from starlette.types import Message
 
 from app import exports
 from app.db import Database, prepare
@@ -22,6 +27,7 @@ from server.bodies import FORM_LIMIT
 from templates.forms import LINE_LENGTH
 from tests.conftest import PATIENCE, PLAIN, Server
 from tests.engine.app.test_imports import bring
+from tests.engine.watching import until
 
 HEADER = ["id", "title", "notes", "due", "done", "created_at", "updated_at"]
 
@@ -248,21 +254,110 @@ def test_what_the_app_has_taken_comes_in_again_as_it_went_out(
     assert [tuple(row) for row in server.sql("SELECT * FROM tasks ORDER BY id")] == before
 
 
-def test_a_number_without_end_is_null_in_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQLite keeps what JSON does not have, where another program has written it."""
+class Reader:
+    """A client that has taken `pieces` of an answer and then takes nothing until it is let go on."""
+
+    def __init__(self, pieces: int) -> None:
+        self.pieces = pieces
+        self.goes_on = asyncio.Event()
+        self.body = b""
+        self.is_whole = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.body":
+            if self.pieces == 0:
+                await self.goes_on.wait()
+            self.pieces -= 1
+            self.body += message.get("body", b"")
+            self.is_whole = not message.get("more_body")
+
+    async def receive(self) -> Message:
+        return await asyncio.get_running_loop().create_future()
+
+
+@pytest.fixture
+def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    """A file with so many tasks that an export has several pieces."""
     db = Database()
     db.open(prepare(tmp_path / "data", migrations))
-    try:
-        with closing(sqlite3.connect(db.path)) as other, other:
-            columns = "weight REAL, note TEXT, created_at TEXT, updated_at TEXT"
-            other.execute(f"CREATE TABLE stones (id INTEGER PRIMARY KEY, {columns})")
-            for weight, note in ((9e999, 'a"b'), (-9e999, "x" * 600_000), (1.5, "ä")):
-                other.execute("INSERT INTO stones (weight, note) VALUES (?, ?)", [weight, note])
-        monkeypatch.setattr(exports, "db", db)
-        fields = (Field("weight", "Weight", "number"), Field("note", "Note", "text"))
-        exported = "".join(exports._json(Kind("stones", "deleted", "stone", "stones", fields)))
-    finally:
-        db.close()
+    rows = [(f"Task {number}", "n" * 4000) for number in range(500)]
+    insert = "INSERT INTO tasks (title, notes) VALUES (?, ?)"
+    asyncio.run(db.write(lambda connection: connection.executemany(insert, rows)))
+    monkeypatch.setattr(exports, "db", db)
+    monkeypatch.setattr(exports, "_may_stay", lambda request: True)
+    monkeypatch.setattr(exports, "MOMENT_SECONDS", 0.2)
+    # They belong to the loop that first waits for them.
+    monkeypatch.setattr(exports, "_sending", asyncio.Semaphore(SENT_AT_ONCE))
+    monkeypatch.setattr(exports, "_making", asyncio.Semaphore(1))
+    yield db
+    db.close()
+
+
+def is_reset(path: Path) -> bool:
+    """Whether nothing keeps the log from being reset, after a write."""
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as other:
+        other.execute("UPDATE tasks SET title = 'Changed' WHERE id = 400")
+        return bool(other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
+
+
+@pytest.mark.parametrize("make", ["_csv", "_json"])
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_a_client_that_takes_its_time_keeps_the_log_from_being_reset_only_for_a_while(
+    db: Database, make: str, pieces: int
+) -> None:
+    fields = (Field("title", "Title", "title"), Field("notes", "Notes", "text"))
+    kind = Kind("tasks", "deletions", "task", "tasks", fields)
+
+    async def run(reader: Reader) -> None:
+        answer = exports.Export(partial(exports._rows, getattr(exports, make)(kind)), "tasks", "text/plain")
+        sending = asyncio.create_task(answer({"type": "http", "method": "GET"}, reader.receive, reader.send))
+        if not reader.goes_on.is_set():
+            await until(lambda: reader.pieces == 0)
+            assert not is_reset(db.path), "its moment is kept at first"
+            await until(lambda: is_reset(db.path))
+            reader.goes_on.set()
+        await sending
+        assert reader.is_whole
+
+    slow, quick = Reader(pieces), Reader(-1)
+    quick.goes_on.set()
+    whole = b"".join(piece.encode() for piece in getattr(exports, make)(kind))
+    asyncio.run(run(quick))
+    assert quick.body == whole
+    asyncio.run(run(slow))
+    assert slow.body == whole, "all of it is of the moment in which it was begun"
+
+
+def test_where_a_slow_client_would_take_the_last_room_its_export_ends(
+    db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def run() -> None:
+        fields = (Field("title", "Title", "title"), Field("notes", "Notes", "text"))
+        pieces = exports._csv(Kind("tasks", "deletions", "task", "tasks", fields))
+        reader = Reader(1)
+        await exports.Export(partial(exports._rows, pieces), "tasks", "text/plain")(
+            {"type": "http", "method": "GET"}, reader.receive, reader.send
+        )
+        assert not reader.is_whole
+
+    monkeypatch.setattr(exports, "refuse_without_room", full)
+    asyncio.run(asyncio.wait_for(run(), PATIENCE))
+    assert is_reset(db.path)
+    assert "its client is slow and the rest cannot be put aside: [Errno 28] No space" in caplog.text
+
+
+def test_a_number_without_end_is_null_in_json(db: Database) -> None:
+    """SQLite keeps what JSON does not have, where another program has written it."""
+    with closing(sqlite3.connect(db.path)) as other, other:
+        columns = "weight REAL, note TEXT, created_at TEXT, updated_at TEXT"
+        other.execute(f"CREATE TABLE stones (id INTEGER PRIMARY KEY, {columns})")
+        for weight, note in ((9e999, 'a"b'), (-9e999, "x" * 600_000), (1.5, "ä")):
+            other.execute("INSERT INTO stones (weight, note) VALUES (?, ?)", [weight, note])
+    fields = (Field("weight", "Weight", "number"), Field("note", "Note", "text"))
+    exported = "".join(exports._json(Kind("stones", "deleted", "stone", "stones", fields)))
     rows = json.loads(exported, parse_constant=pytest.fail)
     assert [(row["weight"], row["note"][:3]) for row in rows] == [(None, 'a"b'), (None, "xxx"), (1.5, "ä")]
 
