@@ -192,8 +192,8 @@ def patient(take_up: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[No
 
 async def stop() -> None:
     """Let imports end and writes reach the disk."""
-    for task in app.state.looking_after:
-        task.cancel()
+    for each in app.state.looking_after:
+        each.cancel()
     await lost.lost.secure()
     await imports.end_all()
     with contextlib.suppress(LostData):

@@ -32,7 +32,7 @@ def held(path: Path) -> Held | None:
     for process in _processes():
         found = [_opened(process, each) for each in (name, f"{name}-wal")]
         if found[0] and found[1] and [number_of(each) for each in found if each] != present:
-            return Held(process, found[0], found[1])
+            return Held(process, file=found[0], log=found[1])
     return None
 
 

@@ -320,9 +320,14 @@ def doctor(data: Path, host: str, port: int, workers: int) -> None:
 
 
 @commands.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.option("--engine", is_flag=True, help="Those of the engine, on a copy without your features.")
 @click.argument("pytest_options", nargs=-1, type=click.UNPROCESSED)
-def test(pytest_options: tuple[str, ...]) -> None:
-    """Run the tests; what follows goes to pytest."""
+def test(engine: bool, pytest_options: tuple[str, ...]) -> None:
+    """Run the tests of your features, ruff and mypy; with --engine those of the engine. What follows goes to pytest."""
     # They start some two hundred processes, each of which would compile all of this anew.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    sys.exit(subprocess.call([sys.executable, "-m", "pytest", *pytest_options], cwd=ROOT, env=environment))
+    sys.exit(
+        subprocess.call(
+            [sys.executable, "-m", "tests.engine" if engine else "pytest", *pytest_options], cwd=ROOT, env=environment
+        )
+    )

@@ -217,11 +217,11 @@ def _found(root: Path, paths: str, pattern: str) -> set[str]:
 
 def _changed(root: Path, feature: Feature) -> dict[Path, str]:
     """The files that name features, with this one."""
-    main = _with_line(text_of(root / MAIN), IMPORTS, f"    {feature.plural},", in_order=True)
+    main = with_line(text_of(root / MAIN), IMPORTS, f"    {feature.plural},", in_order=True)
     return {
         root / MIGRATIONS: text_of(root / MIGRATIONS) + specimen.migration(root, feature),
-        root / MAIN: _with_line(main, FEATURES, f"    {feature.plural},"),
-        root / LAYOUT: _with_line(text_of(root / LAYOUT), NAVIGATION, _entry(feature.plural)),
+        root / MAIN: with_line(main, FEATURES, f"    {feature.plural},"),
+        root / LAYOUT: with_line(text_of(root / LAYOUT), NAVIGATION, _entry(feature.plural)),
     }
 
 
@@ -238,15 +238,15 @@ def _kept(feature: Feature) -> Kept:
     return Kept(many, (f"{many}_fts", many, f"deleted_{many}"), (f"create_{many}",))
 
 
-def _with_line(text: str, place: tuple[Path, str, str], line: str, *, in_order: bool = False) -> str:
+def with_line(text: str, place: tuple[Path, str, str], line: str, *, in_order: bool = False) -> str:
     """The text with one more line in a list: in the order of letters, or as the last."""
-    before, items, after = _list(text, place)
+    before, items, after = list_in(text, place)
     items = sorted([*items, line]) if in_order else [*items, line]
     return "\n".join([*before, *items, *after])
 
 
 def _without_line(text: str, place: tuple[Path, str, str], line: str) -> str:
-    before, items, after = _list(text, place)
+    before, items, after = list_in(text, place)
     if line not in items:
         raise EditError(
             f"{place[0]} has no line “{line.strip()}” below “{place[1]}”. Nothing was changed. Put it back."
@@ -255,7 +255,7 @@ def _without_line(text: str, place: tuple[Path, str, str], line: str) -> str:
     return "\n".join([*before, *items, *after])
 
 
-def _list(text: str, place: tuple[Path, str, str]) -> tuple[list[str], list[str], list[str]]:
+def list_in(text: str, place: tuple[Path, str, str]) -> tuple[list[str], list[str], list[str]]:
     """The lines up to a list, its items, and the lines from its end."""
     path, opening, closing = place
     lines = text.split("\n")

@@ -1,6 +1,9 @@
-"""What the tests share: the real server, as a process with a data directory of its own."""
+"""What the tests share: the real server, as a process with a data directory of its own.
 
-import logging
+`pytest` alone runs the tests of your features. Those of the engine, in tests/engine, run where they are named, and on
+a project without features of yours (tests/engine/subject.py): `python server.py test --engine`.
+"""
+
 import os
 import re
 import shutil
@@ -9,7 +12,7 @@ import sqlite3
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,10 +21,8 @@ import httpx
 import pytest
 from hypothesis import settings
 
-from tests.engine.subject import DELETIONS, PROJECT, ROOT
-
-__all__ = ["DELETIONS", "PROJECT", "ROOT"]
-
+ROOT = Path(__file__).resolve().parent.parent
+ENGINE = ROOT / "tests" / "engine"
 # How long anything may take before it counts as never, in seconds: the machine may have much else to do.
 PATIENCE = 60
 # How long an example takes is a matter of the machine, and of what else it does. With `--hypothesis-profile thorough`
@@ -36,14 +37,27 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(4, (os.cpu_count() or 1) + 1)
 
 
-# What takes longest begins first, so that no core is left without work at the end. How many tests there are in a file
-# says little about that.
-LONG = ("tests/engine/test_project.py", *(f"tests/engine/{room}/" for room in ("browser", "faults", "nix", "server")))
+def pytest_configure(config: pytest.Config) -> None:
+    """Say how the engine's tests are run in a project with other features than they speak of."""
+    if _names_engine(config) and not hasattr(config, "workerinput"):
+        from tests.engine.subject import is_pristine  # Imported late: only these tests need it.
+
+        if not is_pristine(ROOT):
+            raise pytest.UsageError(
+                "The engine's tests need a project without features of yours. This runs them on such a copy: "
+                "python server.py test --engine [options of pytest]"
+            )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the long ones first."""
-    items.sort(key=lambda item: next((n for n, long in enumerate(LONG) if item.nodeid.startswith(long)), len(LONG)))
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave the engine's tests out where they are not named."""
+    return True if collection_path == ENGINE and not _names_engine(config) else None
+
+
+def _names_engine(config: pytest.Config) -> bool:
+    """Whether an argument is the directory of the engine's tests, or is in it."""
+    named = (config.invocation_params.dir / argument.partition("::")[0] for argument in config.args)
+    return any(ENGINE in (path.resolve(), *path.resolve().parents) for path in named)
 
 
 # For clients of http: to load the authorities of https takes each of them 25 ms.
@@ -62,7 +76,7 @@ class Server:
         data: Path,
         *options: str,
         environment: dict[str, str] | None = None,
-        project: Path = PROJECT,
+        project: Path = ROOT,
         files: int | None = None,
     ) -> None:
         # The limit of open files is one that the server cannot raise.
@@ -107,31 +121,20 @@ class Server:
             connection.commit()
             return rows
 
-    def add(self, count: int, **columns: Any) -> None:
-        """Add tasks called “Task 1” and so on, as another program would."""
-        values = {"notes": "", "due": None, "done": 0} | columns
-        with closing(sqlite3.connect(self.data / "app.db", timeout=PATIENCE)) as connection:
-            connection.executemany(
-                "INSERT INTO tasks (title, notes, due, done) VALUES (:title, :notes, :due, :done)",
-                [{"title": f"Task {number}", **values} for number in range(1, count + 1)],
-            )
-            connection.commit()
+    def insert(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add rows as another program would, in one commit; all have the same columns."""
+        rows = list(rows)
+        names = ", ".join(rows[0])
+        marks = ", ".join(f":{name}" for name in rows[0])
+        with closing(sqlite3.connect(self.data / "app.db", timeout=PATIENCE)) as connection, connection:
+            connection.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)
 
-    def empty(self) -> None:
-        """Take every row out again, as another program would."""
-        for table in ("tasks", DELETIONS, "imports", "imported_rows"):
-            self.sql(f"DELETE FROM {table}")
+    def empty(self, *tables: str) -> None:
+        """Take every row of these tables out again, and every import, as another program would."""
+        with closing(sqlite3.connect(self.data / "app.db", timeout=PATIENCE)) as connection, connection:
+            for table in (*tables, "imports", "imported_rows"):
+                connection.execute(f"DELETE FROM {table}")
         shutil.rmtree(self.data / "uploads", ignore_errors=True)
-
-
-@pytest.fixture
-def caplog(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
-    """pytest's own, which hears Uvicorn's loggers also where a `uvicorn.Config` was made in this process before."""
-    caplog.set_level(logging.WARNING)
-    for name in ("uvicorn", "uvicorn.error"):
-        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
-        caplog.set_level(logging.NOTSET, name)
-    return caplog
 
 
 @pytest.fixture(scope="session")
@@ -145,24 +148,9 @@ def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def server(_server: Server) -> Server:
-    """The running server, with an empty file."""
+    """The running server; each test empties the tables that it writes to."""
     _server.empty()
     return _server
-
-
-@pytest.fixture(scope="session")
-def _workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("workers") / "data", "--workers", "2")
-    yield server
-    assert server.stop() == 0
-    assert server.sql("SELECT * FROM presence") == []
-
-
-@pytest.fixture
-def workers(_workers: Server) -> Server:
-    """Two workers, with an empty file."""
-    _workers.empty()
-    return _workers
 
 
 @pytest.fixture

@@ -18,6 +18,17 @@ from tests.conftest import PLAIN, Server
 from tests.engine.watching import Follower, version_of
 
 
+@pytest.fixture(autouse=True)
+def _empty(server: Server) -> None:
+    server.empty(KIND.table, KIND.deletions)
+
+
+def add(server: Server, count: int, **columns: object) -> None:
+    """Add tasks called “Task 1” and so on, as another program would."""
+    values = {"notes": "", "due": None, "done": 0} | columns
+    server.insert("tasks", ({"title": f"Task {number}", **values} for number in range(1, count + 1)))
+
+
 def titles(answer: httpx.Response) -> list[str]:
     """The titles of the rows in an answer, in order."""
     assert answer.status_code == 200, answer.text
@@ -100,7 +111,7 @@ def test_a_cookie_header_or_address_does_not_stand_in_for_a_field(client: httpx.
 
 
 def test_a_change_touches_what_the_form_names(htmx: httpx.Client, server: Server) -> None:
-    server.add(1, notes="kept", due="2030-01-01")
+    add(server, 1, notes="kept", due="2030-01-01")
     before = only(server)
     answer = htmx.patch(f"/tasks/{before['id']}", data={"title": "New", "in": "list"})
     assert answer.text.startswith("<li")
@@ -121,7 +132,7 @@ def version_in(form: str) -> str:
 
 
 def test_a_change_of_what_was_changed_meanwhile_is_refused_once(htmx: httpx.Client, server: Server) -> None:
-    server.add(1)
+    add(server, 1)
     row = only(server)
     address = f"/tasks/{row['id']}"
     form = {"title": "Mine", "_version": version_in(htmx.get(f"{address}/edit").text), "in": "list"}
@@ -138,7 +149,7 @@ def test_a_change_of_what_was_changed_meanwhile_is_refused_once(htmx: httpx.Clie
 
 
 def test_a_form_with_a_mistake_is_not_taken_for_newer_than_it_is(htmx: httpx.Client, server: Server) -> None:
-    server.add(1)
+    add(server, 1)
     address = f"/tasks/{only(server)['id']}"
     form = {"title": "", "_version": version_in(htmx.get(f"{address}/edit").text)}
     server.sql("UPDATE tasks SET title = 'Theirs'")
@@ -163,7 +174,7 @@ def test_what_another_program_changes_is_a_conflict_though_it_leaves_the_moment(
 ) -> None:
     for recursive in (False, True):
         server.sql("DELETE FROM tasks")
-        server.add(1)
+        add(server, 1)
         row = only(server)
         address = f"/tasks/{row['id']}"
         version = version_in(htmx.get(f"{address}/edit").text)
@@ -182,7 +193,7 @@ def test_what_another_program_changes_is_a_conflict_though_it_leaves_the_moment(
 
 @pytest.mark.parametrize("field", ["_version", "updated_at"])
 def test_of_eight_who_save_the_same_version_at_once_one_is_told_yes(server: Server, field: str) -> None:
-    server.add(1)
+    add(server, 1)
     address = f"{server.url}/tasks/{only(server)['id']}"
 
     async def save(client: httpx.AsyncClient) -> list[int]:
@@ -200,7 +211,7 @@ def test_of_eight_who_save_the_same_version_at_once_one_is_told_yes(server: Serv
 
 
 def test_one_click_needs_no_version(htmx: httpx.Client, server: Server) -> None:
-    server.add(1)
+    add(server, 1)
     assert htmx.patch(f"/tasks/{only(server)['id']}", data={"done": "1", "in": "list"}).status_code == 200
     server.sql("UPDATE tasks SET title = 'Theirs'")
     assert htmx.patch(f"/tasks/{only(server)['id']}", data={"done": "0", "in": "list"}).status_code == 200
@@ -208,7 +219,7 @@ def test_one_click_needs_no_version(htmx: httpx.Client, server: Server) -> None:
 
 
 def test_deleting_and_restoring_gives_the_same_row(client: httpx.Client, server: Server) -> None:
-    server.add(2, notes="all", due="2030-01-01", done=1)
+    add(server, 2, notes="all", due="2030-01-01", done=1)
     before = [tuple(row) for row in server.sql("SELECT * FROM tasks ORDER BY id")]
     completions = [tuple(row) for row in server.sql("SELECT * FROM completions ORDER BY 1")]
     id = before[0][0]
@@ -223,7 +234,7 @@ def test_deleting_and_restoring_gives_the_same_row(client: httpx.Client, server:
 
 
 def test_an_id_is_never_given_twice(client: httpx.Client, server: Server) -> None:
-    server.add(1)
+    add(server, 1)
     id = only(server)["id"]
     client.delete(f"/tasks/{id}")
     client.post("/tasks", data={"title": "Next"})
@@ -232,7 +243,7 @@ def test_an_id_is_never_given_twice(client: httpx.Client, server: Server) -> Non
 
 
 def test_the_way_back_never_leads_elsewhere(client: httpx.Client, server: Server) -> None:
-    server.add(1)
+    add(server, 1)
     path = f"/tasks/{only(server)['id']}"
     for referer, back in (
         (f"{server.url}/tasks?q=a", "/tasks?q=a"),
@@ -273,7 +284,7 @@ def test_lists_are_filtered_ordered_and_paged(client: httpx.Client, server: Serv
     assert titles(client.get("/tasks?sort=due")) == ["a", "b", "C"]
     assert titles(client.get("/tasks?status=open")) == ["a", "b"]
     assert titles(client.get("/tasks?status=done")) == ["C"]
-    server.add(50)
+    add(server, 50)
     every = [title for page in (1, 2, 3) for title in titles(client.get(f"/tasks?page={page}&sort=oldest"))]
     assert every == ["b", "C", "a", *[f"Task {number}" for number in range(1, 51)]]
 
@@ -296,9 +307,9 @@ def test_lists_are_filtered_ordered_and_paged(client: httpx.Client, server: Serv
 def test_pages_together_are_the_whole_list_in_order(
     htmx: httpx.Client, server: Server, tasks: list[dict[str, object]], sort: str, status: str
 ) -> None:
-    server.empty()
-    for task in tasks:
-        server.sql("INSERT INTO tasks (title, due, done) VALUES (:title, :due, :done)", task)
+    server.empty(KIND.table)
+    if tasks:
+        server.insert("tasks", tasks)
     shown: list[str] = []
     for page in range(1, 4):
         text = htmx.get(f"/tasks?sort={sort}&status={status}&page={page}").text
@@ -314,7 +325,7 @@ def test_pages_together_are_the_whole_list_in_order(
 
 
 def test_the_counts_are_right_whoever_writes(client: httpx.Client, server: Server) -> None:
-    server.add(3)
+    add(server, 3)
     server.sql("UPDATE tasks SET done = 1 WHERE title = 'Task 1'")
     client.post("/tasks", data={"title": "x"})
     server.sql("DELETE FROM tasks WHERE title = 'Task 2'")
@@ -325,7 +336,7 @@ def test_the_counts_are_right_whoever_writes(client: httpx.Client, server: Serve
 
 
 def test_the_chart_counts_days_of_the_persons_zone(client: httpx.Client, server: Server) -> None:
-    server.add(1, done=1)
+    add(server, 1, done=1)
     # The last half past ten in UTC, which is another day in each of these zones.
     server.sql("UPDATE completions SET completed_at = strftime('%Y-%m-%dT10:30:00.000Z', 'now', '-630 minutes')")
     for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago", "nonsense", "../../etc/passwd"):
@@ -370,7 +381,7 @@ def test_a_date_that_is_none_takes_no_page_away_and_is_shown_as_it_stands(
     with closing(sqlite3.connect(server.data / "app.db")) as other, other:
         other.execute("PRAGMA ignore_check_constraints = ON")
         other.execute("INSERT INTO tasks (title, due) VALUES ('odd', ?)", [due])
-    server.add(1)
+    add(server, 1)
     id = server.sql("SELECT id FROM tasks WHERE title = 'odd'")[0]["id"]
     shown = due.decode(errors="replace") if isinstance(due, bytes) else str(due)
     for page in ("/tasks", "/tasks?q=odd", "/tasks?sort=due", f"/tasks/{id}", f"/tasks/{id}/edit"):
@@ -397,7 +408,7 @@ def test_a_date_that_is_none_takes_no_page_away_and_is_shown_as_it_stands(
 def test_a_form_that_changes_nothing_or_names_an_unknown_field_is_refused(
     client: httpx.Client, htmx: httpx.Client, server: Server, form: dict[str, str], message: str
 ) -> None:
-    server.add(1)
+    add(server, 1)
     before = tuple(only(server))
     address = f"/tasks/{only(server)['id']}"
     for answer in (client.post(address, data=form), htmx.patch(address, data=form), client.patch(address, json=form)):
@@ -424,8 +435,8 @@ def test_a_form_that_changes_nothing_or_names_an_unknown_field_is_refused(
 def test_where_the_kept_counts_make_no_sense_the_tasks_are_counted(
     client: httpx.Client, server: Server, change: str
 ) -> None:
-    server.add(3)
-    server.add(2, done=1)
+    add(server, 3)
+    add(server, 2, done=1)
     before = client.get("/tasks").text, client.get("/summary").text
     try:
         server.sql(change)

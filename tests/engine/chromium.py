@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from server.doctor import BROWSERS
-from tests.conftest import Server
+from tests.engine.conftest import Server
 
 # Where the person is.
 ZONE = ZoneInfo("Europe/Berlin")
@@ -80,3 +80,11 @@ def _note_foreign(url: str, own: str, complaints: list[str]) -> None:
 def _note_console(message: Any, complaints: list[str]) -> None:
     if message.type in ("error", "warning") and not message.text.endswith(LEFT_WHILE_CONNECTING):
         complaints.append(f"console: {message.text}")
+
+
+def new_title(page: Any) -> Any:
+    """The field for the title of a new task on the page of tasks, which may be folded away."""
+    field = page.locator("#new-title, #add [name=title]")
+    if not field.is_visible():
+        page.locator("#add > summary").click()
+    return field

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine.subject import ROOT, SHARED
+from tests.engine.subject import ROOT
 
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "data", "__pycache__", "*.pyc", ".*_cache", ".hypothesis", "result")
 
@@ -48,7 +48,7 @@ class Project:
 
     def test(self, *arguments: str) -> None:
         """Run its tests, which have to pass."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", SHARED))}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
         ran = self.run("test", *arguments, env=environment)
         assert ran.returncode == 0, ran.stdout
 

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import psutil
 
-from tests.conftest import PLAIN, PROJECT
+from tests.engine.conftest import PLAIN, PROJECT
 
 PARTS = ("app", "server", "templates", "static", "server.py", "pyproject.toml", "uv.lock", "README.md", "LICENSE")
 PATIENCE = 20

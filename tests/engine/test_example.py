@@ -16,14 +16,14 @@ import pytest
 
 from app.db import connect, prepare
 from app.migrations import migrations
-from tests.conftest import PLAIN, ROOT, SERVED
+from tests.engine.conftest import PLAIN, ROOT, SERVED
 from tests.engine.project import Project
 
 ROOMS = ("app", "server", "templates", "static", "specimen", "docs")
 CODE = ("app", "templates", "static", "specimen")
 # What is called a task in the language of a library.
 OTHER_TASKS = re.compile(
-    r"asyncio|static/(vendor|morph\.js)|server/(accepting|open_sockets|renewal|rendering|tabs|run)\.py|app/import_job\.py"
+    r"asyncio|static/(vendor|morph\.js)|server/(accepting|background|open_sockets|renewal|rendering|tabs|run)\.py|app/import_job\.py"
 )
 PREPARE = """
 import sys

@@ -1,5 +1,5 @@
-"""The project's own rules, held by reading its files: clean sources, rooms that import one way, a test file beside each
-source file, vendored files as published, dependencies with a reason. A rule that no test holds is only a wish.
+"""The project's own rules, held by reading its files: vendored files as published, dependencies with a reason, texts
+that are true. What holds of your sources too is in tests/test_sources.py. A rule that no test holds is only a wish.
 """
 
 import ast
@@ -8,8 +8,6 @@ import importlib
 import importlib.metadata
 import re
 import shutil
-import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from datetime import timedelta
@@ -21,17 +19,10 @@ import pytest
 from server import cli
 from server.name import PREFIX
 from server.specimen import TYPES
+from tests.conftest import ROOT
+from tests.test_sources import MAY_IMPORT, imports, listed, sources
 
-ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-
-# Which room may import from which. What is no room (the standard library, packages) is free to all.
-MAY_IMPORT = {
-    "server": {"server"},
-    "app": {"app", "server", "templates"},
-    "templates": {"templates"},
-}
-ROOMS = {*MAY_IMPORT, "tests"}
 
 # What the group of the tests names itself; what it includes are groups of their own, each with its reason.
 OF_TESTS = [each for each in PROJECT["dependency-groups"]["dev"] if isinstance(each, str)]
@@ -57,16 +48,6 @@ REGISTRIES = ("pypi" + ".org", "files." + "pythonhosted.org", "registry." + "npm
 PATHS_OF_A_MACHINE = re.compile(
     r"(?<![\w.~-])(?:/(?:ro" + r"ot|wo" + r"rk)/|/(?:ho" + r"me|Us" + r"ers)/\w)|\w:\\Users\\"
 )
-
-
-@pytest.mark.parametrize(
-    "command",
-    [("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",)],
-    ids=" ".join,
-)
-def test_the_sources_are_clean(command: tuple[str, ...]) -> None:
-    checked = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
-    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_every_text_names_its_encoding() -> None:
@@ -97,17 +78,6 @@ def leaves_encoding_to_the_locale(call: ast.Call) -> bool:
     return options.keys() & {"text", "universal_newlines"} != set()
 
 
-def test_the_rooms_import_one_way() -> None:
-    wrong = [
-        f"{path.relative_to(ROOT)}:{line} imports {module}"
-        for room, allowed in MAY_IMPORT.items()
-        for path in sources(room)
-        for line, module in imports(path)
-        if room_of(module) in ROOMS - allowed
-    ]
-    assert not wrong, listed(wrong)
-
-
 def test_all_that_is_printed_goes_one_way() -> None:
     """By `say` of server/streams.py: a bare print ends in an error where the stream is closed, full or gone."""
     bare = re.compile(r"(?<![\w.`])print\(|click\.echo\(|sys\.std(?:out|err)\.write\(|print_exc\(\)")
@@ -119,17 +89,6 @@ def test_all_that_is_printed_goes_one_way() -> None:
         if bare.search(line)
     ]
     assert not wrong, listed(wrong)
-
-
-def test_every_source_file_has_its_test_file() -> None:
-    missing = [
-        f"{path.relative_to(ROOT)} has no {test} in tests or tests/engine"
-        for path in [ROOT / "server.py", *(path for room in MAY_IMPORT for path in sources(room))]
-        if path.name != "__init__.py"
-        and (test := path.relative_to(ROOT).with_name(f"test_{path.name}"))
-        and not any((ROOT / room / test).exists() for room in ("tests", "tests/engine"))
-    ]
-    assert not missing, listed(missing)
 
 
 @pytest.mark.parametrize("directory", ["static/vendor", "tests/engine/vendor"])
@@ -190,23 +149,6 @@ def test_the_lock_file_names_the_public_registry_only() -> None:
     assert hosts == set(REGISTRIES[:2])
 
 
-def sources(room: str) -> list[Path]:
-    return sorted((ROOT / room).rglob("*.py"))
-
-
-def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """Every import of a file, those inside functions as well, with its line; relative ones stay in their room."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from ((node.lineno, name.name) for name in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.lineno, node.module
-
-
-def room_of(module: str) -> str:
-    return module.partition(".")[0]
-
-
 def name_of(requirement: str) -> str:
     return normal(re.split(r"[^\w.-]", requirement, maxsplit=1)[0])
 
@@ -241,10 +183,6 @@ def lines_with(pattern: re.Pattern[str], paths: Iterator[Path]) -> list[str]:
         for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1)
         if (found := pattern.search(line))
     ]
-
-
-def listed(lines: list[str]) -> str:
-    return "\n".join(["", *lines])
 
 
 def test_the_readme_names_every_option_as_it_is() -> None:

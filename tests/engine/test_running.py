@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from server.name import SLUG
-from tests.conftest import PATIENCE, PROJECT, ROOT
+from tests.engine.conftest import PATIENCE, PROJECT, ROOT
 from tests.engine.reloading import until
 
 PAGE = (ROOT / "docs" / "running.md").read_text()

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.engine.conftest import ROOT
 
 PAGE = (ROOT / "SECURITY.md").read_text()
 KNOWN = {

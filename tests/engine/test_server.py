@@ -25,7 +25,7 @@ from types import ModuleType
 import pytest
 
 from server.name import NAME
-from tests.conftest import PATIENCE, ROOT
+from tests.engine.conftest import PATIENCE, ROOT
 
 fcntl = pytest.importorskip("fcntl", reason="these tests speak of POSIX: signals, links, execv")
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from server.name import PREFIX
-from tests.conftest import PATIENCE, PROJECT, Server
+from tests.engine.conftest import PATIENCE, PROJECT, Server
 from tests.engine.reloading import until
 
 # A colon sets paths apart, `%` is an escape of configuration files and addresses, the rest is a shell's.

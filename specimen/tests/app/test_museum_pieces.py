@@ -19,7 +19,7 @@ import pytest
 
 from app import museum_pieces
 from tests.conftest import Server
-from tests.engine.app.test_imports import bring
+from tests.importing import bring
 
 
 class Value(NamedTuple):
@@ -105,8 +105,7 @@ WRONG = [
 
 @pytest.fixture(autouse=True)
 def _empty(server: Server) -> None:
-    for table in (museum_pieces.KIND.table, museum_pieces.KIND.deletions):
-        server.sql(f"DELETE FROM {table}")
+    server.empty(museum_pieces.KIND.table, museum_pieces.KIND.deletions)
 
 
 def parsed(answer: httpx.Response) -> Element:
@@ -157,12 +156,8 @@ def said(answer: httpx.Response) -> dict[str, str]:
 
 def add(server: Server, rows: int = 1, **columns: Any) -> None:
     """Add rows called “Row 1” and so on, as another program would."""
-    values = KEPT | columns
-    marks = ", ".join("?" * len(values))
-    for number in range(1, rows + 1):
-        values |= {"short_name": columns.get("short_name", f"Row {number}")}
-        names = ", ".join(values)
-        server.sql(f"INSERT INTO museum_pieces ({names}) VALUES ({marks})", list(values.values()))
+    named = ({**KEPT, "short_name": f"Row {number}", **columns} for number in range(1, rows + 1))
+    server.insert("museum_pieces", named)
 
 
 def all_rows(server: Server) -> list[tuple[Any, ...]]:

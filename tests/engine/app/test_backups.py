@@ -22,7 +22,7 @@ import app.db
 from app.backups import BackupError, backup, restore
 from app.db import prepare
 from app.migrations import migrations
-from tests.conftest import PROJECT, Server
+from tests.engine.conftest import PROJECT, Server
 from tests.engine.server.test_cli import command, server_py
 
 # Of the tables that this app always has, and of its tasks.

@@ -15,7 +15,7 @@ from sqlite_utils.utils import sqlite3
 
 import app.copies
 from app.copies import ROOM, check_room, copy_file, copy_pages, keep, placed, room, sweep
-from tests.conftest import PROJECT
+from tests.engine.conftest import PROJECT
 
 
 @pytest.fixture

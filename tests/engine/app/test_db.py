@@ -25,7 +25,7 @@ import app.db
 from app.db import JOINED_WRITES, Connection, Database, UnusableDatabase, UnusableDirectory, prepare
 from app.migrations import migrations
 from server.name import PREFIX
-from tests.conftest import PROJECT, Server
+from tests.engine.conftest import PROJECT, Server
 from tests.engine.server.test_run import Running, Start, start
 
 __all__ = ["start"]  # a fixture

@@ -25,9 +25,9 @@ from app.kinds import Field, Kind
 from app.migrations import migrations
 from server.bodies import FORM_LIMIT
 from templates.forms import LINE_LENGTH
-from tests.conftest import PATIENCE, PLAIN, Server
-from tests.engine.app.test_imports import bring
+from tests.engine.conftest import PATIENCE, PLAIN, Server
 from tests.engine.watching import until
+from tests.importing import bring
 
 HEADER = ["id", "title", "notes", "due", "done", "created_at", "updated_at"]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app import forms
 from app.forms import InputError, Reader, changes_of
-from tests.conftest import Server
+from tests.engine.conftest import Server
 
 READERS: dict[str, tuple[str, Reader]] = {
     "title": ("Title", forms.line),

@@ -11,8 +11,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.conftest import Server
-from tests.engine.app.test_imports import JSON, settled, until, upload
+from tests.engine.conftest import Server
+from tests.importing import JSON, settled, until, upload
 
 ROWS = b"title,notes\n" + b"".join(b"Row %d,some notes\n" % number for number in range(15_000))
 

@@ -20,9 +20,9 @@ from app.db import db, prepare
 from app.import_queue import MOST_ATTEMPTS, Queue
 from app.kinds import kinds
 from app.migrations import migrations
-from tests.conftest import PATIENCE, PLAIN, Server
 from tests.engine.app.reading.kind import KIND
-from tests.engine.app.test_imports import JSON, bring, settled, until, upload
+from tests.engine.conftest import PATIENCE, PLAIN, Server
+from tests.importing import JSON, bring, settled, until, upload
 
 ROWS = b"title,notes\n" + b"".join(b"Row %d,some notes\n" % number for number in range(20_000))
 QUICK = b"title\nOne\nTwo\n"

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 
 from app.import_sweep import OPEN_IMPORTS
-from tests.conftest import PATIENCE, Server
 from tests.engine.app.test_import_queue import QUICK, left, put
-from tests.engine.app.test_imports import JSON, until
+from tests.engine.conftest import PATIENCE, Server
+from tests.importing import JSON, until
 
 
 def test_too_many_files_at_once_are_refused(client: httpx.Client, server: Server) -> None:

@@ -2,49 +2,12 @@
 
 import gzip
 import json
-import time
-from collections.abc import Callable
-from typing import Any
 
 import httpx
 import pytest
 
-from tests.conftest import Server
-
-JSON = {"accept": "application/json"}
-
-
-def upload(client: httpx.Client, name: str, content: bytes, kind: str = "") -> str:
-    """Send a file in; the address of its import."""
-    answer = client.post("/imports", files={"file": (name, content)}, data={"kind": kind})
-    assert answer.status_code == 303, answer.text
-    return str(answer.headers["location"])
-
-
-def until(
-    client: httpx.Client, address: str, ready: Callable[[dict[str, Any]], bool], seconds: float = 60
-) -> dict[str, Any]:
-    """The import, asked for until it is as wanted."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        each: dict[str, Any] = client.get(address, headers=JSON).json()
-        if ready(each):
-            return each
-        time.sleep(0.01)
-    raise AssertionError(each)
-
-
-def settled(each: dict[str, Any]) -> bool:
-    """Whether nothing is under way."""
-    return each["state"] not in ("checking", "writing", "undoing")
-
-
-def bring(client: httpx.Client, name: str, content: bytes, kind: str = "") -> dict[str, Any]:
-    """Take a file all the way in."""
-    address = upload(client, name, content, kind)
-    assert until(client, address, settled)["state"] == "ready"
-    assert client.post(f"{address}/start").status_code == 303
-    return until(client, address, settled)
+from tests.engine.conftest import Server
+from tests.importing import JSON, bring, settled, until, upload
 
 
 def test_the_file_is_looked_at_before_anything_is_written(client: httpx.Client, server: Server) -> None:

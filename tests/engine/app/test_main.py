@@ -24,7 +24,7 @@ from websockets.sync.client import connect
 from server.bodies import FORM_LIMIT, MESSAGE_LIMIT
 from server.name import NAME, PREFIX, SLUG
 from server.token import read
-from tests.conftest import PATIENCE, PROJECT, ROOT, STRICT
+from tests.engine.conftest import PATIENCE, PROJECT, ROOT, STRICT
 from tests.engine.server.test_run import Running, until
 from tests.engine.watching import Follower, version_of
 

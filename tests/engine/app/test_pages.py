@@ -18,7 +18,7 @@ from app.kinds import Kind, kinds
 from app.pages import back, database_failed, wants_fragment
 from server.bodies import FORM_LIMIT
 from templates import errors
-from tests.conftest import Server
+from tests.engine.conftest import Server
 from tests.engine.server.test_fragments import scope_of
 
 Ask = Callable[..., httpx.Response]

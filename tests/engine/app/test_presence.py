@@ -18,7 +18,7 @@ from app import presence as module
 from app.db import db, prepare
 from app.migrations import migrations
 from app.presence import WRITE_SECONDS, Presence
-from tests.conftest import Server
+from tests.engine.conftest import Server
 from tests.engine.watching import Follower, until
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from app.records import columns_of, records_of
 from templates import tags
-from tests.conftest import Server
+from tests.engine.conftest import Server
 from tests.engine.project import Project
 from tests.engine.subject import ROOT
 

@@ -18,7 +18,7 @@ from app.copies import copy_file
 from app.db import connect, prepare, transaction
 from app.migrations import migrations
 from app.replacing import page_size, replace
-from tests.conftest import PATIENCE, PLAIN, Server
+from tests.engine.conftest import PATIENCE, PLAIN, Server
 from tests.engine.server.test_cli import server_py
 
 # Adds a task of this title; returns once that is acknowledged.

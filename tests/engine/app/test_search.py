@@ -12,7 +12,7 @@ from sqlite_utils.utils import sqlite3
 
 from app import search
 from app.migrations import migrations
-from tests.conftest import Server
+from tests.engine.conftest import Server
 
 # 21 signs of New Tai Lue, vowels and finals, are letters to Python and marks to SQLite: none of them is a word alone.
 MARKS_TO_SQLITE = "".join(map(chr, [*range(0x19B0, 0x19C1), *range(0x19C8, 0x19CA)]))

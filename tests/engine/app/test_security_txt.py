@@ -8,7 +8,7 @@ import httpx
 
 from app.security_txt import PATH
 from server.name import PREFIX
-from tests.conftest import PLAIN, Server
+from tests.engine.conftest import PLAIN, Server
 
 
 def test_a_contact_that_was_named_is_told_to_everybody_with_a_date_to_come(tmp_path: Path) -> None:

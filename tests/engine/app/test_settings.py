@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from server.name import PREFIX
-from tests.conftest import ROOT
+from tests.engine.conftest import ROOT
 
 SHOW = "from app.settings import settings; print(settings.port, settings.reload, settings.data)"
 

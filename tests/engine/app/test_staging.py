@@ -20,10 +20,10 @@ from app.backups import BackupError, backup, restore
 from app.db import connect, prepare
 from app.migrations import migrations
 from app.staging import stage
-from tests.conftest import DELETIONS, PROJECT, Server
 from tests.engine.app.test_backups import is_refused, untouched
-from tests.engine.app.test_imports import bring
+from tests.engine.conftest import DELETIONS, PROJECT, Server
 from tests.engine.server.test_cli import server_py
+from tests.importing import bring
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 NOTES = '"My ""notes"""'

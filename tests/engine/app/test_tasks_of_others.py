@@ -10,9 +10,9 @@ from app.reading.formats import opened
 from app.reading.rows import messages
 from app.tasks import KIND
 from templates.tasks import Task
-from tests.conftest import ROOT, Server
 from tests.engine.app.reading.test_rows import problems, read
-from tests.engine.app.test_imports import bring
+from tests.engine.conftest import ROOT, Server
+from tests.importing import bring
 
 EXPORTS = ROOT / "tests/engine/exports"
 NAMES = sorted(path.name for path in EXPORTS.iterdir())

@@ -15,7 +15,7 @@ from app import texts as module
 from app.texts import LONGEST_TEXT, Texts
 from templates.markdown import to_html
 from templates.tags import Safe
-from tests.conftest import Server
+from tests.engine.conftest import Server
 from tests.engine.watching import until
 
 LONG = "A *long* text with a [link](/x).\n\n" * 100

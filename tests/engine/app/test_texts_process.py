@@ -5,7 +5,7 @@ import sys
 
 from app.texts import LENGTH_BYTES
 from templates.markdown import to_html
-from tests.conftest import PROJECT
+from tests.engine.conftest import PROJECT
 
 HEAVY = f"[a]: /{'x' * 65_000}\n\n" + "[a]" * 25_000
 

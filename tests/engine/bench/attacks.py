@@ -26,9 +26,9 @@ from urllib.parse import urlsplit
 import psutil
 
 from server.token import read
-from tests.conftest import Server
 from tests.engine.bench import data, report, systems
 from tests.engine.bench.attacking import ATTACKS, Attack
+from tests.engine.conftest import Server
 
 PACKAGES = ("uvicorn", "uvloop", "httptools", "starlette", "python-fasthtml")
 EVERY_SECONDS = 0.02

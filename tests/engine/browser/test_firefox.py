@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.conftest import Server
+from tests.engine.conftest import Server
 from tests.engine.firefox import Firefox, Tab
 from tests.engine.reloading import Checkout
 

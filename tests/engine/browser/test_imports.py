@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.conftest import Server
+from tests.engine.conftest import Server
 
 
 def upload(page: Page, file: Path) -> None:

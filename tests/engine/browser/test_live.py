@@ -18,10 +18,9 @@ import httpx
 import pytest
 from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
 
-from tests.conftest import Server
-from tests.engine.app.test_imports import settled, until, upload
-from tests.engine.chromium import BROWSERS, ZONE
-from tests.engine.subject import new_title
+from tests.engine.chromium import BROWSERS, ZONE, new_title
+from tests.engine.conftest import Server
+from tests.importing import settled, until, upload
 
 # What a page shows, without what htmx and the person have left in it; and what it would show if it was loaded now.
 SHOWN = """(page) => [...page.querySelectorAll("[data-live]:not(#connection)")].map((element) => {

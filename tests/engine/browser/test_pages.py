@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.conftest import DELETIONS, ROOT, Server
 from tests.engine.chromium import PATIENCE
+from tests.engine.conftest import DELETIONS, ROOT, Server
 
 AXE = (ROOT / "tests/engine/vendor/axe.min.js").read_text()
 PAGES = {

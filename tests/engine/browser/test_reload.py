@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from tests.engine.chromium import new_title
 from tests.engine.reloading import Checkout, until
-from tests.engine.subject import new_title
 
 HEADING = 'H1("Tasks"'
 WATCH = """() => {

@@ -11,9 +11,8 @@ from server.links import link_of, make
 from server.name import PREFIX
 from server.token import read
 from tests.engine.browser.test_pages import AXE, _violations
-from tests.engine.chromium import PATIENCE
+from tests.engine.chromium import PATIENCE, new_title
 from tests.engine.server.test_run import Running
-from tests.engine.subject import new_title
 
 
 @pytest.fixture(scope="module")

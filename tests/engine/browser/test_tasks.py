@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.conftest import Server
 from tests.engine.browser.test_imports import upload
 from tests.engine.chromium import ZONE
+from tests.engine.conftest import Server
 
 
 def test_first_visit_invites_to_add_or_import(page: Page) -> None:

@@ -4,8 +4,8 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from tests.conftest import Server
 from tests.engine.browser.test_without_script import plain
+from tests.engine.conftest import Server
 
 __all__ = ["plain"]  # a fixture
 

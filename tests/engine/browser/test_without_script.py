@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.conftest import Server
-from tests.engine.subject import new_title
+from tests.engine.chromium import new_title
+from tests.engine.conftest import Server
 
 
 @pytest.fixture

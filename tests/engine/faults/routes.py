@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from server.name import PREFIX
-from tests.conftest import PROJECT
+from tests.engine.conftest import PROJECT
 
 CODE = """
 import json

@@ -13,7 +13,7 @@ import pytest
 
 from server import token
 from server.deadlines import BODY_SECONDS, LIMITS, UNREAD_SECONDS, Phase
-from tests.conftest import PATIENCE, PLAIN, Server
+from tests.engine.conftest import PATIENCE, PLAIN, Server
 from tests.engine.faults.wire import connect
 from tests.engine.watching import Follower
 

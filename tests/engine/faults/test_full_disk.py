@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import PROJECT
+from tests.engine.conftest import PROJECT
 from tests.engine.server.test_run import Running
 
 DISK = 4 * 2**20

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PROJECT
+from tests.engine.conftest import PROJECT
 from tests.engine.faults.fuzzing import fuzz, shrunk
 from tests.engine.faults.routes import Route
 from tests.engine.faults.watched import Watched

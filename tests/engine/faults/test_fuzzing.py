@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from server.name import PREFIX
-from tests.conftest import PROJECT
+from tests.engine.conftest import PROJECT
 from tests.engine.faults import fuzzing
 from tests.engine.faults.forking import Forking
 from tests.engine.faults.fuzzing import QUICK_SECONDS, SLOW_SECONDS, Way

@@ -23,11 +23,11 @@ from websockets.sync.client import connect
 from server.bodies import FORM_LIMIT
 from server.deadlines import HEAD_FIELDS
 from server.guard import COOKIES
-from tests.conftest import Server
 from tests.engine import reloading
-from tests.engine.app.test_imports import settled, until
+from tests.engine.conftest import Server
 from tests.engine.faults.wire import ask, connected
 from tests.engine.server.test_guard import memory_of, pieces
+from tests.importing import settled, until
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="Linux says how much memory a process has held"

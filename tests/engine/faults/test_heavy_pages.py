@@ -16,7 +16,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.conftest import PLAIN, Server
+from tests.engine.conftest import PLAIN, Server
 from tests.engine.watching import watching
 
 MEGABYTE = 1024 * 1024

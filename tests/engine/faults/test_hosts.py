@@ -5,7 +5,7 @@ How the guard judges each name is held in tests/engine/server/test_guard.py; her
 
 import pytest
 
-from tests.conftest import Server
+from tests.engine.conftest import Server
 from tests.engine.faults.wire import ask
 
 SECRET = "a task that no other site may read"

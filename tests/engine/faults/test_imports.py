@@ -7,10 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import Server
 from tests.engine.app.reading.test_rows import ODD, wide
-from tests.engine.app.test_imports import settled, until, upload
+from tests.engine.conftest import Server
 from tests.engine.faults.test_full_disk import SmallDisk, fill, small
+from tests.importing import settled, until, upload
 
 __all__ = ["small"]  # a fixture
 

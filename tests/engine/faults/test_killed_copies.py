@@ -17,7 +17,7 @@ from sqlite_utils.utils import sqlite3
 
 from app.db import connect, prepare
 from app.migrations import migrations
-from tests.conftest import PROJECT
+from tests.engine.conftest import PROJECT
 
 ROWS = 3000
 MIGRATE = """

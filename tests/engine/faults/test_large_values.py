@@ -10,7 +10,7 @@ import pytest
 
 from templates.forms import LINE_LENGTH
 from templates.values import SHOWN_TEXT
-from tests.conftest import DELETIONS, Server
+from tests.engine.conftest import DELETIONS, Server
 
 LARGE = 20_000_000
 

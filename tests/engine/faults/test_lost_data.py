@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 from server.name import PREFIX
-from tests.conftest import PATIENCE, PLAIN, PROJECT, Server
+from tests.engine.conftest import PATIENCE, PLAIN, PROJECT, Server
 from tests.engine.watching import Follower
 
 WRITERS = 3

@@ -13,7 +13,7 @@ from contextlib import closing
 
 import pytest
 
-from tests.conftest import DELETIONS, Server
+from tests.engine.conftest import DELETIONS, Server
 from tests.engine.faults.routes import routes
 from tests.engine.faults.wire import connect
 

@@ -5,7 +5,7 @@ import json
 import httpx
 import pytest
 
-from tests.conftest import Server
+from tests.engine.conftest import Server
 
 ADDRESSES = ("/tasks", "/tasks?q=A", "/tasks/1", "/tasks/1/edit", "/export.csv", "/export.json")
 # Half of a letter: no UTF-8.

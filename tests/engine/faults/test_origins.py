@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import DELETIONS, PATIENCE, Server
+from tests.engine.conftest import DELETIONS, PATIENCE, Server
 from tests.engine.faults.routes import Route, routes
 
 CHANGES = ("POST", "PATCH", "DELETE")

@@ -17,8 +17,8 @@ import httpx
 import pytest
 
 from server.token import read
-from tests.conftest import PATIENCE
 from tests.engine.accounts import ASK, NAMELESS, NOBODY, only_root, run_as, started_as
+from tests.engine.conftest import PATIENCE
 from tests.engine.server.test_run import Running, until
 
 pytestmark = [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PROJECT
+from tests.engine.conftest import PROJECT
 from tests.engine.faults.wire import ask
 from tests.engine.server.test_assets import SPELLINGS
 from tests.engine.server.test_run import PARTS, Running

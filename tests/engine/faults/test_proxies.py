@@ -18,7 +18,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from tests.conftest import PATIENCE, PLAIN, Server
+from tests.engine.conftest import PATIENCE, PLAIN, Server
 
 SECRET = "a task that nobody in the network may read"
 BROWSER = {

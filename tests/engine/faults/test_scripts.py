@@ -15,9 +15,9 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from tests.conftest import Server
-from tests.engine.app.test_imports import settled, until, upload
 from tests.engine.chromium import PATIENCE
+from tests.engine.conftest import Server
+from tests.importing import settled, until, upload
 
 HIT = "__hit(1)"
 PAYLOADS = [

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from server.deadlines import HEAD_SECONDS, UNREAD, UNREAD_SECONDS
-from tests.conftest import Server
+from tests.engine.conftest import Server
 from tests.engine.faults.wire import connect
 
 BEGINNINGS = (b"", b"G", b"GET /tasks HTTP/1.1\r\n", b"GET /tasks HTTP/1.1\r\nHost: localhost\r\nX-Half: ")

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import Server
+from tests.engine.conftest import Server
 
 
 @pytest.fixture(

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from server.token import read
-from tests.conftest import DELETIONS, PATIENCE, PROJECT, Server
+from tests.engine.conftest import DELETIONS, PATIENCE, PROJECT, Server
 from tests.engine.faults.wire import connect
 
 MEGABYTE = 2**20

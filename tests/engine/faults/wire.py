@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from tests.conftest import PATIENCE, Server
+from tests.engine.conftest import PATIENCE, Server
 
 
 class Answer(NamedTuple):

@@ -21,7 +21,7 @@ import httpx
 import pytest
 
 from server.name import NAME, PREFIX, SLUG
-from tests.conftest import PATIENCE, ROOT
+from tests.engine.conftest import PATIENCE, ROOT
 
 STUB = f"path:{Path(__file__).parent / 'stub'}"
 INPUTS = ("nixpkgs", "pyproject-nix", "uv2nix", "pyproject-build-systems")

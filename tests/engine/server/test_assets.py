@@ -24,7 +24,7 @@ from starlette.types import ASGIApp
 
 from server import assets as module
 from server.assets import FOR_EVER, Assets
-from tests.conftest import PROJECT, ROOT
+from tests.engine.conftest import PROJECT, ROOT
 from tests.engine.server.test_fragments import Answer, asked
 
 SECRET = "planted outside, never to be seen"

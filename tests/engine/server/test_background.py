@@ -16,7 +16,7 @@ from server.connections import Connections, bounds
 from server.edits import Edits
 from server.open_sockets import OpenSockets
 from server.settings import Settings
-from tests.conftest import PATIENCE, ROOT
+from tests.engine.conftest import PATIENCE, ROOT
 
 PAUSE = 0.01
 

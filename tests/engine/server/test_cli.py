@@ -20,7 +20,7 @@ import server.run
 from server.cli import commands, main
 from server.name import NAME, PREFIX
 from server.settings import Settings
-from tests.conftest import PROJECT, ROOT
+from tests.engine.conftest import PROJECT, ROOT
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 

@@ -17,7 +17,7 @@ import pytest
 
 from server import doctor, peer
 from server.doctor import Finding
-from tests.conftest import ROOT, Server
+from tests.engine.conftest import ROOT, Server
 from tests.engine.server.test_cli import command, server_py
 
 IN_LOCK = importlib.metadata.version("click")

@@ -28,7 +28,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from server import fragments
 from server.fragments import CHECK_EVERY, FragmentCache, fragment, today, zone
-from tests.conftest import Server
+from tests.engine.conftest import Server
 
 Headers = dict[str, str] | list[tuple[str, str]]
 

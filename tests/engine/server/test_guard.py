@@ -29,7 +29,7 @@ from server.bodies import FORM_LIMIT, STRANGER_LIMIT
 from server.guard import COOKIE_LIMIT, COOKIES, Guard, Refused
 from server.name import PREFIX
 from server.security_headers import SECURITY_HEADERS
-from tests.conftest import DELETIONS, PROJECT, Server
+from tests.engine.conftest import DELETIONS, PROJECT, Server
 from tests.engine.server.test_fragments import Headers, scope_of
 
 NAMES = ("localhost", "127.0.0.1", "[::1]")

@@ -32,7 +32,7 @@ from server.guard import ADMITTED
 from server.http2 import ROOM, Http2Protocol
 from server.http2_frames import CONTINUATION, DATA, HEADERS, WINDOW_UPDATE
 from server.tls import Certificate, certificate
-from tests.conftest import Server
+from tests.engine.conftest import Server
 from tests.engine.h2 import END_STREAM, GET, HOST, PING, RST_STREAM, SETTINGS, Events, frame, get, hello, post
 from tests.engine.ticking import Client, connected, in_loop, until
 

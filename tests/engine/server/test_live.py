@@ -25,7 +25,7 @@ from websockets.sync.client import connect
 
 from server import live, views
 from server.live import DAY_TURNS, Hub
-from tests.conftest import Server
+from tests.engine.conftest import Server
 from tests.engine.watching import (
     App,
     Follower,

@@ -4,7 +4,7 @@ import tomllib
 
 from server.lock import renamed, without_group
 from server.name import SLUG
-from tests.conftest import ROOT
+from tests.engine.conftest import ROOT
 
 LOCK = """version = 1
 

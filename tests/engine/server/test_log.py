@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.log import LINE_LIMIT, TRACE_LIMIT, JsonLine, TextLine, address, shortened
-from tests.conftest import Server
+from tests.engine.conftest import Server
 from tests.engine.faults.wire import connected
 
 

@@ -5,7 +5,7 @@ import tomllib
 
 from server.name import NAME, PREFIX, SLUG
 from templates import layout
-from tests.conftest import ROOT
+from tests.engine.conftest import ROOT
 
 
 def test_all_places_say_the_same_name() -> None:

@@ -15,7 +15,7 @@ from server import naming
 from server.changes import EditError
 from server.name import NAME, PREFIX, SLUG
 from server.naming import LONGEST_NAME, Name
-from tests.conftest import ROOT
+from tests.engine.conftest import ROOT
 from tests.engine.project import Project
 
 # A name that no file has; not even this one, which has it in two pieces.

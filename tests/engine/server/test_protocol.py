@@ -27,7 +27,7 @@ from server.deadlines import (
     Phase,
 )
 from server.wire import Frame
-from tests.conftest import Server
+from tests.engine.conftest import Server
 from tests.engine.ticking import connected as in_one_loop
 from tests.engine.ticking import in_loop, until
 from tests.engine.watching import serving

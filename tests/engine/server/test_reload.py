@@ -19,7 +19,7 @@ import pytest
 
 from server.name import PREFIX
 from server.reload import SAME_EDIT_SECONDS
-from tests.conftest import PLAIN, Server
+from tests.engine.conftest import PLAIN, Server
 from tests.engine.reloading import PATIENCE, Checkout, lives, until
 
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

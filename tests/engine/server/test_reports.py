@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from server.reports import LIMIT, LINES, PATH
-from tests.conftest import Server
+from tests.engine.conftest import Server
 from tests.engine.reloading import Checkout, until
 
 REPORT = {

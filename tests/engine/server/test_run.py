@@ -21,7 +21,7 @@ from app.db import SAFE_FOR_SEVERAL
 from server.fragments import CHECK_EVERY
 from server.name import NAME, PREFIX
 from server.run import OPEN_FILES
-from tests.conftest import PATIENCE, PLAIN, PROJECT, Server
+from tests.engine.conftest import PATIENCE, PLAIN, PROJECT, Server
 
 PARTS = ("app", "server", "static", "templates", "server.py", "pyproject.toml")
 # Starts what follows as macOS and many a Linux start a program.

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from server.security_headers import POLICY, SECURITY_HEADERS, reporting
-from tests.conftest import SERVED, Server
+from tests.engine.conftest import SERVED, Server
 
 HSTS = "strict-transport-security"
 FRAGMENT = {"HX-Request": "true"}

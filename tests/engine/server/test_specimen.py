@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from server.specimen import FIELDS, Feature, Field, files, migration, used_names, written
-from tests.conftest import ROOT
-from tests.engine.test_project import MAY_IMPORT, ROOMS, imports, room_of
+from tests.engine.conftest import ROOT
+from tests.test_sources import MAY_IMPORT, ROOMS, imports, room_of
 
 ALL = tuple(Field(f"{type}_or_not" if optional else f"{type}_field", type, optional) for type, optional in FIELDS)
 RECIPE = Feature(

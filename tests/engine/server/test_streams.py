@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from server.name import PREFIX
-from tests.conftest import PLAIN, PROJECT
+from tests.engine.conftest import PLAIN, PROJECT
 from tests.engine.reloading import lives, until
 
 SERVER = [sys.executable, str(PROJECT / "server.py")]

@@ -21,7 +21,7 @@ import pytest
 from server.authority import Authority
 from server.settings import Settings, SettingsError
 from server.tls import Certificate, certificate, check_own, context, how_to_trust, http_protocol
-from tests.conftest import ROOT, Server
+from tests.engine.conftest import ROOT, Server
 
 HOSTS = ("localhost", "127.0.0.1", "::1")
 

@@ -5,7 +5,7 @@ import zlib
 import pytest
 
 from server.wire import VIEWS_PER_TAB, Frame, Refused, parse, partial
-from tests.conftest import Server
+from tests.engine.conftest import Server
 from tests.engine.watching import Follower, watching
 
 

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from server.name import PREFIX
-from tests.conftest import PROJECT
+from tests.engine.conftest import PROJECT
 
 APP = """
 import asyncio, os, pdb, sys, time

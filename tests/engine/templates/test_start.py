@@ -4,7 +4,7 @@ import html5lib
 
 from server.specimen import TYPES
 from templates.start import COMMAND, READ_ON, start_page
-from tests.conftest import ROOT
+from tests.engine.conftest import ROOT
 
 
 def test_it_has_the_command_to_copy_and_the_types_of_fields() -> None:

@@ -10,7 +10,7 @@ from app.access import confirm
 from app.access.confirm import ConfirmFirst, check_export, check_upload
 from app.access.limits import RateLimit
 from server.token import read
-from tests.conftest import Server
+from tests.engine.conftest import Server
 from tests.engine.server.test_run import Running
 
 EXPORTS = ("/export.csv", "/export.json", "/export.db", "/tasks/export.csv", "/tasks/export.json")

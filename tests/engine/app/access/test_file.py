@@ -17,7 +17,7 @@ from sqlite_utils.utils import sqlite3
 from app.access import file as module
 from app.access.file import SHAPE, AccessFile, UnusableFile
 from app.db import Connection
-from tests.conftest import PROJECT
+from tests.engine.conftest import PROJECT
 from tests.engine.watching import until
 
 INSERT = "INSERT INTO tokens VALUES (?)"

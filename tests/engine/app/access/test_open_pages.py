@@ -14,7 +14,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from server.token import read, renew
-from tests.conftest import PROJECT
+from tests.engine.conftest import PROJECT
 from tests.engine.server.test_run import Running
 from tests.engine.watching import Follower
 

@@ -12,7 +12,7 @@ import pytest
 
 from app.access.file import AccessFile
 from server.token import read
-from tests.conftest import Server
+from tests.engine.conftest import Server
 from tests.engine.server.test_run import Running, until
 
 PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1 Version/19.0 Mobile Safari/604.1"

@@ -25,7 +25,7 @@ from server import links
 from server.bodies import FORM_LIMIT
 from server.name import PREFIX, SLUG
 from server.token import read
-from tests.conftest import PROJECT, STRICT
+from tests.engine.conftest import PROJECT, STRICT
 from tests.engine.server.test_run import Running, until
 from tests.engine.watching import Follower
 

@@ -10,8 +10,8 @@ import pytest
 
 from app.kinds import to_json
 from app.reading.limits import MEMORY_BYTES, NICENESS, PROCESSOR_SECONDS
-from tests.conftest import PATIENCE, ROOT
 from tests.engine.app.reading.kind import KIND
+from tests.engine.conftest import PATIENCE, ROOT
 
 LIMITED = "from app.reading.limits import limit_this_process; limit_this_process(); "
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of these limits")

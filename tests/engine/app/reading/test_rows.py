@@ -21,8 +21,8 @@ from app.kinds import Kind, to_json
 from app.reading import rows as rows_module
 from app.reading.columns import harmless
 from app.reading.rows import BATCH_ROWS, LISTED_PROBLEMS, messages
-from tests.conftest import ROOT
 from tests.engine.app.reading.kind import COLUMNS, KIND
+from tests.engine.conftest import ROOT
 
 Task = namedtuple("Task", COLUMNS)  # type: ignore[misc]
 AS_TASKS = ("--kind", to_json(KIND))

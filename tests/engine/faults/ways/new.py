@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.conftest import PLAIN, Server
+from tests.engine.conftest import PLAIN, Server
 from tests.engine.faults import grammar
 from tests.engine.faults.forking import Forking
 from tests.engine.faults.fuzzing import Input
