@@ -13,9 +13,11 @@ import mmap
 import os
 import threading
 import time
+import traceback
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager, suppress
+from itertools import zip_longest
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
@@ -33,6 +35,7 @@ from app.copies import BACKUPS, check_room, copy_opened, keep, newest_saved, swe
 from app.identity import Identity, Loss
 from app.reads import Reads
 from server import background
+from server.watch import taking_long
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +70,18 @@ SAFE_FOR_SEVERAL = (3, 51, 3)
 
 class UnusableDatabase(Exception):
     """The file cannot be used and was not touched; the message says why and what to do."""
+
+
+class FailedMigration(UnusableDatabase):
+    """A migration has failed, and nothing of it is in the file; the message says which, why and what to do."""
+
+    def __init__(self, path: Path, name: str, error: Exception) -> None:
+        frames = traceback.extract_tb(error.__traceback__)
+        own = next((frame for frame in reversed(frames) if frame.name == name), frames[-1])
+        super().__init__(
+            f"The migration “{name}” failed ({own.filename}:{own.lineno}): {type(error).__name__}: {error}. {path} is "
+            "as it was before. Mend the migration, or go back to the version of the app before it; then start again."
+        )
 
 
 class UnusableDirectory(UnusableDatabase):
@@ -557,8 +572,18 @@ def _migrate(path: Path, migrations: Migrations) -> None:
             return f"-before-{names[0]}" if names and tables.table_names() else ""
 
         if migrations.pending(tables):
-            with copied(connection, path, pending):
-                migrations.apply(tables)
+            with copied(connection, path, pending), taking_long("a migration"):
+                _apply(path, tables, migrations)
+
+
+def _apply(path: Path, tables: SqliteUtils, migrations: Migrations) -> None:
+    """Apply what is pending, one after the other, so that it is known which fails."""
+    names = [migration.name for migration in migrations.pending(tables)]
+    for name, following in zip_longest(names, names[1:]):
+        try:
+            migrations.apply(tables, stop_before=following)
+        except Exception as error:
+            raise FailedMigration(path, name, error) from error
 
 
 @contextmanager

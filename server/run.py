@@ -89,7 +89,7 @@ def config(settings: Settings) -> uvicorn.Config:
 def serve(settings: Settings) -> int:
     """Serve until Ctrl-C or SIGTERM; the exit code. Raises AddressTaken before anything else is started.
 
-    Whoever ends at a signal takes it before the address is printed, so that none is lost while the app is loaded.
+    The address is printed when there is an app at it, but with the reload at once, as a page says there what is wrong.
     """
     configuration = config(settings)
     _allow_open_files()
@@ -104,29 +104,40 @@ def serve(settings: Settings) -> int:
             _hear_the_end(reloader.hear_the_end)
             _announce(settings, sockets[0])
             return reloader.run()
-        if settings.workers > 1:
-            workers = Workers(configuration, sockets)
+
+        def announce() -> None:
             _announce(settings, sockets[0])
+
+        if settings.workers > 1:
+            workers = Workers(configuration, sockets, announce)
             # Why an app cannot be loaded is said once, here, instead of by every worker.
             configuration.load_app()
             workers.run()
             return workers.failure
-        server = Server(configuration)
+        server = Server(configuration, announce)
         # Uvicorn raises the signal again, at its end, for whoever was there before: itself, so that the end is clean.
         _hear_the_end(server.handle_exit)
-        _announce(settings, sockets[0])
         server.run(sockets=sockets)
         return 0 if server.started else 1
 
 
 class Server(AcceptingServer):
-    """A server that ends when its loop hangs, and within END_SECONDS of a signal; the stack is then in the log."""
+    """A server that ends when its loop hangs, and within END_SECONDS of a signal; the stack is then in the log.
+
+    It calls `on_start` when it serves.
+    """
+
+    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_start = on_start
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve, watched."""
         await super().startup(sockets)
         self.renewing = renewal.begin(self.config)
         Watch().follow(asyncio.get_running_loop())
+        if self.started:
+            self._on_start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin the end."""

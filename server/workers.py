@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Callable
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from socket import socket
@@ -69,7 +70,7 @@ class Worker(Process):
         super().__init__(config, sockets)
         self.sockets = sockets
         # What the worker said at its start stays in the pipe after its end, however soon that came.
-        self._started, self._tell_started = Pipe(duplex=False)
+        self.started, self._tell_started = Pipe(duplex=False)
 
     @property
     def server(self) -> uvicorn.Server:
@@ -101,22 +102,32 @@ class Worker(Process):
 
     def ended_before_start(self) -> bool:
         """Whether it gave up by itself without having served."""
-        return bool(self.exitcode and self.exitcode > 0) and not self._started.poll()
+        return bool(self.exitcode and self.exitcode > 0) and not self.has_started()
+
+    def has_started(self) -> bool:
+        """Whether it has ever served."""
+        return self.started.poll()
 
     def forget(self) -> None:
         """Close what only a worker that runs needs."""
-        self._started.close()
+        self.started.close()
         self._tell_started.close()
 
 
 class Workers(Multiprocess):
     """The supervisor: worker number n answers on `sockets[n]`, or all on the only one.
 
-    `failure` is the exit code of a worker that could not start, 0 where all did.
+    It calls `on_start` when the first of them serves. `failure` is the exit code of a worker that could not start, 0
+    where all did.
     """
 
     processes: list[Worker]  # type: ignore[assignment]
     failure = 0
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket], on_start: Callable[[], None]) -> None:
+        super().__init__(config, sockets)
+        self._on_start = on_start
+        self._has_started = False
 
     def init_processes(self) -> None:
         """Start every worker."""
@@ -127,11 +138,18 @@ class Workers(Multiprocess):
         """Keep the workers alive until a signal."""
         self.init_processes()
         while not self.should_exit.is_set():
-            wait([worker.process.sentinel for worker in self.processes], timeout=0.5)
+            wait([*self._to_hear(), *(worker.process.sentinel for worker in self.processes)], timeout=0.5)
+            if not self._has_started and any(worker.has_started() for worker in self.processes):
+                self._has_started = True
+                self._on_start()
             self.handle_signals()
             self.keep_subprocess_alive()
         self.terminate_all()
         self.join_all()
+
+    def _to_hear(self) -> list[Connection]:
+        """Where it is heard that a worker serves, as long as that is news."""
+        return [] if self._has_started else [worker.started for worker in self.processes]
 
     def keep_subprocess_alive(self) -> None:
         """Replace the workers that are gone, or do not answer."""

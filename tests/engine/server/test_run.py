@@ -22,6 +22,7 @@ from server.fragments import CHECK_EVERY
 from server.name import NAME, PREFIX
 from server.run import OPEN_FILES
 from tests.engine.conftest import PATIENCE, PLAIN, PROJECT, Server
+from tests.engine.reloading import Checkout
 
 PARTS = ("app", "server", "static", "templates", "server.py", "pyproject.toml")
 # Starts what follows as macOS and many a Linux start a program.
@@ -235,14 +236,16 @@ def test_workers_share_the_data_are_all_well_and_end_together(start: Start) -> N
     assert alive == []
 
 
-def test_workers_that_cannot_start_are_not_started_for_ever(start: Start, tmp_path: Path) -> None:
+def test_workers_that_cannot_start_are_not_started_for_ever(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "app.db").write_bytes(b"no database" * 1000)
-    running = start("server.py", "--workers", "2")
-    running.printed += running.process.communicate(timeout=PATIENCE)[0]
-    assert running.process.returncode == 1
-    assert running.printed.count("app.db is damaged") == 1
-    assert "Traceback" not in running.printed
+    done = subprocess.run(
+        [sys.executable, "server.py", "--workers", "2", "--no-open", "--port", "0", "--data", tmp_path / "data"],
+        cwd=PROJECT, capture_output=True, text=True, timeout=PATIENCE,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("app.db is damaged") == 1
+    assert "Traceback" not in done.stderr
 
 
 def test_uvicorn_serves_the_same_app_by_itself(start: Start) -> None:
@@ -387,3 +390,48 @@ def test_so_does_a_second_server_of_the_same_data(start: Start, tmp_path: Path, 
     again = start("server.py", **old_sqlite)
     with again.client() as client:
         assert client.get("/healthz").status_code == 200
+
+
+MIGRATION = """
+
+@migrations()
+def halve_everything(db: Database) -> None:
+    db.execute("CREATE TABLE half (id INTEGER)")
+    {statement}
+"""
+FAILURES = {
+    "OperationalError: no such table: things": 'db.execute("INSERT INTO things VALUES (1)")',
+    "KeyError: 'no such thing'": "raise KeyError('no such thing')",
+}
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A copy of the project whose last migration fails, and data from before it."""
+    checkout = Checkout(tmp_path_factory.mktemp("half"))
+    checkout.start("--no-reload").end()
+    return checkout
+
+
+@pytest.mark.parametrize("options", [("--no-reload",), ("--workers", "2")], ids=["one", "two"])
+@pytest.mark.parametrize("error", FAILURES)
+def test_a_migration_that_fails_is_named_with_its_reason_and_no_address_is_printed(
+    half: Checkout, error: str, options: tuple[str, ...]
+) -> None:
+    before = half.path("app/migrations.py").read_text(encoding="utf-8")
+    with half.path("app/migrations.py").open("a", encoding="utf-8") as file:
+        file.write(MIGRATION.format(statement=FAILURES[error]))
+    try:
+        done = subprocess.run(
+            [sys.executable, half.path("server.py"), "run", "--no-open", "--port", "0", "--data", half.data, *options],
+            capture_output=True, text=True, timeout=60, env={**os.environ, "PROBE": os.devnull},
+        )  # fmt: skip
+    finally:
+        half.path("app/migrations.py").write_text(before, encoding="utf-8")
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("server.py: The migration “halve_everything” failed (")
+    assert f"app/migrations.py:{len(before.splitlines()) + 6}): {error}. " in line
+    assert "app.db is as it was before. Mend the migration, or go back" in line
+    with contextlib.closing(sqlite3.connect(half.data / "app.db")) as file:
+        assert not file.execute("SELECT 1 FROM sqlite_master WHERE name = 'half'").fetchall()
