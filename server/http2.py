@@ -15,11 +15,12 @@ from uvicorn.protocols.http.zttp_h2_impl import ZttpH2Protocol
 
 from server.connections import Doing, connections_of
 from server.deadlines import BY_ITSELF, FRAMES_PER_SECOND, HEAD_FIELDS, HEAD_LIMIT, UNREAD, Patience, Phase, Unread
-from server.guard import ADMITTED, SECURITY_HEADERS
+from server.guard import ADMITTED
 from server.http2_frames import Frames
 from server.peer import CONNECTION, TRANSPORT
 from server.pieces import PIECE, PiecewiseFlow, taken_from
 from server.protocol import TOO_LARGE, HttpProtocol
+from server.security_headers import NO_STORE, SECURITY_HEADERS
 
 # A setting is two bytes of name and four of value (RFC 9113, section 6.5.1). This one offers WebSockets over HTTP/2
 # (RFC 8441), which Uvicorn does not know: a browser that believed it would have none.
@@ -289,7 +290,7 @@ class Http2Protocol(ZttpH2Protocol):
 
     def _answer(self, id: int, status: int, words: str) -> None:
         stream = self.conn.stream(id)
-        stream.send_response(status, [(b"content-type", b"text/plain; charset=utf-8"), *SECURITY_HEADERS])
+        stream.send_response(status, [(b"content-type", b"text/plain; charset=utf-8"), NO_STORE, *SECURITY_HEADERS])
         stream.send_data(words.encode())
         stream.end_message()
 

@@ -15,9 +15,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from server.connections import Doing, connections_of
 from server.deadlines import HEAD_FIELDS, HEAD_LIMIT, REST_LIMIT, UNREAD, Limit, Patience, Phase, Unread, Wrapping
 from server.guard import ADMITTED, REPEATED
+from server.old_http import asks_to_upgrade, new_parser, until_close, without_upgrade
 from server.peer import CONNECTION, TRANSPORT
 from server.pieces import PIECE, SMALL, PiecewiseFlow, taken_from
-from server.security_headers import SECURITY_HEADERS
+from server.security_headers import NO_STORE, SECURITY_HEADERS
 
 WHOLE_ADDRESS = re.compile(rb"[^/]+://([^/?#]*)")
 TWO_HOSTS = "The address and the Host header of a request name the same host."
@@ -57,6 +58,8 @@ class HttpProtocol(HttpToolsProtocol):
     _rest_bytes = 0
     _wrapping_of = 0
     _reads_message = False
+    # A head that asked for another protocol, without that.
+    _declined = b""
     _refusal: tuple[int, str] | None = None
     # What is refused behind a request that is being answered is answered after it.
     _refusal_to_come: tuple[int, str, str] | None = None
@@ -116,12 +119,11 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_bytes += size
         body = self._body_bytes
         try:
-            self.parser.feed_data(data)
+            self._parse(data)
         except httptools.HttpParserError:
             self._end_request(*(self._refusal or (400, NOT_HTTP)), "it sent what is not HTTP, or not taken")
             return
         except httptools.HttpParserUpgrade:
-            # To anything else but a WebSocket nobody has to agree (RFC 9110, section 7.8).
             if self._should_upgrade():
                 self.handle_websocket_upgrade()
                 return
@@ -129,6 +131,20 @@ class HttpProtocol(HttpToolsProtocol):
             self._count(size, self._body_bytes - body if heads == self._heads else None)
         else:
             self._head_bytes = 0
+
+    def _parse(self, data: bytes | memoryview) -> None:
+        """Give it to the parser; a head that asks for what is not agreed to is given to another one, without that."""
+        while True:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                head, self._declined = self._declined, b""
+                if not head:
+                    raise
+                data = data[upgrade.args[0] :]
+            self.parser = new_parser(self)
+            self.parser.feed_data(head)
 
     def _count(self, size: int, body: int | None) -> None:
         """Look at a piece of a message that is not whole; `body` is how much of it is body, if no head is in it."""
@@ -174,6 +190,10 @@ class HttpProtocol(HttpToolsProtocol):
         if self.url[:1] != b"/" and self._names_two_hosts():
             self._reject(400, TWO_HOSTS)
         upgrades = self.parser.should_upgrade()
+        if upgrades and not self._should_upgrade() and asks_to_upgrade(self.headers):
+            version = self.parser.get_http_version()
+            self._declined = without_upgrade(self.parser.get_method(), self.url, version, self.headers)
+            return
         if upgrades and self._should_upgrade() and self._has_body():
             self._reject(400, WITH_BODY)
         self._heads += 1
@@ -212,12 +232,20 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Take note that all of a request has come; it may have been answered before."""
+        if self._declined:
+            return
         super().on_message_complete()
         self._reads_message = False
         self._head_bytes = 0
         self.flow.piece = PIECE
         if self._give is not None:
             self.loop.call_soon(self._give_when_idle)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        """Have the app answer; HTTP/1.0 without chunks."""
+        if cycle.scope["http_version"] == "1.0":
+            app = until_close(app, cycle)
+        super()._start_asgi_task(cycle, app)
 
     def _names_two_hosts(self) -> bool:
         """Whether the target is a whole address, and of another host than the Host header says.
@@ -344,6 +372,7 @@ class HttpProtocol(HttpToolsProtocol):
             (b"content-type", b"text/plain; charset=utf-8"),
             (b"content-length", b"%d" % len(words)),
             (b"connection", b"close"),
+            NO_STORE,
             *SECURITY_HEADERS,
         ]
         lines = [STATUS_LINE[status], *(b"%s: %s\r\n" % header for header in headers), b"\r\n", words.encode()]

@@ -20,6 +20,8 @@ SECURITY_HEADERS: list[tuple[bytes, bytes]] = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
 ]
+# What is wrong now may be right the next time: nobody keeps an answer that says so.
+NO_STORE = (b"cache-control", b"no-store")
 # A host without its port.
 HOST = re.compile(r"\[[^]]*\]|[^:]+")
 # For a year (RFC 6797). Not for names below this one, which may be other people's.
@@ -38,10 +40,15 @@ def with_security_headers(scope: Scope, send: Send, headers: list[tuple[bytes, b
     async def send_guarded(message: Message) -> None:
         if message["type"] in ("http.response.start", "websocket.http.response.start"):
             strict = [ONLY_HTTPS] if scope.get("scheme") in ("https", "wss") and _is_strict(scope) else []
-            message["headers"] = [*message["headers"], *headers, *strict]
+            of_error = [NO_STORE] if message["status"] >= 400 and not _says_how_to_keep(message) else []
+            message["headers"] = [*message["headers"], *of_error, *headers, *strict]
         await send(message)
 
     return send_guarded
+
+
+def _says_how_to_keep(message: Message) -> bool:
+    return any(name.lower() == NO_STORE[0] for name, _ in message["headers"])
 
 
 def _is_strict(scope: Scope) -> bool:
