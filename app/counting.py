@@ -36,12 +36,15 @@ def counters(connection: Connection, tables: Iterable[str]) -> Counters:
             found.triggers.add(trigger)
         return 0
 
+    statements = [statement for table in tables for statement in _statements(connection, table)]
+    # An explanation may hold bytes that are no text.
+    text_factory, connection.text_factory = connection.text_factory, bytes
     connection.set_authorizer(note)
     try:
-        for table in tables:
-            for statement in _statements(connection, table):
-                connection.execute(f"EXPLAIN {statement}").fetchall()
+        for statement in statements:
+            connection.execute(f"EXPLAIN {statement}").fetchall()
     finally:
+        connection.text_factory = text_factory
         connection.set_authorizer(None)
     return found
 

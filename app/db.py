@@ -109,6 +109,8 @@ class Database:
         self._header = b""
         # Called after every commit of this process, on the writer's thread.
         self.on_commit: Callable[[], None] = lambda: None
+        # Called in the transaction of each commit of this process, after its changes, on the writer's thread.
+        self.before_commit: Callable[[Connection], None] = lambda connection: None
         self._version = 0
         self._identity: Identity | None = None
         # What has become of the file; None while it is where it was.
@@ -291,12 +293,14 @@ class Database:
             raise
 
     def _commit(self, connection: Connection, batch: "list[_Write]") -> None:
-        """Make all changes of the batch in one transaction, then answer them."""
+        """Make all changes of the batch in one transaction, and what is kept beside them, then answer them."""
+        completing = _Write(self.before_commit)
         try:
             self._refuse_loss()
             begin(connection, BUSY_SECONDS)
             for write in batch:
                 write.run(connection)
+            completing.run(connection)
             connection.execute("COMMIT")
             # What is on a file without its name is not to be found at the next start.
             self._refuse_loss()
@@ -307,6 +311,9 @@ class Database:
                 connection.execute("ROLLBACK")
             for write in batch:
                 write.error = write.error or error
+        if completing.error is not None:
+            # The changes themselves are as good as ever, and in the file.
+            logger.error("What is kept beside the rows could not be made with them.", exc_info=completing.error)
         for write in batch:
             write.answer()
 

@@ -4,7 +4,7 @@ What is not only rows is left out, and said: triggers, views, virtual tables, ru
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import closing
 
 from sqlite_utils.utils import sqlite3
@@ -12,6 +12,7 @@ from sqlite_utils.utils import sqlite3
 from app.counting import complete, counters, rebuild_searches, triggers_only
 from app.db import Connection, tables_of
 from app.foreign import Table, Thing, UnusableFile, columns, largest_id, quoted, shown, things
+from app.indexing import indexed_tables
 from app.migrations import migrations
 from app.reading.values import LARGEST_ID
 from app.replacing import PRESENT
@@ -36,8 +37,9 @@ def fill(connection: Connection, theirs: Mapping[str, Table], odd: Iterable[Thin
     ours = _plain_tables(connection)
     counted = counters(connection, ours)
     left_out = _not_ours(odd, made)
-    known = [theirs[name] for name in ours if name in theirs and name not in PRESENT]
-    _check_tables(ours, theirs, counted.columns)
+    made_anew = {*PRESENT, *_made_anew(connection)}
+    known = [theirs[name] for name in ours if name in theirs and name not in made_anew]
+    _check_tables(ours, theirs, {*made_anew, *counted.columns})
     for table in known:
         left_out += _add_columns(connection, table) + _other_rules(table, made)
     with triggers_only(connection, counted.triggers):
@@ -71,9 +73,16 @@ def _latest() -> dict[str, str]:
         return {each.name.lower(): each.sql for each in things(connection) if each.type == "table"}
 
 
-def _check_tables(ours: Iterable[str], theirs: Mapping[str, Table], counted: Mapping[str, object]) -> None:
-    """Raises UnusableFile where a table is missing; one that only counts, or that is given up by now, may be."""
-    missing = [name for name in ours if name not in theirs and name not in PRESENT and name not in counted]
+def _made_anew(connection: Connection) -> list[str]:
+    """The tables that hold what is made of the rows of others, or what is of one statement, in small letters."""
+    sql = "SELECT tbl_name FROM sqlite_schema WHERE type = 'trigger' AND name = 'replaced_' || tbl_name || '_insert'"
+    replaced = [f"replaced_{table}" for (table,) in connection.execute(sql)]
+    return [*replaced, *(f"{table}_sort".lower() for table in indexed_tables(connection)), "unindexed"]
+
+
+def _check_tables(ours: Iterable[str], theirs: Mapping[str, Table], optional: Collection[str]) -> None:
+    """Raises UnusableFile where a table is missing; one of what is counted, or that is given up by now, may be."""
+    missing = [name for name in ours if name not in theirs and name not in optional]
     missing = [name for name in missing if name in _latest()] if missing else []
     if missing:
         raise UnusableFile(

@@ -39,7 +39,14 @@ class Kind(NamedTuple):
         """All columns of the table, in the order of an export."""
         return ("id", *(field.name for field in self.fields), *(field.name for field in TIMES))
 
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """The columns that the search looks into: all texts, the name first."""
+        return tuple(field.name for field in self.fields if field.reads in TEXTS)
 
+
+# How fields are read that hold words.
+TEXTS = ("title", "line", "text")
 TIMES = (
     Field(
         name="created_at",

@@ -21,6 +21,8 @@ COUNT_LIMIT = 1000
 # What comes before later pages takes long to skip.
 DEEP_PAGE = 500
 LONGEST_SEARCH = 1000
+# By the first field of a kind, as people look for names (app/collation.py).
+BY_NAME = "sort_key, id"
 
 AnyQuery = TypeVar("AnyQuery", bound=Query)
 
@@ -60,12 +62,21 @@ def shown_list(request: Request, query_of: Callable[[Mapping[str, str]], AnyQuer
 def matching(table: str, columns: Sequence[str], q: str) -> tuple[list[str], list[Any]]:
     """The conditions of a search in SQL, and their parameters."""
     wanted = search.parse(q)
+    text = " || char(10) || ".join(f"coalesce({column}, '')" for column in columns)
     conditions: list[str] = []
+    parameters: list[Any] = []
     if wanted.match:
-        conditions.append(f"id IN (SELECT rowid FROM {table}_fts WHERE {table}_fts MATCH ?)")
-    text = " || char(10) || ".join(columns)
+        unindexed = f"SELECT id FROM unindexed WHERE table_name = '{table}'"
+        words = " ".join("AND instr(words, ?)" for _ in wanted.within)
+        # Rows whose words are not kept yet are read themselves, with what SQLite has for it.
+        typed = " ".join(f"AND instr(lower({text}), lower(?))" for _ in wanted.words)
+        conditions.append(f"""id IN (
+            SELECT rowid FROM {table}_fts WHERE {table}_fts MATCH ? {words} AND rowid NOT IN ({unindexed})
+            UNION ALL SELECT id FROM {table} WHERE id IN ({unindexed}) {typed}
+        )""")
+        parameters += [wanted.match, *wanted.within, *wanted.words]
     conditions += [f"instr({text}, ?)" for _ in wanted.literals]
-    return conditions, [*filter(None, [wanted.match]), *wanted.literals]
+    return conditions, [*parameters, *wanted.literals]
 
 
 def short(column: str) -> str:
@@ -89,10 +100,13 @@ async def rows_of(
     columns = _columns(record, *in_sql.items())
     shown = PAGE_ROWS * query.pages
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    source = f"{table}_sort JOIN {table} USING (id)" if order == BY_NAME else table
+    # The order alone says which rows these are, where nothing else does.
+    sorted = f"{table}_sort" if order == BY_NAME and not conditions else source
     # Only the ids are sorted and skipped; the rows are fetched for one page.
     rows = await db.read(
-        f"SELECT {columns} FROM {table} WHERE id IN "
-        f"(SELECT id FROM {table} {where} ORDER BY {order} LIMIT ? OFFSET ?) ORDER BY {order}",
+        f"SELECT {columns} FROM {source} WHERE id IN "
+        f"(SELECT id FROM {sorted} {where} ORDER BY {order} LIMIT ? OFFSET ?) ORDER BY {order}",
         [*parameters, shown + 1, (query.page - 1) * PAGE_ROWS],
         is_long=bool(query.q) or query.page > DEEP_PAGE,
     )

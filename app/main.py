@@ -27,6 +27,7 @@ from app import (
     exports,
     forms,
     imports,
+    indexing,
     lost,
     presence,
     security_txt,
@@ -157,13 +158,15 @@ async def start() -> None:
     # Large uploads wait on the disk of the data, not in a memory that the system calls its temporary directory.
     tempfile.tempdir = str(settings.data.resolve())
     db.on_commit = hub.wake
+    db.before_commit = indexing.complete
     await presence.presence.begin()
     background.hear(asyncio.get_running_loop())
     app.state.looking_after = look_after()
 
 
 def look_after() -> list[asyncio.Task[None]]:
-    """Take up what is left behind, again and again: imports and tabs of processes that are gone, ended sessions.
+    """Take up what is left behind, again and again: imports and tabs of processes that are gone, ended sessions, rows
+    of other programs.
 
     None of it is waited for at a start, as another process may be writing for a long time.
     """
@@ -173,6 +176,7 @@ def look_after() -> list[asyncio.Task[None]]:
         background.every(LOOK_AFTER_SECONDS, "Taking up imports", patient(imports.recover)),
         background.every(LOOK_AFTER_SECONDS, "Forgetting closed tabs", patient(presence.presence.clear)),
         background.every(LOOK_AFTER_SECONDS, "Looking after sessions", patient(sessions.look_after)),
+        background.every(indexing.LOOK_SECONDS, "Indexing", patient(indexing.indexing.catch_up)),
     ]
 
 

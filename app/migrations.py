@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from sqlite_utils import Migrations
 from sqlite_utils.db import Database
 
+from app import indexing
 from app.db import NOW
 
 # Files of data know their migrations by this name: it stays whatever the app is called.
@@ -334,3 +335,20 @@ def count_replaced_tasks(db: Database) -> None:
         INSERT INTO completions
             SELECT id, updated_at FROM tasks WHERE done = 1 AND id NOT IN (SELECT task_id FROM completions)
     """)
+
+
+@migrations()
+def note_unindexed_rows(db: Database) -> None:
+    """Which rows of which feature have other words than the search and the order by name know of."""
+    indexing.create_unindexed(db)
+
+
+@migrations()
+def index_tasks(db: Database) -> None:
+    """The search finds words of every script, and the order by title is that of the Unicode collation."""
+    for trigger in ("tasks_ai", "tasks_ad", "tasks_au"):
+        db.execute(f"DROP TRIGGER {trigger}")
+    db.execute("DROP TABLE tasks_fts")
+    db.execute("DROP INDEX tasks_by_title")
+    db.execute("DROP INDEX tasks_by_done_and_title")
+    indexing.keep_index(db, "tasks", "title", ["title", "notes"])

@@ -157,7 +157,9 @@ async def database_failed(request: Request, error: Exception) -> Response:
     if db.look() is not None:
         return await data_lost(request, error)
     missing = re.search(r"no such table: (\w+)", str(error))
-    if missing and missing[1].removesuffix("_fts") in {name for kind in kinds.values() for name in kind[:2]}:
+    if missing and missing[1].removesuffix("_fts").removesuffix("_sort") in {
+        name for kind in kinds.values() for name in kind[:2]
+    }:
         # A feature that is just being dropped: its table goes before the process that knew it.
         return error_answer(request, 404, f"What was here is gone: the data has no table “{missing[1]}”.")
     logger.error("%s %s: SQLite says: %s", request.method, request.url.path, error)

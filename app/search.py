@@ -2,21 +2,32 @@
 
 import re
 from functools import lru_cache
-from itertools import pairwise
 from typing import NamedTuple
 
-# Each word costs a walk over all that it finds, and so does each part of one (FTS5 has four words in `a-b.c_d`).
+from app.folding import sought
+
+# Each word costs a walk over all that it finds, and so does each part of one (there are four words in `a-b.c_d`).
 MOST_WORDS = 16
 MOST_PARTS = 64
 TOO_MANY = f"A search has at most {MOST_WORDS} different words. Leave out those that matter least."
+# What the index knows is three characters each; of a long word so many of them are asked for.
+GRAM = 3
+MOST_GRAMS = 8
 _PART = re.compile(r"[^\W_]+")
 
 
 class Search(NamedTuple):
-    """A query for FTS5, empty where there is none, and the terms that FTS5 has no words for (emoji, signs)."""
+    """What is looked for.
 
-    match: str
-    literals: tuple[str, ...]
+    `match` is a query for FTS5, empty where there is none; `within` what the words that it finds must have in them, as
+    three characters each may stand anywhere. `words` are the same words as they were typed, for rows whose words are
+    not kept yet; `literals` those that have no letters (emoji, signs).
+    """
+
+    match: str = ""
+    within: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    literals: tuple[str, ...] = ()
 
 
 class TooManyWords(ValueError):
@@ -26,33 +37,34 @@ class TooManyWords(ValueError):
 # Each list asks twice: once to refuse what is too much, once to search.
 @lru_cache(maxsize=64)
 def parse(text: str) -> Search:
-    """Every word must occur, as the begin of a word; any text is safe. Raises TooManyWords.
+    """Every word must occur, one of a letter or two as the begin of a word; any text is safe. Raises TooManyWords.
 
-    Each word is quoted, so that `AND`, `*`, `"` and `-` mean themselves (https://www.sqlite.org/fts5.html, section 3).
+    Each part is quoted, so that `AND`, `*`, `"` and `-` mean themselves (https://www.sqlite.org/fts5.html, section 3).
     A word that another one implies is left out.
     """
     typed = dict.fromkeys(text.replace("\0", " ").split())
     if len(typed) > MOST_PARTS:
         raise TooManyWords(TOO_MANY)
-    words = _needed_words([word for word in typed if _has_word(word)])
-    literals = _needed_literals([word for word in typed if not _has_word(word)])
-    if len(words) + len(literals) > MOST_WORDS or sum(len(_PART.findall(word)) for word in words) > MOST_PARTS:
+    words = {sought(word): word for word in reversed(typed)}
+    literals = _needed([word for word in typed if not sought(word)])
+    keys = _needed([key for key in reversed(words) if key])
+    if len(keys) + len(literals) > MOST_WORDS or sum(len(_PART.findall(words[key])) for key in keys) > MOST_PARTS:
         raise TooManyWords(TOO_MANY)
-    return Search(" ".join('"' + word.replace('"', '""') + '"*' for word in words), literals)
+    grams = dict.fromkeys(gram for key in keys for gram in _grams(key))
+    return Search(
+        " ".join(f'"{gram}"' for gram in grams),
+        tuple(key for key in keys if len(key) > GRAM),
+        tuple(words[key] for key in keys),
+        tuple(literals),
+    )
 
 
-def _needed_words(words: list[str]) -> list[str]:
-    """The words without those that are the begin of another one, however they are written."""
-    folded = {word.lower(): word for word in reversed(words)}
-    inner = sorted(folded)
-    implied = {word for word, next in pairwise(inner) if next.startswith(word) and word.isalnum()}
-    return [word for word in words if folded.get(word.lower()) == word and word.lower() not in implied]
+def _needed(texts: list[str]) -> list[str]:
+    """The texts without those that are within others."""
+    return [text for text in texts if not any(text in other for other in texts if other != text)]
 
 
-def _needed_literals(literals: list[str]) -> tuple[str, ...]:
-    """The signs without those that are within others."""
-    return tuple(literal for literal in literals if not any(literal in other for other in literals if other != literal))
-
-
-def _has_word(text: str) -> bool:
-    return any(character.isalnum() for character in text)
+def _grams(text: str) -> list[str]:
+    """Three characters each that cover a text, or the begin of a long one."""
+    covered = text[: GRAM * MOST_GRAMS]
+    return [covered[at : at + GRAM] for at in (*range(0, len(covered) - GRAM, GRAM), len(covered) - GRAM)]

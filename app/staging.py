@@ -23,6 +23,7 @@ from app.db import Connection, tables_of, transaction
 from app.filling import check_deleted, fill
 from app.foreign import Table, UnusableFile, quoted, shown
 from app.import_rows import odd_columns
+from app.indexing import note_all
 from app.migrations import migrations
 from app.reading.limits import limit_this_process
 
@@ -76,6 +77,7 @@ def stage(file: Path, room: Path, page_size: int) -> list[str]:
         connection.execute("DETACH source")
         with transaction(connection):
             migrations.apply(tables_of(connection))
+            note_all(connection)
             check_deleted(connection)
             _give_versions(connection)
             left_out += _leave_out_imports(connection)

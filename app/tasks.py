@@ -33,7 +33,7 @@ ORDERS = {
     "newest": "id DESC",
     "oldest": "id",
     "due": "due IS NULL, due, id",
-    "title": "title COLLATE NOCASE, id",
+    "title": lists.BY_NAME,
 }
 KIND = Kind(
     table="tasks",
@@ -229,9 +229,11 @@ async def tasks_of(query: TaskQuery) -> TaskList:
     """The pages of a list that are asked for, and the counts above it."""
     kept = await counts_of()
     counts = {"open": kept[0], "done": kept[1], "all": sum(kept.values())}
-    conditions, parameters = lists.matching("tasks", ("title", "notes"), query.q)
+    conditions, parameters = lists.matching("tasks", KIND.searched, query.q)
     if query.status != "all":
-        conditions.append("done = ?")
+        # Few are sorted by their titles, many picked out of the order by title (“+” leaves the index of `done` aside).
+        is_many = query.sort == "title" and counts[query.status] * 20 > counts["all"]
+        conditions.append("+done = ?" if is_many else "done = ?")
         parameters.append(int(query.status == "done"))
     shown, more, words = await lists.rows_of(
         query, "tasks", TaskRow, conditions, parameters, ORDERS[query.sort], {"has_notes": f"{SIZE}(notes) > 0"}

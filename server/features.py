@@ -32,6 +32,7 @@ RESERVED = {
     "rowid",
     "oid",
     "rank",
+    "sort_key",
     "count",
     "index",
     "museum_piece",
@@ -202,8 +203,10 @@ def _places(room: Path, one: str, many: str) -> list[Path]:
 def _tables(root: Path) -> set[str]:
     made = _found(root, "app/migrations.py", r"(?:CREATE TABLE|CREATE TRIGGER|RENAME TO) (\w+)")
     indexes = _found(root, "app/migrations.py", r"CREATE INDEX (\w+)")
-    searches = {f"{each}_fts{ending}" for each in made for ending in ("", "_data", "_idx", "_docsize", "_config")}
-    return made | indexes | searches
+    searches = {
+        f"{each}_fts{ending}" for each in made for ending in ("", "_data", "_idx", "_content", "_docsize", "_config")
+    }
+    return made | indexes | searches | {f"{each}_sort" for each in made}
 
 
 def _addresses(root: Path) -> set[str]:
@@ -235,7 +238,7 @@ def _title(plural: str) -> str:
 
 def _kept(feature: Feature) -> Kept:
     many = feature.plural
-    return Kept(many, (f"{many}_fts", many, f"deleted_{many}"), (f"create_{many}",))
+    return Kept(many, (f"{many}_fts", f"{many}_sort", many, f"deleted_{many}"), (f"create_{many}",))
 
 
 def with_line(text: str, place: tuple[Path, str, str], line: str, *, in_order: bool = False) -> str:

@@ -2,8 +2,9 @@
 
 from sqlite_utils.db import Database
 
+from app import indexing
 from app.db import NOW
-from app.migrations import keep_versions, migrations, search_changes_only
+from app.migrations import keep_versions, migrations
 
 
 @migrations()
@@ -57,7 +58,5 @@ def create_museum_pieces(db: Database) -> None:
         "whole_story",
         "side_note",
     ]
-    words = "unicode61 remove_diacritics 2"
-    db.table("museum_pieces").enable_fts(searched, create_triggers=True, tokenize=words)
-    search_changes_only(db, "museum_pieces", searched)
+    indexing.keep_index(db, "museum_pieces", "short_name", searched)
     keep_versions(db, "museum_pieces")

@@ -12,6 +12,7 @@ import sqlite3
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -128,6 +129,13 @@ class Server:
         marks = ", ".join(f":{name}" for name in rows[0])
         with closing(sqlite3.connect(self.data / "app.db", timeout=PATIENCE)) as connection, connection:
             connection.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)
+
+    def until_indexed(self) -> None:
+        """Wait until the server has made the keys and words of all that other programs have written."""
+        end = time.monotonic() + PATIENCE
+        while self.sql("SELECT 1 FROM unindexed LIMIT 1"):
+            assert time.monotonic() < end, "rows are still not indexed"
+            time.sleep(0.02)
 
     def empty(self, *tables: str) -> None:
         """Take every row of these tables out again, and every import, as another program would."""

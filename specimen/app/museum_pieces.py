@@ -22,18 +22,10 @@ from templates.lists import ListQuery, partial
 from templates.tags import Safe
 
 AREA = "/museum_pieces"
-# What the search looks into.
-SEARCHED = [
-    "short_name",
-    "made_by",
-    "lent_to",
-    "whole_story",
-    "side_note",
-]
 ORDERS = {
     "newest": "id DESC",
     "oldest": "id",
-    "short_name": "short_name COLLATE NOCASE, id",
+    "short_name": lists.BY_NAME,
     "piece_count": "piece_count, id",
     "floor_number": "floor_number IS NULL, floor_number, id",
     "net_weight": "net_weight, id",
@@ -208,7 +200,7 @@ def query_of(given: Mapping[str, str]) -> ListQuery:
 
 async def museum_pieces_of(query: ListQuery) -> show.MuseumPieceList:
     """The pages of a list that are asked for."""
-    conditions, parameters = lists.matching(KIND.table, SEARCHED, query.q)
+    conditions, parameters = lists.matching(KIND.table, KIND.searched, query.q)
     records, more, words = await lists.rows_of(
         query,
         KIND.table,

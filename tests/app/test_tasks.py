@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.collation import sort_key
 from app.tasks import KIND
 from templates.tasks import Task
 from tests.conftest import PLAIN, Server
@@ -289,6 +290,15 @@ def test_lists_are_filtered_ordered_and_paged(client: httpx.Client, server: Serv
     assert every == ["b", "C", "a", *[f"Task {number}" for number in range(1, 51)]]
 
 
+def test_the_order_by_title_goes_with_each_filter(client: httpx.Client, server: Server) -> None:
+    server.insert("tasks", ({"title": f"Task {number}", "done": 1} for number in range(40)))
+    for name in ("zebra", "éclair", "Äpfel"):
+        client.post("/tasks", data={"title": name})
+    assert titles(client.get("/tasks?sort=title&status=open")) == ["Äpfel", "éclair", "zebra"]
+    assert len(titles(client.get("/tasks?sort=title&status=done&page=2"))) == 20
+    assert len(titles(client.get("/tasks?sort=title&page=3"))) == 3
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
@@ -310,6 +320,8 @@ def test_pages_together_are_the_whole_list_in_order(
     server.empty(KIND.table)
     if tasks:
         server.insert("tasks", tasks)
+    if sort == "title":
+        server.until_indexed()
     shown: list[str] = []
     for page in range(1, 4):
         text = htmx.get(f"/tasks?sort={sort}&status={status}&page={page}").text
@@ -319,7 +331,7 @@ def test_pages_together_are_the_whole_list_in_order(
         "newest": lambda row: -row["id"],
         "oldest": lambda row: row["id"],
         "due": lambda row: (row["due"] is None, row["due"] or "", row["id"]),
-        "title": lambda row: (row["title"].lower(), row["id"]),
+        "title": lambda row: (sort_key(row["title"]), row["id"]),
     }
     assert shown == [str(row["id"]) for row in sorted(rows, key=orders[sort])]
 

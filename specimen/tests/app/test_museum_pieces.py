@@ -323,6 +323,11 @@ def test_lists_are_searched_ordered_and_paged(client: httpx.Client, server: Serv
         assert sorted(titles(client.get(f"/museum_pieces?sort={sort}"))) == ["C", "a", "b"]
     assert titles(client.get("/museum_pieces?sort=short_name")) == ["a", "b", "C"]
     assert titles(client.get("/museum_pieces?q=c")) == ["C"]
+    for title in ("Äpfel", "éclair"):
+        assert client.post("/museum_pieces", data=TYPED | {"short_name": title}).status_code == 303
+    assert titles(client.get("/museum_pieces?sort=short_name")) == ["a", "Äpfel", "b", "C", "éclair"]
+    assert titles(client.get("/museum_pieces?q=CLAIR")) == ["éclair"]
+    server.sql("DELETE FROM museum_pieces WHERE short_name > 'd'")
     assert client.get("/museum_pieces?sort=colour").status_code == 400
     add(server, 40)
     pages = [client.get(f"/museum_pieces?sort=oldest&page={page}") for page in (1, 2, 3)]

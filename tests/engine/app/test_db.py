@@ -70,6 +70,23 @@ def titles(db: Database) -> list[str]:
     return [row["title"] for row in asyncio.run(db.read("SELECT title FROM tasks ORDER BY id"))]
 
 
+def test_what_is_made_with_a_commit_is_in_it_and_where_that_fails_the_changes_are(
+    db: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    def is_made_with_them(connection: Connection) -> None:
+        connection.execute("UPDATE tasks SET notes = title WHERE notes = ''")
+        if connection.execute("SELECT 1 FROM tasks WHERE title = 'odd'").fetchall():
+            raise ValueError("nothing to be made of it")
+
+    db.before_commit = is_made_with_them
+    asyncio.run(db.write(add("plain")))
+    assert not caplog.records
+    asyncio.run(db.write(add("odd")))
+    rows = asyncio.run(db.read("SELECT title, notes FROM tasks ORDER BY id"))
+    assert [tuple(row) for row in rows] == [("plain", "plain"), ("odd", "")]
+    assert "nothing to be made of it" in caplog.text
+
+
 def commits(directory: Path) -> int:
     """How many commits the write-ahead log holds: https://www.sqlite.org/fileformat2.html#the_write_ahead_log."""
     log = (directory / "app.db-wal").read_bytes()

@@ -48,7 +48,7 @@ def titles(connection: sqlite3.Connection) -> list[str]:
 
 
 def test_a_column_of_ours_that_is_missing_has_its_default(filled: Filled, connection: sqlite3.Connection) -> None:
-    drop = ["DROP TRIGGER tasks_ai", "DROP TRIGGER tasks_ad", "DROP TRIGGER tasks_au", "DROP TABLE tasks_fts"]
+    drop = [f"DROP TRIGGER tasks_index_{event}" for event in ("insert", "update", "move", "delete")]
     assert filled(*drop, "ALTER TABLE tasks DROP COLUMN notes") == []
     assert titles(connection) == ["Dune", "Emma"]
     assert connection.execute("SELECT DISTINCT notes FROM tasks").fetchall() == [("",)]
@@ -117,3 +117,9 @@ def test_nothing_comes_that_would_stand_before_what_sqlite_has(filled: Filled, c
     assert connection.execute("SELECT value FROM json_each('[7]')").fetchall() == [(7,)]
     assert connection.execute("SELECT * FROM main.mine").fetchall() == [(5, 6)]
     assert connection.execute("SELECT rowid FROM main.tasks ORDER BY id").fetchall() == [(1,), (2,)]
+
+
+def test_what_is_made_of_rows_does_not_come(filled: Filled, connection: sqlite3.Connection) -> None:
+    assert filled("UPDATE tasks_sort SET sort_key = x'00'", "INSERT INTO unindexed VALUES ('nothing', 7)") == []
+    for table in ("tasks_sort", "unindexed"):
+        assert connection.execute(f"SELECT * FROM main.{table}").fetchall() == [], table

@@ -42,6 +42,7 @@ def add(*titles: str) -> Callable[[Connection], None]:
 
     def change(connection: Connection) -> None:
         connection.executemany("INSERT INTO tasks (title) VALUES (?)", [(title,) for title in titles])
+        connection.execute("INSERT OR REPLACE INTO tasks_fts (rowid, words) SELECT id, title FROM tasks")
 
     return change
 

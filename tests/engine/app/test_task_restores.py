@@ -35,8 +35,11 @@ def test_counters_are_counted_whatever_the_file_says(data: Path, file: Path) -> 
         "UPDATE completions SET completed_at = '2020-02-02T20:20:20.020Z'",
         "UPDATE task_counts SET tasks = 999",
         "DELETE FROM task_counts WHERE done = 1",
+        # As if a statement were about to replace a row that there is not.
+        "INSERT INTO replaced_tasks VALUES (1000, 0)",
     )
     restore(data, file)
+    assert read(data / "app.db", "SELECT id FROM replaced_tasks") == []
     path = data / "app.db"
     assert read(path, "SELECT done, tasks FROM task_counts ORDER BY done") == [(0, 2), (1, 1)]
     assert read(path, "SELECT completed_at FROM completions") == ["2020-02-02T20:20:20.020Z"], "that is data"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -14,9 +15,12 @@ from hypothesis import strategies as st
 from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3
 
+from app import indexing
 from app.db import Connection
+from app.kinds import kinds
 from app.migrations import migrations
-from tests.engine.app.test_task_migrations import counts_are_right
+from app.tasks import KIND
+from tests.engine.app.test_task_migrations import is_right
 
 COMMAND = shutil.which("sqlite3")
 IDS = st.sampled_from(["1", "2", "3", "4", "'2'", "3.0", "-1", "NULL", "9223372036854775806"])
@@ -67,6 +71,13 @@ SETTINGS = st.tuples(st.booleans(), st.booleans()).map(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def kind() -> Iterator[None]:
+    """The tasks are what the app is about."""
+    with patch.dict(kinds, {"tasks": KIND}, clear=True):
+        yield
+
+
 @pytest.fixture(scope="module")
 def made() -> Iterator[Path]:
     """A file of this schema."""
@@ -95,14 +106,25 @@ def check_versions(before: tuple[dict[int, Any], dict[int, int]], after: tuple[d
 
 
 def all_is_right(connection: Connection) -> None:
-    counts_are_right(connection)
+    is_right(connection)
+    # What is noted is made good, and then nothing is kept of what is gone.
+    connection.execute("SAVEPOINT indexed")
+    indexing.complete(connection)
+    is_right(connection)
+    assert connection.execute("SELECT * FROM unindexed").fetchall() == []
+    tasks = connection.execute("SELECT id FROM tasks ORDER BY id").fetchall()
+    assert connection.execute("SELECT rowid FROM tasks_fts ORDER BY rowid").fetchall() == tasks
+    assert connection.execute("SELECT id FROM tasks_sort ORDER BY id").fetchall() == tasks
+    connection.execute("INSERT INTO tasks_fts (tasks_fts, rank) VALUES ('integrity-check', 1)")
+    connection.execute("ROLLBACK TO indexed")
+    connection.execute("RELEASE indexed")
     # A program that goes on after this one finds no trace of it: what is noted is of a row that there is.
     assert connection.execute("SELECT id FROM replaced_tasks WHERE id NOT IN (SELECT id FROM tasks)").fetchall() == []
 
 
-@given(SETTINGS, st.lists(STATEMENTS, max_size=12))
+@given(SETTINGS, st.lists(STATEMENTS, max_size=12), st.booleans())
 def test_all_is_right_after_each_statement_of_another_program(
-    made: Path, settings: list[str], statements: list[str]
+    made: Path, settings: list[str], statements: list[str], is_indexed: bool
 ) -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         with closing(sqlite3.connect(made)) as file:
@@ -118,6 +140,8 @@ def test_all_is_right_after_each_statement_of_another_program(
             if not is_taken_back:
                 check_versions(before, (rows_of(connection), versions_of(connection)))
             all_is_right(connection)
+            if is_indexed:
+                indexing.complete(connection)
 
 
 @pytest.mark.skipif(COMMAND is None, reason="there is no sqlite3 command here")

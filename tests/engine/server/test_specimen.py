@@ -36,8 +36,8 @@ def test_every_feature_is_clean_python(tmp_path: Path, each: Feature) -> None:
     for path, text in files(ROOT, each).items():
         (tmp_path / path.name).parent.joinpath(path.relative_to(ROOT).as_posix().replace("/", "_")).write_text(text)
     (tmp_path / "migration.py").write_text(
-        "from sqlite_utils.db import Database\n\nfrom app.db import NOW\n"
-        "from app.migrations import keep_versions, migrations, search_changes_only\n" + migration(ROOT, each)
+        "from sqlite_utils.db import Database\n\nfrom app import indexing\nfrom app.db import NOW\n"
+        "from app.migrations import keep_versions, migrations\n" + migration(ROOT, each)
     )
     for command in (["check"], ["format", "--check"]):
         ruff = [sys.executable, "-m", "ruff", *command, "--config", ROOT / "pyproject.toml", tmp_path]

@@ -1,0 +1,172 @@
+"""What is kept beside the rows of a feature for its list: the words for the search, the keys of the order by name.
+
+Only Python makes them (`app/folding.py`, `app/collation.py`), and any program may write rows, so this has two halves.
+Triggers, which every SQLite can run, note which rows have other words than are kept for them: `unindexed`. What is
+noted is made good before the same commit of ours (`complete`), and soon after a commit of others (`catch_up`).
+
+For a table `books`: `books_fts` has the words of each row, `books_sort` the key of its name. Until they are made, a new
+row stands at the end of the order, and the search reads the rows that are noted themselves (`app/lists.py`). What they
+keep of a row that is gone says nothing: all is asked of `books` too.
+"""
+
+import asyncio
+import time
+from collections.abc import Hashable, Sequence
+from functools import partial
+
+from sqlite_utils.db import Database
+
+from app.collation import LAST, sort_key
+from app.db import SIZE, TEXT, Connection, db, open_value
+from app.folding import folded
+from app.kinds import Kind, kinds
+
+# How many rows are made good with the commit that has changed them, as a batch of an import has; more wait.
+MOST_ROWS = 1000
+# How many of those that wait at once, and how often is looked whether any do.
+BATCH_ROWS = 500
+LOOK_SECONDS = 0.3
+# Of larger texts, which only other programs write, the words of the begin are kept: so many bytes.
+INDEXED_BYTES = 1024 * 1024
+# Built into SQLite: it finds three characters and more, wherever they stand.
+_SEARCH = "fts5(words, tokenize='trigram case_sensitive 1', detail=none)"
+
+
+def create_unindexed(schema: Database) -> None:
+    """Make the table of the rows of all features whose words are to be made."""
+    schema.execute("""
+        CREATE TABLE unindexed (
+            table_name TEXT NOT NULL,
+            id INTEGER NOT NULL,
+            PRIMARY KEY (table_name, id)
+        ) WITHOUT ROWID
+    """)
+
+
+def keep_index(schema: Database, table: str, name: str, searched: Sequence[str]) -> None:
+    """Have words and keys kept for a table: `name` is the column that it is ordered by, the search is over `searched`.
+
+    Migrations that were released call this, so what it does stays. Nothing in a trigger may be in conflict, as an
+    INSERT there does what the statement outside says of conflicts, and a foreign ABORT would fail.
+    """
+    changed = " OR ".join(f'old."{each}" IS NOT new."{each}"' for each in dict.fromkeys([name, *searched]))
+    place = f"""CAST(x'{LAST.hex()}' || coalesce(lower(substr(new."{name}", 1, 100)), '') AS BLOB)"""
+    begin = f"""
+        DELETE FROM unindexed WHERE table_name = '{table}' AND id = new.id;
+        INSERT INTO unindexed VALUES ('{table}', new.id);
+        INSERT INTO {table}_sort
+            SELECT new.id, {place} WHERE NOT EXISTS (SELECT 1 FROM {table}_sort WHERE id = new.id);
+    """
+    end = f"""
+        DELETE FROM unindexed WHERE table_name = '{table}' AND id = old.id;
+        INSERT INTO unindexed VALUES ('{table}', old.id);
+        DELETE FROM {table}_sort WHERE id = old.id;
+    """
+    schema.execute(f"CREATE TABLE {table}_sort (id INTEGER PRIMARY KEY, sort_key BLOB NOT NULL)")
+    schema.execute(f"CREATE VIRTUAL TABLE {table}_fts USING {_SEARCH}")
+    schema.execute(f"CREATE TRIGGER {table}_index_insert AFTER INSERT ON {table} BEGIN {begin} END")
+    schema.execute(f"CREATE TRIGGER {table}_index_update AFTER UPDATE ON {table} WHEN {changed} BEGIN {begin} END")
+    moved = "WHEN old.id <> new.id"
+    schema.execute(f"CREATE TRIGGER {table}_index_move AFTER UPDATE ON {table} {moved} BEGIN {end} {begin} END")
+    schema.execute(f"CREATE TRIGGER {table}_index_delete AFTER DELETE ON {table} BEGIN {end} END")
+    schema.execute(f"INSERT INTO unindexed SELECT '{table}', id FROM {table}")
+    place = place.replace("new.", "")
+    schema.execute(f"INSERT INTO {table}_sort SELECT id, {place} FROM {table} ORDER BY id")
+    schema.execute(f"CREATE INDEX {table}_by_sort_key ON {table}_sort (sort_key)")
+
+
+def note_all(connection: Connection) -> None:
+    """Note every row of every table, in a file whose rows came in by another way; nothing is kept of them yet."""
+    connection.execute("DELETE FROM unindexed")
+    for table in indexed_tables(connection):
+        connection.execute(f"DELETE FROM {table}_fts")
+        connection.execute(f"DELETE FROM {table}_sort")
+        connection.execute(f"INSERT INTO {table}_sort SELECT id, x'{LAST.hex()}' FROM {table}")
+        connection.execute(f"INSERT INTO unindexed SELECT '{table}', id FROM {table}")
+
+
+def indexed_tables(connection: Connection) -> list[str]:
+    """The tables of which words and keys are kept."""
+    sql = "SELECT tbl_name FROM sqlite_schema WHERE type = 'trigger' AND name = tbl_name || '_index_insert'"
+    return [table for (table,) in connection.execute(sql)]
+
+
+def complete(connection: Connection) -> None:
+    """Make good what is noted in this transaction; where that is much, only for the newest rows."""
+    for kind in kinds.values():
+        ids = _noted(connection, kind, MOST_ROWS + 1)
+        if ids:
+            _index(connection, kind, ids if len(ids) <= MOST_ROWS else ids[:BATCH_ROWS])
+
+
+class Indexing:
+    """Makes good what other programs have written."""
+
+    def __init__(self) -> None:
+        self._seen: Hashable = None
+
+    async def catch_up(self) -> None:
+        """Make good all that is noted, if anything was committed since the last time."""
+        token = db.token()
+        if token == self._seen:
+            return
+        for kind in kinds.values():
+            while await db.read("SELECT 1 FROM unindexed WHERE table_name = ? LIMIT 1", [kind.table]):
+                begin = time.monotonic()
+                await db.write(partial(_index_some, kind=kind))
+                # Others are to have their turn.
+                await asyncio.sleep((time.monotonic() - begin) / 2)
+        self._seen = token
+
+
+indexing = Indexing()
+
+
+def _index_some(connection: Connection, kind: Kind) -> None:
+    ids = _noted(connection, kind, BATCH_ROWS)
+    if ids:
+        _index(connection, kind, ids)
+
+
+def _noted(connection: Connection, kind: Kind, most: int) -> list[int]:
+    """The rows of a kind that are noted, the newest first."""
+    sql = "SELECT id FROM unindexed WHERE table_name = ? ORDER BY id DESC LIMIT ?"
+    return [id for (id,) in connection.execute(sql, [kind.table, most])]
+
+
+def _index(connection: Connection, kind: Kind, ids: Sequence[int]) -> None:
+    """Make words and keys of these rows anew."""
+    table, texts = kind.table, _texts(connection, kind, ids)
+    gone = [(id,) for id in ids if id not in texts]
+    connection.executemany(f"DELETE FROM {table}_fts WHERE rowid = ?", gone)
+    connection.executemany(f"DELETE FROM {table}_sort WHERE id = ?", gone)
+    words = [(id, "".join(map(folded, each))) for id, each in texts.items()]
+    connection.executemany(f"INSERT OR REPLACE INTO {table}_fts (rowid, words) VALUES (?, ?)", words)
+    keys = [(id, sort_key(each[0])) for id, each in texts.items()]
+    connection.executemany(f"INSERT OR REPLACE INTO {table}_sort VALUES (?, ?)", keys)
+    connection.executemany("DELETE FROM unindexed WHERE table_name = ? AND id = ?", [(table, id) for id in ids])
+
+
+def _texts(connection: Connection, kind: Kind, ids: Sequence[int]) -> dict[int, list[str]]:
+    """What is searched of each of these rows that there is, the name first."""
+    columns = kind.searched
+    is_large = {each: f"coalesce({SIZE}({each}) > {INDEXED_BYTES}, 0)" for each in columns}
+    cells = ", ".join(f"{is_large[each]}, iif({is_large[each]}, '', {TEXT.format(each)})" for each in columns)
+    marks = ", ".join("?" * len(ids))
+    rows = connection.execute(f"SELECT id, {cells} FROM {kind.table} WHERE id IN ({marks}) ORDER BY id", ids).fetchall()
+    return {
+        id: [
+            _begin(connection, kind.table, column, id) if is_cut else "" if text is None else str(text)
+            for column, is_cut, text in zip(columns, found[::2], found[1::2], strict=True)
+        ]
+        for id, *found in rows
+    }
+
+
+def _begin(connection: Connection, table: str, column: str, id: int) -> str:
+    """The begin of a text that is too large."""
+    piece = open_value(connection, table, column, id)
+    try:
+        return bytes(piece.read(INDEXED_BYTES)).decode(errors="replace")
+    finally:
+        piece.close()
