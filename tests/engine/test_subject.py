@@ -8,14 +8,25 @@ from pathlib import Path
 
 import pytest
 
-from server.name import NAME
+from server.name import NAME, SLUG
 from tests.engine.project import Project
 from tests.engine.subject import HAS_EXAMPLE
 
 # Names that mean something to somebody: to Python, to SQL, in English, in the tests, to the app.
 FEATURES = (
     *("recipe", "person", "task", "sheep_list", "news_item", "child", "analysis", "box", "key", "user", "test_case"),
-    *("engine", "conftest", "project", "subject", "server_name", "titled", "museum", "specimen", "x", "kindling"),
+    *(
+        "engine",
+        "conftest",
+        "project",
+        "subject",
+        "server_name",
+        "titled",
+        "museum",
+        "specimen",
+        "x",
+        SLUG.partition("-")[0],
+    ),
     *("importer", "export_job", "column_name", "form_field", "search_word", "fixture", "client_name", "htmx_thing"),
 )
 FIELDS = (
