@@ -32,7 +32,7 @@ from sqlite_utils import Migrations
 from sqlite_utils.utils import sqlite3
 
 from app.copies import BACKUPS, check_room, copy_opened, keep, newest_saved, sweep
-from app.identity import Identity, Loss
+from app.identity import Identity, Loss, number_of
 from app.reads import Reads
 from server import background
 from server.watch import taking_long
@@ -214,6 +214,11 @@ class Database:
             assert self._spare is not None, "the database is not open"
             _, in_log, in_file = self._spare.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         return bool(in_log == in_file)
+
+    def number(self) -> str:
+        """Which file is open."""
+        assert self._identity is not None, "the database is not open"
+        return self._identity.number
 
     def takes_care_of_loss(self) -> bool:
         """Whether this is the process that does what one alone is to do about a loss: the first one, while it lives."""
@@ -422,14 +427,21 @@ def _keep_log(connection: Connection) -> None:
         time.sleep(0.01)
 
 
-def prepare(directory: Path, migrations: Migrations, *, is_in_use: bool = False) -> Path:
+def prepare(directory: Path, migrations: Migrations, *, is_in_use: bool = False, served: str = "") -> Path:
     """Make the directory and the file ready: private, checked, migrated, with a copy kept from before a migration.
+
+    `served` is the number of the file that another process of the same server has served: it is to be that one.
 
     A file that another process uses at this moment, and has checked, is not checked for damage again.
     Returns the path of the file. Raises UnusableDatabase, with the file as it was.
     """
-    make_private(directory)
     path = directory / FILE_NAME
+    if served and number_of(path) != served:
+        raise UnusableDatabase(
+            f"{path} is not the file that this server has served until now, so no other process begins with it. Put "
+            "that one back; or end the server, and start it again."
+        )
+    make_private(directory)
     if not path.exists():
         _say_what_was_saved(directory)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))

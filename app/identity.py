@@ -50,6 +50,12 @@ class Identity:
         """The descriptor of the log."""
         return self._files[1]
 
+    @property
+    def number(self) -> str:
+        """Which file it is, as `number_of` has it."""
+        _, device, number = self._known[0]
+        return f"{device}:{number}"
+
     def has_log(self) -> bool:
         """Whether the log is where it was."""
         name, device, number = self._known[1]

@@ -45,7 +45,7 @@ from app.reads import Moments
 from app.room import UploadRoom
 from app.settings import settings
 from app.texts import texts
-from server import background, reports
+from server import background, reports, served
 from server.bodies import FORM_LIMIT
 from server.failure import DEVELOPMENT, CannotStart
 from server.fragments import ZONE_COOKIE, FragmentCache, is_fragment
@@ -132,7 +132,7 @@ def is_in_use() -> bool:
 
 
 try:
-    database = prepare(settings.data, migrations, is_in_use=is_in_use())
+    database = prepare(settings.data, migrations, is_in_use=is_in_use(), served=served.before())
     # The reloader takes care that there is one server, and lets two versions of it overlap for a moment.
     if not settings.reload:
         claim(settings.data, settings.workers)
@@ -155,6 +155,7 @@ keep_out_of_logs()
 async def start() -> None:
     """Open the file, and take up what a stop has left."""
     db.open(database)
+    app.state.served = db.number()
     # Large uploads wait on the disk of the data, not in a memory that the system calls its temporary directory.
     tempfile.tempdir = str(settings.data.resolve())
     db.on_commit = hub.wake

@@ -25,7 +25,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from server import background, name, renewal
+from server import background, name, renewal, served
 from server.accepting import AcceptingServer
 from server.failure import CannotStart
 from server.passing import pass_on, take
@@ -91,9 +91,13 @@ def begin(
     edited: set[str],
     stand_in: ASGIApp | None,
     follows: bool,
+    data: str,
 ) -> None:
-    """Serve. Edited modules are read anew; `stand_in` takes the place of the app; `follows` is for follows_another."""
+    """Serve. Edited modules are read anew; `stand_in` takes the place of the app; `follows` is for follows_another, and
+    `data` for served.before.
+    """
     global _follows
+    served.remember(data)
     if edited:
         # It would be of a file that may differ by then; Python goes by second and length, and would take it for this.
         sys.dont_write_bytecode = True
@@ -104,7 +108,7 @@ def begin(
         except BaseException:
             _say(pipe, FAILED, traceback.format_exc())
             return
-        begin_as_edited(config, listening, stack, pipe, known, (), stand_in, follows)
+        begin_as_edited(config, listening, stack, pipe, known, (), stand_in, follows, data)
         return
     _follows = follows
     remembered = _Remembered()
@@ -171,7 +175,7 @@ class GivingServer(AcceptingServer):
             self._remembered.started = True
             self._watch.follow(self._loop)
             self.renewing = renewal.begin(self.config)
-            _say(self._pipe, STARTED)
+            _say(self._pipe, STARTED, served.said_by(self.config))
             self._do_what_is_told()
 
     async def on_tick(self, counter: int) -> bool:

@@ -91,6 +91,7 @@ class Reloader:
         self.waiting: Worker | None = None
         self.retiring: set[Worker] = set()
         self.has_app = False
+        self.served = ""
         self.edited_meanwhile = False
         self.has_failed = False
         self.brief_lives = 0
@@ -157,12 +158,13 @@ class Reloader:
             self.waiting = None
             self._prepare_next()
 
-    def _on_started(self, worker: Worker, content: None) -> None:
+    def _on_started(self, worker: Worker, served: str) -> None:
         """The new one serves: the old one may go."""
         if worker is not self.starting:
             return  # What stands in for an app serves, or one that was given up.
         worker.has_started = True
         old, self.serving, self.starting, self.has_app = self.serving, worker, None, True
+        self.served = served
         if self.has_failed:
             logger.warning("Mended.")
         self.has_failed = False
@@ -342,7 +344,7 @@ class Reloader:
         worker.begun = time.monotonic()
         # What stands in for an app is to serve whatever was edited.
         edited = set() if stand_in else set(map(name_of, self._edited))
-        worker.say(BEGIN, (edited, stand_in, self.has_app))
+        worker.say(BEGIN, (edited, stand_in, self.has_app, self.served))
         return worker
 
     def _prepare_next(self) -> None:

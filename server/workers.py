@@ -21,7 +21,7 @@ from socket import socket
 import uvicorn
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
-from server import endings, renewal
+from server import endings, renewal, served
 from server.accepting import AcceptingServer
 from server.watch import IS_TIMED, Watch
 
@@ -58,7 +58,7 @@ class WatchedServer(ChildServer):
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Begin to serve, and tell the supervisor so."""
         await super().startup(sockets)
-        self._tell_started.send(True)
+        self._tell_started.send(served.said_by(self.config))
         self.renewing = renewal.begin(self.config)
         Watch().follow(asyncio.get_running_loop())
 
@@ -71,6 +71,7 @@ class Worker(Process):
         self.sockets = sockets
         # What the worker said at its start stays in the pipe after its end, however soon that came.
         self.started, self._tell_started = Pipe(duplex=False)
+        self._has_started = False
 
     @property
     def server(self) -> uvicorn.Server:
@@ -105,11 +106,15 @@ class Worker(Process):
         return bool(self.exitcode and self.exitcode > 0) and not self.has_started()
 
     def has_started(self) -> bool:
-        """Whether it has ever served."""
-        return self.started.poll()
+        """Whether it has ever served; what it said of its data then is remembered."""
+        if not self._has_started and not self.started.closed and self.started.poll():
+            self._has_started = True
+            served.remember(self.started.recv())
+        return self._has_started
 
     def forget(self) -> None:
         """Close what only a worker that runs needs."""
+        self.has_started()
         self.started.close()
         self._tell_started.close()
 
@@ -196,6 +201,8 @@ class Workers(Multiprocess):
     handle_ttou = handle_ttin
 
     def _start(self, sockets: list[socket]) -> Worker:
+        for each in self.processes:
+            each.has_started()
         worker = Worker(self.config, sockets)
         worker.start()
         return worker
