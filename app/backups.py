@@ -25,6 +25,7 @@ from app.db import (
     unknown_migrations,
 )
 from app.foreign import damage, largest_id, quoted, shown
+from app.kept_copies import listed, swept, thin
 from app.migrations import migrations
 from app.open_files import Held, copy_held, held
 from app.reading.values import LARGEST_ID
@@ -37,6 +38,10 @@ STAGING_SECONDS = 60
 STAGED_BYTES = 500_000
 # How many tables, and of what is left out, are named.
 LISTED = 30
+
+
+# What `server.py backup` offers beside making one.
+__all__ = ["backup", "listed", "restore", "swept"]
 
 
 class BackupError(UnusableDatabase):
@@ -60,6 +65,7 @@ def backup(directory: Path, copy: Path | None = None) -> str:
             with closing(open_unchanged(made)) as connection:
                 _check(path, connection)
                 lines = [_rows(connection), *_too_large(connection)]
+        thin(directory)
         lines.insert(0, f"The backup is {target} ({target.stat().st_size:,} bytes).")
     if lost:
         lines.append(
@@ -95,6 +101,7 @@ def restore(directory: Path, file: Path) -> str:
         with closing(sqlite3.connect(making / NEW, isolation_level=None)) as new:
             lines = [f"The data in {directory} is now that of {file}.", _rows(new), *_half_imported(new)]
             before = replace(path, new)
+        thin(directory)
     if left_out:
         lines.append(f"Left out, as it is not only rows: {_listed(left_out)}.")
     if before:

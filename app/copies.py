@@ -6,6 +6,7 @@ room in the same directory next, and at each start.
 """
 
 import errno
+import filecmp
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import NamedTuple
 
 try:
     import fcntl
@@ -86,15 +88,41 @@ def placed(target: Path) -> Iterator[Path]:
     _sync(target.parent)
 
 
-def keep(path: Path, suffix: str) -> Path:
-    """Copy the file at `path` among its backups; where the copy is.
+class Kept(NamedTuple):
+    """A copy among the backups, and whether it was made now: nothing is kept twice."""
+
+    path: Path
+    is_new: bool
+
+    def drop(self) -> None:
+        """Delete it again, as it is not needed; one from before stays."""
+        if self.is_new:
+            self.path.unlink(missing_ok=True)
+
+
+def keep(path: Path, suffix: str) -> Kept:
+    """Copy the file at `path` among its backups, unless the newest copy of this suffix is the same.
 
     Raises OSError and sqlite3.Error, with nothing left of the copy.
     """
     target = new_backup(path.parent, suffix)
-    with placed(target) as copy:
-        copy_file(path, copy)
-    return target
+    alike = re.compile(rf"\d{{8}}T\d{{6}}Z{re.escape(suffix)}(-\d+)?\.db")
+    those = [each for each in target.parent.iterdir() if alike.fullmatch(each.name)]
+    before = max(those, key=lambda each: each.stat().st_mtime, default=None)
+    try:
+        with placed(target) as copy:
+            copy_file(path, copy)
+            if before is not None and filecmp.cmp(before, copy, shallow=False):
+                raise _SameAsBefore
+    except _SameAsBefore:
+        assert before is not None
+        os.utime(before)  # It is as good as new.
+        return Kept(before, is_new=False)
+    return Kept(target, is_new=True)
+
+
+class _SameAsBefore(Exception):
+    """There is such a copy already."""
 
 
 def new_backup(directory: Path, suffix: str = "") -> Path:

@@ -33,6 +33,7 @@ from sqlite_utils.utils import sqlite3
 
 from app.copies import BACKUPS, check_room, copy_opened, keep, newest_saved, sweep
 from app.identity import Identity, Loss, number_of
+from app.kept_copies import thin
 from app.reads import Reads
 from server import background
 from server.watch import taking_long
@@ -447,6 +448,7 @@ def prepare(directory: Path, migrations: Migrations, *, is_in_use: bool = False,
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
     os.chmod(path, 0o600)
     sweep(directory)
+    thin(directory)
     try:
         _check(path, migrations, is_in_use)
         _migrate(path, migrations)
@@ -612,16 +614,24 @@ def copied(connection: Connection, path: Path, suffix: Callable[[], str]) -> Ite
     The copy is made under the lock of that commit; with `suffix` at the end of its name, and none where that is empty.
     Where nothing was changed it goes again: what is tried over and over keeps none.
     """
-    copy = None
-    try:
-        with transaction(connection):
-            copy = keep(path, ending) if (ending := suffix()) else None
-            yield copy
-    except BaseException as error:
-        # What a disk has failed to do may be done in part.
-        if copy is not None and "I/O" not in str(error):
-            copy.unlink()
-        raise
+    kept = None
+    with closing(open_reading(path, BUSY_SECONDS)) as watching:
+        before = _version_of(watching)
+        try:
+            with transaction(connection):
+                kept = keep(path, ending) if (ending := suffix()) else None
+                yield kept.path if kept is not None else None
+        except BaseException as error:
+            # What is done may have committed a part of it by itself, or a disk may have failed to take it back.
+            if kept is not None and "I/O" not in str(error) and _version_of(watching) == before:
+                kept.drop()
+            raise
+
+
+def _version_of(watching: Connection) -> int:
+    """Another number than before when another connection has committed."""
+    version: int = watching.execute("PRAGMA data_version").fetchone()[0]
+    return version
 
 
 @contextmanager

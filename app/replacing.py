@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlite_utils.utils import sqlite3
 
-from app.copies import copy_pages, keep, new_backup
+from app.copies import Kept, copy_pages, keep, new_backup
 from app.db import BUSY_SECONDS, Connection, UnusableDatabase, connect, fcntl, transaction, until_unlocked
 from app.foreign import quoted
 from app.reading.values import LARGEST_ID
@@ -73,7 +73,7 @@ def _replace(path: Path, new: Connection) -> Path | None:
     holds_anything = path.exists() and path.stat().st_size > 0
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
     os.chmod(path, 0o600)
-    before: Path | None = None
+    before: Kept | None = None
 
     def look_back() -> None:
         nonlocal before
@@ -86,14 +86,14 @@ def _replace(path: Path, new: Connection) -> Path | None:
             copy_pages(new, live, look_back)
         except BaseException:
             if before is not None:
-                before.unlink()
+                before.drop()
                 before = None
             raise
 
     with closing(connect(path)) as live:
         until_unlocked(live, put, BUSY_SECONDS)
         live.execute("PRAGMA wal_checkpoint(PASSIVE)")  # The next write would have to do it, and somebody waits for it.
-    return before
+    return before.path if before is not None else None
 
 
 def _settle(new: Connection, path: Path) -> None:

@@ -151,6 +151,7 @@ FILE = HomePath(dir_okay=False, exists=True, resolve_path=True, path_type=Path)
 @click.option(
     "--max-upload", type=Size(), **_setting("max_upload") | {"show_default": "1G"}, help="How large a file may be."
 )
+@click.option("--keep-copies", type=int, **_setting("keep_copies"), help="How many copies of each sort stay.")
 @click.option("--tls/--no-tls", **_setting("tls"), help="Serve https with a certificate made here.")
 @click.option("--cert", type=FILE, **_setting("cert") | {"show_default": "none"}, help="Your own certificate (PEM).")
 @click.option("--key", type=FILE, **_setting("key") | {"show_default": "none"}, help="The key of that certificate.")
@@ -219,13 +220,22 @@ def token(new: bool, data: Path, host: str, port: int, tls: bool) -> None:
 
 @commands.command()
 @click.argument("file", required=False, type=HomePath(dir_okay=False, resolve_path=True, path_type=Path))
+@click.option("--list", "lists", is_flag=True, help="Show the copies that there are, and make none.")
+@click.option("--sweep", "sweeps", is_flag=True, help="Delete those that need not stay, and make none.")
 @click.option("--data", **DATA)
-def backup(file: Path | None, data: Path) -> None:
+def backup(file: Path | None, lists: bool, sweeps: bool, data: Path) -> None:
     """Copy the data to FILE, while the server runs, and check the copy.
 
-    Without FILE the copy is DATA/backups/TIME.db.
+    Without FILE the copy is DATA/backups/TIME.db. Of such copies, and of those from before a migration, a restore or a
+    removal, the newest few stay (KEEP_COPIES of them), then one a day for 14 days and one a month for a year; what has
+    a name of your own always stays.
     """
-    _tell("backup", data, file)
+    if (lists or sweeps) and (file or (lists and sweeps)):
+        raise click.UsageError("--list and --sweep make no copy: leave out FILE, or one of the two.")
+    if lists or sweeps:
+        _tell("listed" if lists else "swept", data)
+    else:
+        _tell("backup", data, file)
 
 
 @commands.command()

@@ -62,6 +62,7 @@ class Settings:
     allow_host: tuple[str, ...] = ()
     proxy_headers: bool = False
     max_upload: Bytes = Bytes(1024**3)
+    keep_copies: int = 5
     tls: bool = False
     cert: Path | None = None
     key: Path | None = None
@@ -90,6 +91,8 @@ class Settings:
         object.__setattr__(self, "allow_host", tuple(_allowed(host) for host in self.allow_host))
         if self.max_upload < 1:
             raise SettingsError(f"--max-upload is at least 1 byte, not {self.max_upload}.")
+        if self.keep_copies < 1:
+            raise SettingsError(f"--keep-copies is at least 1, not {self.keep_copies}.")
         if self.security_contact and not CONTACT.fullmatch(self.security_contact):
             raise SettingsError(
                 "--security-contact is an address that begins with mailto:, https:// or tel:, "

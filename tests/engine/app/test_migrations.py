@@ -1,5 +1,6 @@
 """The schema: a file of any age is brought up to date with its data, or left as it was."""
 
+import os
 import re
 import stat
 from contextlib import closing
@@ -12,6 +13,7 @@ from sqlite_utils.utils import sqlite3
 
 from app.db import Connection, UnusableDatabase, prepare
 from app.migrations import migrations
+from app.settings import settings
 
 NAMES = [migration.name for migration in migrations.pending(Database(memory=True))]
 
@@ -48,6 +50,16 @@ def add_colour(db: Database) -> None:
 def fail(db: Database) -> None:
     db.execute("DELETE FROM notes")
     db.execute("ALTER TABLE colours ADD COLUMN colour TEXT")
+
+
+def commit_and_fail(db: Database) -> None:
+    db.execute("DELETE FROM notes")
+    db.execute("COMMIT")
+    raise ValueError("too late")
+
+
+def end_the_process(db: Database) -> None:
+    os._exit(9)
 
 
 def those(*changes: Any) -> Migrations:
@@ -103,3 +115,35 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(directory: Path) -> No
     assert list((directory / "backups").iterdir()) == [], "a start that is tried over and over keeps no copies"
     prepare(directory, those(make_notes, add_colour))
     assert rows(directory / "app.db") == [("kept", "white")]
+
+
+def test_a_migration_that_has_committed_a_part_and_fails_leaves_the_copy(directory: Path) -> None:
+    with pytest.raises(ValueError, match="too late"):
+        prepare(directory, those(make_notes, commit_and_fail))
+    assert rows(directory / "app.db") == []
+    (copy,) = (directory / "backups").iterdir()
+    assert rows(copy) == [("kept",)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is ended in the middle")
+def test_a_migration_that_ends_the_process_again_and_again_leaves_one_copy(directory: Path) -> None:
+    """As a hot reload has it tried at each edit."""
+    for _ in range(19):
+        process = os.fork()
+        if not process:
+            prepare(directory, those(make_notes, end_the_process))
+        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 9
+    (copy,) = (directory / "backups").glob("*.db")
+    assert rows(copy) == [("kept",)]
+    assert rows(directory / "app.db") == [("kept",)]
+
+
+def test_many_failing_migrations_of_changing_data_leave_few_copies(directory: Path) -> None:
+    for number in range(19):
+        with closing(sqlite3.connect(directory / "app.db")) as connection:
+            connection.execute("INSERT INTO notes VALUES (?)", [f"note {number}"])
+            connection.commit()
+        with pytest.raises(ValueError, match="too late"):
+            prepare(directory, those(make_notes, commit_and_fail))
+    copies = list((directory / "backups").iterdir())
+    assert len(copies) <= settings.keep_copies + 1

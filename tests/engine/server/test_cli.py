@@ -86,6 +86,7 @@ CHOICES: list[tuple[list[str], dict[str, str], dict[str, Any]]] = [
         {"allow_host": ("tasks.test", "10.0.0.7")},
     ),
     (["--proxy-headers"], {f"{PREFIX}PROXY_HEADERS": "1"}, {"proxy_headers": True}),
+    (["--keep-copies", "7"], {f"{PREFIX}KEEP_COPIES": "7"}, {"keep_copies": 7}),
     (["--max-upload", "20M"], {f"{PREFIX}MAX_UPLOAD": "20M"}, {"max_upload": 20 * 1024 * 1024}),
     (
         ["--security-contact", "tel:+1"],
