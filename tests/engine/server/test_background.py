@@ -301,7 +301,7 @@ def test_each_loop_comes_back(
 STARTS = {"create_task", "ensure_future", "Thread", "Timer", "start_new_thread"}
 # What is awaited where it was started, or ends the process.
 AWAITED = {
-    "app/exports.py": {"_made": "asyncio.shield(job)"},
+    "app/exports.py": {"_made": "asyncio.shield(job)", "_send": "await sending"},
     "app/reads.py": {"_read_patiently": "asyncio.wait(awaited"},
     "app/texts.py": {"draw": "asyncio.shield(job)"},
     "server/watch.py": {"_hangs": "os._exit"},
