@@ -625,6 +625,8 @@ def copied(connection: Connection, path: Path, suffix: Callable[[], str]) -> Ite
             # What is done may have committed a part of it by itself, or a disk may have failed to take it back.
             if kept is not None and "I/O" not in str(error) and _version_of(watching) == before:
                 kept.drop()
+            elif kept is not None:
+                logger.error("A part of what has failed may be in the file. What was there before is in %s.", kept.path)
             raise
 
 

@@ -16,15 +16,15 @@ from app import kept_copies
 from app.copies import keep, new_backup
 from app.kept_copies import DAYS, SORTS, YEAR, Copy, copies, superfluous, thin
 from server.name import PREFIX
-from tests.conftest import PATIENCE, PROJECT
+from tests.engine.conftest import PATIENCE, PROJECT
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 REASONS = ("", "-saved", "-before-restore", "-before-drop-notes", "-before-add_colour", "-before-add_size")
 
 
-def copy_of(age: timedelta, reason: str = "") -> Copy:
+def copy_of(age: timedelta, reason: str = "", number: int = 1) -> Copy:
     made = NOW - age
-    return Copy(Path(f"{made:%Y%m%dT%H%M%SZ}{reason}.db"), made, reason)
+    return Copy(Path(f"{made:%Y%m%dT%H%M%SZ}{reason}-{number}.db"), made, reason)
 
 
 def staying(those: list[Copy], keep: int = 3) -> list[Copy]:
@@ -64,7 +64,7 @@ def test_each_sort_is_counted_alone() -> None:
     keep=st.integers(1, 6),
 )
 def test_the_last_good_copies_never_go_and_there_are_never_too_many(ages: list[tuple[int, str]], keep: int) -> None:
-    those = [copy_of(timedelta(minutes=minutes), reason) for minutes, reason in ages]
+    those = [copy_of(timedelta(minutes=minutes), reason, number) for number, (minutes, reason) in enumerate(ages)]
     stay = staying(those, keep)
     for sort in SORTS:
         of_it = [copy.made for copy in those if copy.sort == sort]

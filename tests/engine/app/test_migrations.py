@@ -117,12 +117,15 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(directory: Path) -> No
     assert rows(directory / "app.db") == [("kept", "white")]
 
 
-def test_a_migration_that_has_committed_a_part_and_fails_leaves_the_copy(directory: Path) -> None:
-    with pytest.raises(ValueError, match="too late"):
+def test_a_migration_that_has_committed_a_part_and_fails_leaves_the_copy(
+    directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(UnusableDatabase, match="too late"):
         prepare(directory, those(make_notes, commit_and_fail))
     assert rows(directory / "app.db") == []
     (copy,) = (directory / "backups").iterdir()
     assert rows(copy) == [("kept",)]
+    assert f"What was there before is in {copy}." in caplog.text
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is ended in the middle")
@@ -143,7 +146,7 @@ def test_many_failing_migrations_of_changing_data_leave_few_copies(directory: Pa
         with closing(sqlite3.connect(directory / "app.db")) as connection:
             connection.execute("INSERT INTO notes VALUES (?)", [f"note {number}"])
             connection.commit()
-        with pytest.raises(ValueError, match="too late"):
+        with pytest.raises(UnusableDatabase, match="too late"):
             prepare(directory, those(make_notes, commit_and_fail))
     copies = list((directory / "backups").iterdir())
     assert len(copies) <= settings.keep_copies + 1
