@@ -23,15 +23,14 @@ from app import import_reader
 from app.db import NOW, TEXT, Connection, Row, db
 from app.import_reader import Message, ReaderFailed
 from app.import_rows import UNREADABLE, odd_columns
+from app.import_write import Batch, taking_back
 from app.kinds import Kind, kinds, to_json
 from app.room import refuse_without_room
+from templates.known_rows import ADD, SKIP
 
 # Progress is a committed row, written at most four times a second.
 PROGRESS_SECONDS = 0.25
-UNDO_ROWS = 1000
 LONGEST_ERROR = 1000
-# The version of a row of a table; 0 while it has none.
-VERSION = "coalesce((SELECT version FROM row_versions WHERE table_name = ? AND id = ?), 0)"
 # Where uploaded files wait, beside the file of the data.
 UPLOADS = "uploads"
 
@@ -52,7 +51,7 @@ async def check(id: int) -> None:
     written = 0.0
     clock = asyncio.get_running_loop().time
     try:
-        async with aclosing(_read(id, "checking", "--check")) as messages:
+        async with aclosing(_read(id, "checking", "--check", _known())) as messages:
             async for message in messages:
                 if "understood" in message:
                     understood = message["understood"]
@@ -73,6 +72,7 @@ async def check(id: int) -> None:
                             problems=json.dumps(problems),
                             problem_count=message["end"]["problems"],
                             rows_total=message["end"]["rows"],
+                            known=json.dumps(message["end"]["known"]),
                         )
                     )
     except ReaderFailed as failure:
@@ -83,13 +83,15 @@ async def check(id: int) -> None:
 
 async def write(id: int) -> None:
     """Write the rows, batch by batch; where that fails they are to be taken back."""
-    kind = await kind_of(id)
+    kind, choice = await kind_of(id), await _choice_of(id)
+    # What is added all the same need not be compared.
+    options = () if choice == ADD else (_known(),)
     try:
-        async with aclosing(_read(id, "writing")) as messages:
+        async with aclosing(_read(id, "writing", *options)) as messages:
             async for message in messages:
                 if "rows" in message:
                     refuse_without_room()
-                    await db.write(_insert(id, kind, message["columns"], message["rows"]))
+                    await db.write(_batch(id, Batch(id, kind, choice, message)))
                 elif "end" in message:
                     await db.write(move(id, "writing", "done"))
                     upload_path(id).unlink(missing_ok=True)
@@ -102,7 +104,7 @@ async def write(id: int) -> None:
 async def undo(id: int) -> None:
     """Take out every row that is still as the import has made it, batch by batch; what was changed since stays."""
     kind = await kind_of(id)
-    while await db.write(lambda connection: _take_out(connection, id, kind)):
+    while await db.write(taking_back(id, kind)):
         pass
     await db.write(move(id, "undoing", "undone"))
     upload_path(id).unlink(missing_ok=True)
@@ -128,8 +130,20 @@ async def kind_of(id: int) -> Kind:
     return kinds[(await _row_of(id))["kind"]]
 
 
+async def _choice_of(id: int) -> str:
+    """What is to be done with the rows that are in the data already."""
+    known = (await _row_of(id))["known"]
+    return SKIP if odd_columns({"known": known}) else str(json.loads(known).get("choice", SKIP))
+
+
+def _known() -> str:
+    return f"--known={db.path.resolve()}"
+
+
 async def _row_of(id: int) -> Row:
-    rows = await db.read(f"SELECT kind, {TEXT.format('filename')} AS filename, columns FROM imports WHERE id = ?", [id])
+    rows = await db.read(
+        f"SELECT kind, {TEXT.format('filename')} AS filename, columns, known FROM imports WHERE id = ?", [id]
+    )
     if not rows:
         raise Stopped
     return rows[0]
@@ -138,7 +152,7 @@ async def _row_of(id: int) -> Row:
 async def _read(id: int, state: str, *options: str) -> AsyncGenerator[Message]:
     """What the reader says of the file, while the import is in this state. Raises Stopped, ReaderFailed."""
     row = await _row_of(id)
-    if odd_columns({"columns": row["columns"]}):
+    if odd_columns({name: row[name] for name in ("columns", "known")}):
         raise ReaderFailed(UNREADABLE)
     kind = to_json(kinds[row["kind"]])
     reader = import_reader.messages(upload_path(id), row["filename"], kind, row["columns"], options)
@@ -167,57 +181,11 @@ def move(id: int, state: str, next: str | None = None, **columns: Any) -> Callab
     return change
 
 
-def _insert(id: int, kind: Kind, columns: list[str], rows: list[list[Any]]) -> Callable[[Connection], None]:
-    """A change that writes one batch and the progress it makes."""
-    sql = insert_sql(kind)
+def _batch(id: int, batch: Batch) -> Callable[[Connection], None]:
+    """A change that writes one batch, as long as the import is being written."""
 
     def change(connection: Connection) -> None:
         move(id, "writing")(connection)
-        made = [connection.execute(sql, dict(zip(columns, row, strict=True))).fetchone()[0] for row in rows]
-        connection.executemany(
-            f"INSERT INTO imported_rows (import_id, row_id, version) VALUES (?, ?, {VERSION})",
-            [(id, row, kind.table, row) for row in made],
-        )
-        connection.execute("UPDATE imports SET rows_done = rows_done + ? WHERE id = ?", [len(made), id])
+        batch.write(connection)
 
     return change
-
-
-def insert_sql(kind: Kind) -> str:
-    """What writes one row of a kind, with its own id where neither a row nor a deleted one has that already."""
-    fields = [field.name for field in kind.fields]
-    return f"""
-        INSERT INTO {kind.table} ({", ".join(kind.columns)})
-        VALUES (
-            CASE
-            WHEN EXISTS (SELECT 1 FROM {kind.table} WHERE id = :id) THEN NULL
-            WHEN EXISTS (SELECT 1 FROM {kind.deletions} WHERE id = :id) THEN NULL
-            ELSE :id END,
-            {", ".join(f":{name}" for name in fields)},
-            coalesce(:created_at, {NOW}),
-            coalesce(:updated_at, :created_at, {NOW})
-        ) RETURNING id
-    """
-
-
-def _take_out(connection: Connection, id: int, kind: Kind) -> int:
-    """Take one batch out; how many rows it held.
-
-    A row that has another version by now was changed, brought back, or is another one of the same number: it stays.
-    """
-    batch = [id, UNDO_ROWS]
-    sql = "SELECT row_id, version FROM imported_rows WHERE import_id = ? ORDER BY row_id LIMIT ?"
-    made = [tuple(row) for row in connection.execute(sql, batch)]
-    connection.executemany(
-        f"DELETE FROM {kind.table} WHERE id = ? AND {VERSION} = ?",
-        [(row, kind.table, row, version) for row, version in made],
-    )
-    ids = "SELECT row_id FROM imported_rows WHERE import_id = ? ORDER BY row_id LIMIT ?"
-    kept = connection.execute(f"SELECT count(*) FROM {kind.table} WHERE id IN ({ids})", batch).fetchone()[0]
-    connection.executemany(
-        "DELETE FROM imported_rows WHERE import_id = ? AND row_id = ?", [(id, row) for row, _ in made]
-    )
-    connection.execute(
-        "UPDATE imports SET rows_done = rows_done - ?, rows_kept = rows_kept + ? WHERE id = ?", [len(made), kept, id]
-    )
-    return len(made)

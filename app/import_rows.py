@@ -6,11 +6,12 @@ from typing import Any
 
 from server.utf8 import has_half_a_pair
 from templates.imports import DELIMITERS, STATES
+from templates.known_rows import CHOICES
 
 UNREADABLE = "Another program has changed what is kept of this import, and it cannot be read. Import the file again."
 NUMBERS = ("process", "attempts", "problem_count", "bytes_read", "bytes_total", "rows_done", "rows_total", "rows_kept")
 TEXTS = ("filename", "error", "created_at")
-EMPTY = {"columns": "{}", "understood": "{}", "problems": "[]"}
+EMPTY = {"columns": "{}", "understood": "{}", "problems": "[]", "known": "{}"}
 
 Check = Callable[[Any], bool]
 
@@ -93,4 +94,9 @@ _KEPT: dict[str, Check] = {
     "columns": _object_of(_is_name),
     "understood": _UNDERSTOOD,
     "problems": _list_of(_object_with("line", "reason", line=_is_number, reason=_is_text)),
+    # What it knows of the rows that are in the data already, and has done with them (templates/known_rows.py).
+    "known": _object_with(
+        choice=lambda value: value in CHOICES,
+        **dict.fromkeys(("same", "changed", "twice", "updated", "skipped"), _is_number),
+    ),
 }

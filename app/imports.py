@@ -31,6 +31,7 @@ from app.settings import settings
 from server.fragments import fragment, wants_json
 from templates import imports as show
 from templates.imports import Import, ImportKind
+from templates.known_rows import CHOICES, SKIP
 from templates.tags import Safe
 
 AREA = "/imports"
@@ -114,9 +115,13 @@ async def change_columns(request: Request, id: int) -> Response:
 
 @rt("/imports/{id:id}/start", methods=["post"])
 async def start_import(request: Request, id: int) -> Response:
-    """Write what was read."""
+    """Write what was read; the form may say what to do with the rows that are there already."""
+    choice = (await form_of(request)).get("known") or SKIP
+    if choice not in CHOICES:
+        raise HTTPException(422, f"“known” is one of {', '.join(CHOICES)}.")
     refuse_without_room()
-    await _move(id, "ready", "writing", rows_done=0)
+    known = json.dumps({**(await import_of(id)).known, "choice": choice})
+    await _move(id, "ready", "writing", rows_done=0, known=known)
     return RedirectResponse(f"{AREA}/{id}", 303)
 
 
@@ -174,7 +179,8 @@ async def _import(found: Row) -> Import:
     understood = json.loads(row["understood"])
     for each in understood.get("sample", ()):
         each.update({name: bool(each[name]) for name in _switches(kind) if each.get(name) is not None})
-    values |= {"kind": _words(kind), "understood": understood, "problems": json.loads(row["problems"])}
+    values |= {name: json.loads(row[name]) for name in ("problems", "known")}
+    values |= {"kind": _words(kind), "understood": understood}
     return Import(**values, before=await import_queue.before(row["id"]) if row["state"] in show.RUNNING else 0)
 
 

@@ -352,3 +352,10 @@ def index_tasks(db: Database) -> None:
     db.execute("DROP INDEX tasks_by_title")
     db.execute("DROP INDEX tasks_by_done_and_title")
     indexing.keep_index(db, "tasks", "title", ["title", "notes"])
+
+
+@migrations()
+def know_rows_that_are_there(db: Database) -> None:
+    """What an import knows of the rows that are in the data already, as JSON; what each row was that it has changed."""
+    db.execute("ALTER TABLE imports ADD COLUMN known TEXT NOT NULL DEFAULT '{}'")
+    db.execute("ALTER TABLE imported_rows ADD COLUMN before TEXT")

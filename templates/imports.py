@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from templates import known_rows
+from templates.known_rows import Known
 from templates.live import live
 from templates.tags import (
     H1,
@@ -98,6 +100,7 @@ class Import(NamedTuple):
     rows_done: int
     rows_total: int
     created_at: str
+    known: Known
     rows_kept: int = 0
     before: int = 0
 
@@ -203,6 +206,7 @@ def _ready(each: Import) -> Safe:
         )
         if understood.get("other_lists")
         else None,
+        known_rows.note(each),
         P("This is an export of this app: every column comes back as it was.")
         if understood.get("own_export")
         else None,
@@ -212,13 +216,7 @@ def _ready(each: Import) -> Safe:
         _left_out(each, columns),
         _problems(each),
         Div(
-            Form(
-                Button(f"Import {each.kind.counted(each.rows_total)}", cls="button primary", autofocus=True),
-                method="post",
-                action=f"/imports/{each.id}/start",
-            )
-            if each.rows_total
-            else P("There is nothing to import."),
+            known_rows.start_form(each) if each.rows_total else P("There is nothing to import."),
             _cancel(each, "Discard"),
             cls="actions",
         ),
@@ -230,8 +228,8 @@ def _writing(each: Import) -> Safe:
     if each.before:
         return Div(P(_turn(each)), P("Nothing is written yet."), _cancel(each, "Cancel"))
     return Div(
-        _bar(each.rows_done, each.rows_total, "Importing"),
-        P(f"{each.rows_done:,} of {each.kind.counted(each.rows_total)}. You can go on working meanwhile."),
+        _bar(known_rows.read(each), each.rows_total, "Importing"),
+        P(f"{known_rows.read(each):,} of {each.kind.counted(each.rows_total)}. You can go on working meanwhile."),
         _cancel(each, "Cancel and take back"),
     )
 
@@ -239,7 +237,7 @@ def _writing(each: Import) -> Safe:
 def _done(each: Import) -> Safe:
     return Div(
         P("It was not taken back whole. ", each.error, cls="form-error", role="alert") if each.error else None,
-        P(Strong(each.kind.counted(each.rows_done)), " imported."),
+        known_rows.result(each),
         _problems(each),
         Div(
             A("See them", href=f"/{each.kind.table}", cls="button primary"),
@@ -262,12 +260,16 @@ def _undoing(each: Import) -> Safe:
 def _undone(each: Import) -> Safe:
     return Div(
         P(each.error, cls="form-error") if each.error else None,
-        P(f"Every {each.kind.noun} that this import had made is out again; the rest is as it was.")
+        P(
+            f"Every {each.kind.noun} that this import had made is out again{known_rows.put_back(each)}; "
+            "the rest is as it was."
+        )
         if not each.rows_kept
         else P(
             Strong(each.kind.counted(each.rows_kept)),
             f" {'was' if each.rows_kept == 1 else 'were'} changed or replaced since and stay"
-            f"{'s' if each.rows_kept == 1 else ''}. Whatever else this import had made is out again.",
+            f"{'s' if each.rows_kept == 1 else ''}. "
+            f"Whatever else this import had made is out again{known_rows.put_back(each)}.",
         ),
         _again(),
     )

@@ -34,9 +34,9 @@ def settled(each: dict[str, Any]) -> bool:
     return each["state"] not in ("checking", "writing", "undoing")
 
 
-def bring(client: httpx.Client, name: str, content: bytes, kind: str = "") -> dict[str, Any]:
-    """Take a file all the way in."""
+def bring(client: httpx.Client, name: str, content: bytes, kind: str = "", known: str = "") -> dict[str, Any]:
+    """Take a file all the way in; `known` says what to do with the rows that are there already."""
     address = upload(client, name, content, kind)
     assert until(client, address, settled)["state"] == "ready"
-    assert client.post(f"{address}/start").status_code == 303
+    assert client.post(f"{address}/start", data={"known": known}).status_code == 303
     return until(client, address, settled)

@@ -12,6 +12,8 @@ except ImportError:  # Windows has none.
 
 # Ten times what the largest files take; the rest is what Python reserves and does not use.
 MEMORY_BYTES = 512 * 1024**2
+# As much as a form takes, in which a row is edited, for each of its texts (server/bodies.py).
+LONGEST_TEXT = 1024**2
 # Four gigabytes of text take a third of it. One that makes no progress is ended far sooner (app/import_reader.py).
 PROCESSOR_SECONDS = 3600
 # Whoever waits for a page comes first.

@@ -5,13 +5,16 @@ moment. It writes JSON to its standard output, one message on each line, and not
 
     {"reading": pieces}        at most once a second: it is at work, and has read so many pieces of the file
     {"understood": {...}}      what the file is, its columns with examples, the first rows
-    {"columns", "rows": [[...]], "problems": [{"line", "reason"}], "bytes", "size"}     again and again
-    {"end": {"rows", "problems"}}     how many of each there were
+    {"columns", "rows": [[...]], "problems": [{"line", "reason"}], "bytes", "size"}     again and again; with --known
+                               also "known", of each row: null where it is new, "same" where it is in the data already,
+                               or {"id", "version", "columns"}: the row of the data that it changes, and in what
+    {"end": {"rows", "problems"}}     how many of each there were; with --known also "known": {"same", "changed",
+                               "twice"}, how many rows are in the data, the same or not, and were in the file before
     {"error": "..."}           in the place of everything after it, with exit code 1: the file cannot be read; with a
                                "trace" where it is not the file's fault
 
 A row has a value for each of the columns. With --check the rows are only counted, --columns says which column is
-which field.
+which field, --known names the file of the data.
 
 What it tells to be written is bounded by what it has read: a row has at most longest_row(kind) bytes, and all together
 have at most GROWTH times the bytes of the text. Otherwise names of columns, which are kept with the value of each row,
@@ -33,15 +36,15 @@ from app.kinds import Kind, from_json
 from app.reading import dates, todoist
 from app.reading.columns import Places, Row, Unusable, matched, row_of
 from app.reading.formats import Export, UnreadableFile, opened
-from app.reading.limits import limit_this_process
+from app.reading.known import Known, UnreadableData
+from app.reading.limits import LONGEST_TEXT, limit_this_process
 from app.reading.names import LONGEST_NAME, MOST_COLUMNS
 from app.reading.values import is_empty, shortened, text_of
 
 BATCH_ROWS = 1000
 # A thousand rows may be long ones, and the server holds a whole message.
 BATCH_LETTERS = 1024**2
-# As much as a form takes, in which a row is edited, for each of its texts (server/bodies.py); and for all other values.
-LONGEST_TEXT = 1024**2
+# As much as a form takes for each value that is no text, in which a row is edited (server/bodies.py).
 LONGEST_VALUE = 4096
 # What a row takes beside its text: times, a key, its place in each index.
 ROW_BYTES = 100
@@ -86,12 +89,16 @@ def main() -> int:
 def _tell(options: argparse.Namespace) -> int:
     """Write every message, and at the end of a file that cannot be read why; the exit code."""
     try:
-        for message in messages(options.path, options.name, options.kind, options.columns, options.check, _pulse()):
+        for message in messages(
+            options.path, options.name, options.kind, options.columns, options.check, options.known, _pulse()
+        ):
             _write(message)
     except BrokenPipeError:
         raise
     except UnreadableFile as error:
         _write({"error": str(error)})
+    except UnreadableData as error:
+        _write({"error": f"What is there already cannot be looked at: {error}. Try again."})
     except FileNotFoundError:
         _write({"error": "The uploaded file is gone: its import was cancelled."})
     except MemoryError:
@@ -117,30 +124,34 @@ def messages(
     kind: Kind,
     chosen: Mapping[str, str | None],
     check: bool,
+    data: Path | None = None,
     on_read: Callable[[], None] = lambda: None,
 ) -> Iterator[Message]:
-    """What there is to say about a file, in turn. Raises UnreadableFile."""
+    """What there is to say about a file, in turn, beside the rows of `data`. Raises UnreadableFile, UnreadableData."""
     export = opened(path, name, kind, on_read)
     places = _places(export, kind, chosen)
     yield {"understood": _understood(export, kind, places)}
+    known = Known(data, path, kind, _given(export, kind, places), export.is_own, on_read) if data else None
     rows = problems = 0
     results = _results(export, kind, places)
     batch: list[Row | Problem] | None = None
     # The empty batch at the end says that the file is read to its end.
     while batch != []:
         batch = _batch(results)
-        usable = [[each[name] for name in kind.columns] for each in batch if isinstance(each, dict)]
+        usable = [each for each in batch if isinstance(each, dict)]
         left_out = [each for each in batch if isinstance(each, Problem)]
+        met = known.met(usable, is_counted=check) if known else []
         yield {
             "columns": kind.columns,
-            "rows": len(usable) if check else usable,
+            "rows": len(usable) if check else [[each[name] for name in kind.columns] for each in usable],
+            **({"known": met} if known and not check else {}),
             "problems": [each._asdict() for each in left_out[: max(0, LISTED_PROBLEMS - problems)]],
             "bytes": export.text.position,
             "size": export.text.size,
         }
         rows += len(usable)
         problems += len(left_out)
-    yield {"end": {"rows": rows, "problems": problems}}
+    yield {"end": {"rows": rows, "problems": problems, **({"known": known.counts} if known else {})}}
 
 
 def longest_row(kind: Kind) -> int:
@@ -161,6 +172,7 @@ def _options() -> argparse.Namespace:
         help="the column of a field, or null: a JSON object; - for one on the first line of standard input",
     )
     parser.add_argument("--check", action="store_true", help="count the rows, do not write them")
+    parser.add_argument("--known", type=Path, help="the file of the data, to say which rows are there already")
     return parser.parse_args()
 
 
@@ -198,6 +210,12 @@ def _places(export: Export, kind: Kind, chosen: Mapping[str, str | None]) -> Pla
     days = {field.name for field in kind.fields if field.reads == "day"}
     day = next((column for column, field in fields.items() if field in days), "")
     return Places(fields, dates.is_day_first(text_of(row.get(day)) for _, row in _sample(export)), export.is_own)
+
+
+def _given(export: Export, kind: Kind, places: Places) -> set[str]:
+    """The columns that the file says something of in each row."""
+    given = {field for name, field in places.fields.items() if name in export.columns}
+    return given | ({kind.rest} if kind.rest and len(places.fields) < len(export.columns) else set())
 
 
 def _understood(export: Export, kind: Kind, places: Places) -> Message:

@@ -27,7 +27,20 @@ UNDERSTOOD = {
 def each(state: str, **changes: object) -> Import:
     """An import in a state."""
     values = Import(
-        7, TASKS, "a<b>.csv", state, UNDERSTOOD, [{"line": 3, "reason": "No <title>."}], 2, "", 50, 200, 250, 1000, ""
+        7,
+        TASKS,
+        "a<b>.csv",
+        state,
+        UNDERSTOOD,
+        [{"line": 3, "reason": "No <title>."}],
+        2,
+        "",
+        50,
+        200,
+        250,
+        1000,
+        "",
+        {},
     )
     return values._replace(**changes)  # type: ignore[arg-type]
 
