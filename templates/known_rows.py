@@ -46,7 +46,7 @@ def start_form(each: Import) -> Safe:
         new = f"import the other {each.kind.counted(total - there)}" if there < total else "import nothing"
         inner = (
             Fieldset(
-                Legend(f"The {each.kind.noun if there == 1 else each.kind.plural} that {_are(there)} there already"),
+                Legend("What is there already"),
                 _choice(SKIP, f"Leave {_them(there)} as {'it is' if there == 1 else 'they are'}, and {new}", True),
                 _choice(
                     UPDATE,
@@ -56,7 +56,7 @@ def start_form(each: Import) -> Safe:
                 if changed
                 else None,
                 _choice(ADD, f"Import all {total:,} all the same: {there:,} will be there twice"),
-                cls="choices",
+                cls="known-choices",
             ),
             _button("Import"),
         )

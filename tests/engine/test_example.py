@@ -41,7 +41,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with closing(connect(path)) as connection:
         connection.execute("INSERT INTO tasks (title, done) VALUES ('Mine', 1)")
         connection.execute("INSERT INTO imports (filename, state, process) VALUES ('a.csv', 'done', 0)")
-        connection.execute("INSERT INTO imported_rows VALUES (1, 1, 0)")
+        connection.execute("INSERT INTO imported_rows (import_id, row_id, version) VALUES (1, 1, 0)")
         connection.execute("INSERT INTO presence VALUES (7, 3)")
     return path.parent
 

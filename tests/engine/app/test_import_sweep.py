@@ -54,7 +54,8 @@ def test_imports_that_are_over_are_kept_only_so_long_and_their_rows_stay(client:
     old = left(server, "done", moved_at="2020-01-01T00:00:00.000Z")
     last = [left(server, "done", moved_at=f"2990-01-01T00:00:{number / 10:06.3f}Z") for number in range(103)]
     for address in (old, last[0], last[-1]):
-        server.sql("INSERT INTO imported_rows SELECT ?, id, 0, NULL FROM tasks", [int(address.rpartition("/")[2])])
+        made = "INSERT INTO imported_rows (import_id, row_id, version) SELECT ?, id, 0 FROM tasks"
+        server.sql(made, [int(address.rpartition("/")[2])])
     wait_for(lambda: server.sql("SELECT count(*) AS rows FROM imported_rows")[0]["rows"] == 3)
     assert server.sql("SELECT count(*) AS imports FROM imports")[0]["imports"] == 100
     assert client.get(old).status_code == client.get(last[0]).status_code == 404

@@ -89,7 +89,7 @@ def test_what_an_import_made_is_still_known_as_its_own(data: Path, file: Path) -
         "INSERT INTO tasks (id, title) VALUES (70, 'untouched'), (71, 'changed'), (72, 'another')",
         "UPDATE tasks SET notes = 'x' WHERE id = 71",
         "INSERT INTO imports (id, filename, state, process, kind) VALUES (3, 'a.csv', 'done', 7, 'tasks')",
-        "INSERT INTO imported_rows VALUES (3, 70, 0), (3, 71, 0), (3, 99, 0)",
+        "INSERT INTO imported_rows (import_id, row_id, version) VALUES (3, 70, 0), (3, 71, 0), (3, 99, 0)",
     )
     restore(data, file)
     unchanged = """
@@ -106,7 +106,7 @@ def test_rows_of_every_table_come_as_they_were(data: Path, file: Path, tmp_path:
         "INSERT INTO tasks (title, notes) VALUES (CAST(x'4361666520e9' AS TEXT), CAST(x'ff00fe' AS TEXT))",
         "INSERT INTO tasks (title, notes) VALUES ('a' || char(0) || 'b', x'00ff')",
         "INSERT INTO imports (filename, state, process, kind) VALUES ('a.csv', 'done', 7, 'tasks')",
-        "INSERT INTO imported_rows VALUES (1, 2, 5)",
+        "INSERT INTO imported_rows (import_id, row_id, version) VALUES (1, 2, 5)",
     )
     tables = ("tasks", DELETIONS, "imports", "imported_rows", "_sqlite_migrations")
     columns = {table: ", ".join(read(file, f"SELECT name FROM pragma_table_info('{table}')")) for table in tables}

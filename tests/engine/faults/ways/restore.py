@@ -77,7 +77,7 @@ INSERT INTO imports (kind, filename, state, process, bytes_total) VALUES ('nothi
 INSERT INTO imports (kind, filename, state, process, bytes_total) VALUES ('tasks', 'a', 'odd', NULL, 5)
 UPDATE imports SET understood = '[', problems = 'x', columns = '5'
 UPDATE imports SET understood = x'ff', state = 'done'
-INSERT INTO imported_rows VALUES (1, 5000000, 7)
+INSERT INTO imported_rows (import_id, row_id, version) VALUES (1, 5000000, 7)
 UPDATE task_counts SET tasks = -5
 UPDATE task_counts SET tasks = 'x'
 DELETE FROM task_counts
