@@ -46,33 +46,18 @@ def create_unindexed(schema: Database) -> None:
 def keep_index(schema: Database, table: str, name: str, searched: Sequence[str]) -> None:
     """Have words and keys kept for a table: `name` is the column that it is ordered by, the search is over `searched`.
 
-    Migrations that were released call this, so what it does stays. Nothing in a trigger may be in conflict, as an
-    INSERT there does what the statement outside says of conflicts, and a foreign ABORT would fail.
+    Again where these have changed. Migrations that were released call it, so what it does stays.
     """
-    changed = " OR ".join(f'old."{each}" IS NOT new."{each}"' for each in dict.fromkeys([name, *searched]))
-    place = f"""CAST(x'{LAST.hex()}' || coalesce(lower(substr(new."{name}", 1, 100)), '') AS BLOB)"""
-    begin = f"""
-        DELETE FROM unindexed WHERE table_name = '{table}' AND id = new.id;
-        INSERT INTO unindexed VALUES ('{table}', new.id);
-        INSERT INTO {table}_sort
-            SELECT new.id, {place} WHERE NOT EXISTS (SELECT 1 FROM {table}_sort WHERE id = new.id);
-    """
-    end = f"""
-        DELETE FROM unindexed WHERE table_name = '{table}' AND id = old.id;
-        INSERT INTO unindexed VALUES ('{table}', old.id);
-        DELETE FROM {table}_sort WHERE id = old.id;
-    """
-    schema.execute(f"CREATE TABLE {table}_sort (id INTEGER PRIMARY KEY, sort_key BLOB NOT NULL)")
-    schema.execute(f"CREATE VIRTUAL TABLE {table}_fts USING {_SEARCH}")
-    schema.execute(f"CREATE TRIGGER {table}_index_insert AFTER INSERT ON {table} BEGIN {begin} END")
-    schema.execute(f"CREATE TRIGGER {table}_index_update AFTER UPDATE ON {table} WHEN {changed} BEGIN {begin} END")
-    moved = "WHEN old.id <> new.id"
-    schema.execute(f"CREATE TRIGGER {table}_index_move AFTER UPDATE ON {table} {moved} BEGIN {end} {begin} END")
-    schema.execute(f"CREATE TRIGGER {table}_index_delete AFTER DELETE ON {table} BEGIN {end} END")
-    schema.execute(f"INSERT INTO unindexed SELECT '{table}', id FROM {table}")
-    place = place.replace("new.", "")
-    schema.execute(f"INSERT INTO {table}_sort SELECT id, {place} FROM {table} ORDER BY id")
-    schema.execute(f"CREATE INDEX {table}_by_sort_key ON {table}_sort (sort_key)")
+    for event in ("insert", "update", "move", "delete"):
+        schema.execute(f"DROP TRIGGER IF EXISTS {table}_index_{event}")
+    schema.execute(f"CREATE TABLE IF NOT EXISTS {table}_sort (id INTEGER PRIMARY KEY, sort_key BLOB NOT NULL)")
+    schema.execute(f"CREATE VIRTUAL TABLE IF NOT EXISTS {table}_fts USING {_SEARCH}")
+    noted = f"SELECT id FROM unindexed WHERE table_name = '{table}'"
+    schema.execute(f"INSERT INTO unindexed SELECT '{table}', id FROM {table} WHERE id NOT IN ({noted})")
+    placed = f"SELECT id FROM {table}_sort"
+    schema.execute(f"INSERT INTO {table}_sort SELECT id, {_place(name)} FROM {table} WHERE id NOT IN ({placed})")
+    schema.execute(f"CREATE INDEX IF NOT EXISTS {table}_by_sort_key ON {table}_sort (sort_key)")
+    _note_changes(schema, table, name, searched)
 
 
 def note_all(connection: Connection) -> None:
@@ -120,6 +105,38 @@ class Indexing:
 
 
 indexing = Indexing()
+
+
+def _place(name: str) -> str:
+    """Where a row is in the order until its key is made, in SQL: at the end, among others by the letters of ASCII."""
+    return f"CAST(x'{LAST.hex()}' || coalesce(lower(substr({name}, 1, 100)), '') AS BLOB)"
+
+
+def _note_changes(schema: Database, table: str, name: str, searched: Sequence[str]) -> None:
+    """Make the triggers.
+
+    Nothing in them may be in conflict with what is there: an INSERT does what the statement outside says of conflicts,
+    so with OR ABORT that would fail.
+    """
+    changed = " OR ".join(f"old.{each} IS NOT new.{each}" for each in dict.fromkeys([name, *searched]))
+    begin = f"""
+        DELETE FROM unindexed WHERE table_name = '{table}' AND id = new.id;
+        INSERT INTO unindexed VALUES ('{table}', new.id);
+        INSERT INTO {table}_sort SELECT new.id, {_place(f"new.{name}")}
+            WHERE NOT EXISTS (SELECT 1 FROM {table}_sort WHERE id = new.id);
+    """
+    end = f"""
+        DELETE FROM unindexed WHERE table_name = '{table}' AND id = old.id;
+        INSERT INTO unindexed VALUES ('{table}', old.id);
+        DELETE FROM {table}_sort WHERE id = old.id;
+    """
+    for event, when, work in (
+        ("insert", f"INSERT ON {table}", begin),
+        ("update", f"UPDATE ON {table} WHEN {changed}", begin),
+        ("move", f"UPDATE ON {table} WHEN old.id <> new.id", end + begin),
+        ("delete", f"DELETE ON {table}", end),
+    ):
+        schema.execute(f"CREATE TRIGGER {table}_index_{event} AFTER {when} BEGIN {work} END")
 
 
 def _index_some(connection: Connection, kind: Kind) -> None:

@@ -18,7 +18,7 @@ from app.collation import LAST, sort_key
 from app.db import Connection, Database, prepare
 from app.folding import folded
 from app.indexing import BATCH_ROWS, INDEXED_BYTES, MOST_ROWS, Indexing
-from app.kinds import kinds
+from app.kinds import Field, kinds
 from app.migrations import migrations
 from app.tasks import KIND
 from tests.app.test_tasks import titles
@@ -118,6 +118,23 @@ def test_a_file_whose_rows_came_in_another_way_is_indexed_anew(connection: Conne
     assert noted(connection) == [1, 2]
     assert connection.execute("SELECT * FROM tasks_sort").fetchall() == [(1, LAST), (2, LAST)]
     assert connection.execute("SELECT * FROM tasks_fts").fetchall() == []
+
+
+def test_a_text_that_is_added_later_is_searched_too(connection: Connection) -> None:
+    add(connection, "Milk", "Äpfel")
+    indexing.complete(connection)
+    before = kept(connection, 2)[1]
+    connection.execute("ALTER TABLE tasks ADD COLUMN shop TEXT NOT NULL DEFAULT ''")
+    indexing.keep_index(SqliteUtils(connection, recursive_triggers=False), "tasks", "title", [*KIND.searched, "shop"])
+    assert noted(connection) == [1, 2]
+    assert kept(connection, 2)[1] == before, "it stays in its place"
+    with_shop = KIND._replace(fields=(*KIND.fields, Field("shop", "Shop", "line")))
+    with patch.dict(kinds, {"tasks": with_shop}):
+        indexing.complete(connection)
+        connection.execute("UPDATE tasks SET shop = 'Süd' WHERE id = 1")
+        assert noted(connection) == [1]
+        indexing.complete(connection)
+    assert kept(connection, 1)[0].endswith(folded("Süd"))
 
 
 def test_rows_of_other_programs_are_caught_up_with_once(tmp_path: Path) -> None:
