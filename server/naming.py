@@ -48,6 +48,9 @@ PHRASES_OF_SLUG = (
     "path: /mnt/backup/{}\n",
     "~/.local/share/{}\n",
     "~/.local/share/{}`",
+    "/var/lib/{}`. Its settings",
+    "inputs.{}.nixosModules",
+    "  services.{} = {{\n",
 )
 # What SECURITY.md says of itself until somebody has put a way of their own into it.
 OF_OTHERS = "this one leads to those before you"

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -23,6 +24,7 @@ import pytest
 from server.name import NAME, PREFIX, SLUG
 from tests.engine.conftest import PATIENCE, ROOT
 
+PAGE = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
 STUB = f"path:{Path(__file__).parent / 'stub'}"
 INPUTS = ("nixpkgs", "pyproject-nix", "uv2nix", "pyproject-build-systems")
 STUBBED = ["--impure", "--no-write-lock-file", *(word for name in INPUTS for word in ("--override-input", name, STUB))]
@@ -117,6 +119,7 @@ def nix(tmp_path_factory: pytest.TempPathFactory) -> Nix:
             "NIX_LOG_DIR": str(directory / "log"),
             "NIX_CONF_DIR": str(directory / "configuration"),
             "STUB_BASH": tool("bash", "no bash on this machine"),
+            "STUB_PYTHON_VERSION": "{}.{}".format(*sys.version_info),
             "STUB_PYTHON": str(Path(sys.base_prefix, "bin", "python3")),
             "STUB_UV": str(with_what_it_knows(uv, directory / "uv")),
         },
@@ -178,7 +181,7 @@ def test_the_lock_file_locks_what_the_flake_asks_for() -> None:
 
 def test_everything_that_the_flake_offers_can_be_evaluated(nix: Nix) -> None:
     nix.ask("flake check", "--no-build")
-    for offered in ("packages", "devShells", "apps", "checks", "formatter"):
+    for offered in ("packages", "devShells", "checks", "formatter"):
         systems = json.loads(nix.ask("eval", "--json", "--apply", "builtins.attrNames", of=offered))
         assert systems == ["aarch64-darwin", "aarch64-linux", "x86_64-linux"], offered
 
@@ -230,6 +233,106 @@ def test_the_app_runs_from_the_store_with_the_data_where_the_person_keeps_it(
 
 def test_the_commands_beside_run_are_there_too(nix: Nix) -> None:
     assert NAME in nix.ask("run", "--", "--version")
+    code, said, errors = nix.end(nix.command("run", "--", "doctor", "--port", "0"))
+    assert "ok packages: those of uv.lock\n" in said
+    assert "ok uv.lock: in step with pyproject.toml\n" in said
+    wrong = [line for line in said.splitlines() if not line.startswith("ok ")]
+    assert (len(wrong), code) in ((0, 0), (1, 1)), said + errors
+    assert all(line.startswith("No Chromium") for line in wrong)
+
+
+@pytest.mark.parametrize("command", [("new", "recipe", "title:str"), ("rename", "My App"), ("drop", "recipe")])
+def test_what_edits_the_project_says_in_one_line_that_the_store_is_not_the_place(
+    nix: Nix, command: tuple[str, ...]
+) -> None:
+    code, said, errors = nix.end(nix.command("run", "--", *command))
+    (line,) = [line for line in errors.splitlines() if line.startswith("server.py:")]
+    assert (code, said, "Traceback" in errors) == (2, "", False)
+    assert line.startswith("server.py: This command edits the project, and /")
+    assert "Nothing was changed. Run it in your own checkout: python3 server.py" in line
+
+
+def test_the_shell_has_a_browser_for_the_tests_on_linux(nix: Nix) -> None:
+    names = 'map (package: builtins.head (builtins.match "[^-]*-([a-z-]+).*" (baseNameOf (toString package))))'
+    for system, has in (("x86_64-linux", True), ("aarch64-linux", True), ("aarch64-darwin", False)):
+        packages = nix.ask("eval", "--json", "--apply", names, of=f"devShells.{system}.default.nativeBuildInputs")
+        assert ("chromium" in json.loads(packages)) == has
+        assert {"git", "uv"} <= set(json.loads(packages))
+
+
+def test_python_is_one_that_the_project_asks_for(nix: Nix, tmp_path: Path, system: str) -> None:
+    project = Path(shutil.copytree(nix.project, tmp_path / "project"))
+    settings = (project / "pyproject.toml").read_text(encoding="utf-8")
+    (asked,) = re.findall(r'^requires-python = "(.*)"$', settings, re.MULTILINE)
+    (project / "pyproject.toml").write_text(settings.replace(f'"{asked}"', '">=3.99"'), encoding="utf-8")
+    code, _, errors = nix.end(nix.command("eval", "--raw", of=f"packages.{system}.default.outPath", project=project))
+    assert code != 0
+    assert "attribute 'python399' missing" in errors
+
+
+def test_data_that_nix_copies_into_its_store_are_warned_of(nix: Nix, tmp_path: Path, system: str) -> None:
+    project = Path(shutil.copytree(nix.project, tmp_path / "project", ignore=shutil.ignore_patterns("data")))
+    command = nix.command("eval", "--raw", of=f"devShells.{system}.default.name", project=project)
+    assert "warning: data/" not in nix.end(command)[2]
+    (project / "data").mkdir()
+    (project / "data" / "session.key").write_text("secret", encoding="utf-8")
+    assert "warning: data/ was copied into the Nix store, which every account" in nix.end(command)[2]
+    assert "git init && git add -A" in nix.ask("eval", "--raw", of="templates.default.welcomeText")
+
+
+MODULE = """module: (module {{
+  pkgs = {{ }};
+  config.services.{slug} = {{
+    enable = true;
+    package = {{ outPath = "/package"; meta.mainProgram = "{slug}"; }};
+    settings = {settings};
+  }};
+}}).config"""
+
+
+def module(nix: Nix, settings: str) -> dict[str, Any]:
+    """What the module for NixOS makes of these settings."""
+    applied = MODULE.format(slug=SLUG, settings=settings)
+    found: dict[str, Any] = json.loads(nix.ask("eval", "--json", "--apply", applied, of="nixosModules.default"))
+    return found
+
+
+def test_the_service_of_nixos_is_as_confined_as_that_of_the_documentation(nix: Nix) -> None:
+    made = module(nix, '{ proxy-headers = true; allow-host = [ "app.example.org" "b" ]; port = 80; open = false; }')
+    service = made["systemd"]["services"][SLUG]
+    assert service["environment"] == {
+        f"{PREFIX}DATA": f"/var/lib/{SLUG}",
+        f"{PREFIX}OPEN": "0",
+        f"{PREFIX}LOG_FORMAT": "json",
+        f"{PREFIX}PROXY_HEADERS": "1",
+        f"{PREFIX}ALLOW_HOST": "app.example.org b",
+        f"{PREFIX}PORT": "80",
+    }
+    (unit,) = re.findall(r"^```ini\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    documented: dict[str, list[str]] = {}
+    for line in re.search(r"\[Service\]\n(.*)\[Install\]", unit, re.DOTALL)[1].splitlines():  # type: ignore[index]
+        if "=" in line and not line.startswith("#"):
+            documented.setdefault(line.partition("=")[0], []).append(line.partition("=")[2])
+    here = {"WorkingDirectory", "ReadOnlyPaths", "Environment", "ExecStart"}
+    written = {True: "yes", False: "no"}
+    given = {
+        name: [str(written.get(each, each) if isinstance(each, bool) else each) for each in values]
+        for name, value in service["serviceConfig"].items()
+        for values in [value if isinstance(value, list) else [value]]
+    }
+    assert {name: given[name] for name in documented.keys() - here} == {
+        name: values for name, values in documented.items() if name not in here
+    }
+    assert given.keys() - documented.keys() == {"Group"}
+    assert given["ExecStart"] == [f"/package/bin/{SLUG}"]
+    assert made["users"]["users"][SLUG]["isSystemUser"] is True
+
+
+def test_a_service_for_other_machines_takes_connections_from_them(nix: Nix) -> None:
+    of = {host: module(nix, f'{{ host = "{host}"; }}') for host in ("0.0.0.0", "::1")}
+    services = {host: made["systemd"]["services"][SLUG]["serviceConfig"] for host, made in of.items()}
+    assert "IPAddressDeny" not in services["0.0.0.0"]
+    assert services["::1"]["IPAddressDeny"] == "any"
 
 
 def test_a_new_project_is_the_whole_project(nix: Nix, tmp_path: Path) -> None:

@@ -36,7 +36,16 @@
         in
         {
           callPackage = function: arguments: function ({ inherit system; } // arguments);
-          python313 = link "python3" (getEnv "STUB_PYTHON") // { interpreter = getEnv "STUB_PYTHON"; };
+          python3 = link "python3" (getEnv "STUB_PYTHON") // {
+            interpreter = getEnv "STUB_PYTHON";
+            pythonVersion = getEnv "STUB_PYTHON_VERSION";
+          };
+          stdenv.hostPlatform = {
+            inherit system;
+            isLinux = builtins.match ".*-linux" system != null;
+          };
+          chromium = link "chromium" "/bin/true";
+          git = link "git" "/usr/bin/git";
           uv = link "uv" (getEnv "STUB_UV");
           nixfmt-tree = link "treefmt" "/bin/true";
           runCommand = name: attributes: build system name attributes;
@@ -61,6 +70,8 @@
 
       lib = {
         inherit genAttrs;
+        inherit (import ./lib.nix) getExe mapAttrs' mkEnableOption mkIf mkOption nameValuePair optional optionalAttrs;
+        inherit (import ./lib.nix) toUpper types versionAtLeast warnIf;
         composeManyExtensions = foldl' (before: overlay: before // overlay) { };
         fileset = {
           unions = paths: assert all pathExists paths; map toString paths;
