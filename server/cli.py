@@ -169,7 +169,7 @@ def run(**options: Any) -> None:
 
     os.chdir(ROOT)
     if options["reload"] is None:
-        options["reload"] = options["workers"] == 1 and (ROOT / ".git").exists()
+        options["reload"] = options["workers"] == 1 and _is_developed(options)
     try:
         settings = Settings(**options)
         os.environ.update(settings.to_environment())
@@ -179,6 +179,19 @@ def run(**options: Any) -> None:
         say(f"server.py: {error}", error=True)
         sys.exit(2)
     sys.exit(code)
+
+
+def _is_developed(options: dict[str, Any]) -> bool:
+    """Whether the code is followed where nobody says: in a checkout, also one that is a folder of a larger one.
+
+    Where there is no git, as in a ZIP that was unpacked, it is where the files can be edited and nobody else comes in.
+    """
+    from server.used import top_of  # Only here.
+
+    if (top_of(ROOT) / ".git").exists():
+        return True
+    is_private = is_loopback(options["host"]) and not options["proxy_headers"]
+    return is_private and os.access(ROOT / "app", os.W_OK)
 
 
 def _log_what_is_ignored(settings: Settings) -> None:

@@ -15,10 +15,10 @@ def for_pages(changed: list[Path], static: Path) -> dict[str, Any]:
     return {"reload": "style", "files": [path.relative_to(static).as_posix() for path in changed]}
 
 
-def that_need_a_new_start(changed: list[Path], root: Path) -> list[str]:
+def that_need_a_new_start(changed: list[Path], code: list[Path], root: Path) -> list[str]:
     """What to tell the person of files that this process itself runs on; workers have the new version."""
-    pinned = [path.name for path in changed if path.parent == root]
-    running = [str(path.relative_to(root)) for path in changed if _is_loaded(path)]
+    pinned = [path.name for path in changed if path.parent == root and path not in code]
+    running = [str(path.relative_to(root)) for path in changed if path.is_relative_to(root) and _is_loaded(path)]
     words = []
     if pinned:
         words.append(f"{', '.join(pinned)} changed: stop the server and start it again to use that.")

@@ -30,6 +30,7 @@ from server.accepting import AcceptingServer
 from server.failure import CannotStart
 from server.passing import pass_on, take
 from server.protocol import HttpProtocol
+from server.used import ROOT, Used
 from server.warm import LEARN, TERMINAL_SIGNALS, forget, lessons
 from server.watch import Watch, is_held, main_frame
 from server.websocket import Said, WebSocketProtocol
@@ -41,6 +42,8 @@ from server.workers import END_SECONDS
 THERE, BEGIN, STARTED, FAILED, ENDED = "there", "begin", "started", "failed", "ended"
 # While it starts it says where it stands, each time that this takes long; and at any time why its time does not count.
 SLOW, PAUSED = "slow", "paused"
+# What files it uses, and has written.
+USED = "used"
 # How much sooner than others a process is ended where the machine has no memory left (Linux, of 1,000): what fills it
 # is then more likely this one than what watches it.
 OOM_SCORE = "400"
@@ -111,17 +114,20 @@ def begin(
         begin_as_edited(config, listening, stack, pipe, known, (), stand_in, follows, data)
         return
     _follows = follows
+    data = Path(os.environ.get(f"{name.PREFIX}DATA", "data")).absolute()
+    used = Used(ROOT, data)
     remembered = _Remembered()
     logging.getLogger("uvicorn.error").addFilter(remembered)
     watch = Watch(stack.fileno(), lambda text: _say(pipe, SLOW, text), lambda why: _say(pipe, PAUSED, why))
     # What kills it from inside, such as a fault in C code, leaves where it stood.
     faulthandler.enable(stack.fileno(), all_threads=False)
-    server = GivingServer(config, pipe, remembered, known, watch)
+    server = GivingServer(config, pipe, remembered, known, watch, used)
     if stand_in is not None:
         config.app, config.lifespan = stand_in, "off"
     background.thread("Hearing the supervisor", server.hear)
     try:
         config.load()
+        server.tell_used()
         server.run([listening])
     except CannotStart as end:
         _say(pipe, ENDED, (end.code, end.words))
@@ -130,6 +136,7 @@ def begin(
         trace = (isinstance(end, SystemExit) and remembered.text) or traceback.format_exc()
         if remembered.started:
             logger.exception("The app has ended this process.")
+        server.tell_used()
         _say(pipe, FAILED, trace)
 
 
@@ -150,10 +157,17 @@ class GivingServer(AcceptingServer):
     """A server that passes its connections on when it retires, and takes those of the one before it."""
 
     def __init__(
-        self, config: uvicorn.Config, pipe: Connection, remembered: "_Remembered", known: set[str], watch: Watch
+        self,
+        config: uvicorn.Config,
+        pipe: Connection,
+        remembered: "_Remembered",
+        known: set[str],
+        watch: Watch,
+        used: Used,
     ) -> None:
         super().__init__(config)
         self._watch = watch
+        self._used = used
         self._pipe = pipe
         self._remembered = remembered
         self._known = known
@@ -185,7 +199,14 @@ class GivingServer(AcceptingServer):
         """
         if counter % 10 == 9:
             self._teach()
+            self.tell_used()
         return await super().on_tick(counter)
+
+    def tell_used(self) -> None:
+        """Say what this process uses, so that it is followed."""
+        news = self._used.news()
+        if news is not None:
+            _say(self._pipe, USED, news)
 
     def _teach(self) -> None:
         """Say what had to be imported here, for those that come."""

@@ -21,7 +21,7 @@ OVERFLOW, IGNORED, ONLY_DIRECTORIES, IS_DIRECTORY = 0x4000, 0x8000, 0x1000000, 0
 WANTED = CLOSE_WRITE | MOVED_FROM | MOVED_TO | CREATE | DELETE | ONLY_DIRECTORIES
 HEAD = struct.Struct("iIII")
 BUFFER = 64 * 1024
-LEFT_OUT = "__pycache__"
+LEFT_OUT = ("__pycache__", "node_modules")
 LIMITS = "the system allows no more files to be watched (fs.inotify.max_user_watches, max_user_instances)"
 
 
@@ -34,15 +34,28 @@ class Inotify:
     def __init__(self, trees: Iterable[Path], directories: Iterable[Path]) -> None:
         self._system = ctypes.CDLL(None, use_errno=True)
         self._file = self._checked(self._system.inotify_init1(os.O_CLOEXEC), "inotify")
-        self._watched: dict[int, Path] = {}
+        # All the names under which a directory is watched: links lead to it under others.
+        self._watched: dict[int, set[Path]] = {}
+        self._links: set[Path] = set()
         # Of these the directories that come are watched too; of the others, only what is in them itself.
         self._in_trees: set[int] = set()
-        self._trees = set(trees)
-        self._roots = [*self._trees, *directories]
+        self._trees: set[Path] = set()
+        self._roots: list[Path] = []
         for directory in directories:
-            self._watch(directory)
-        for tree in self._trees:
-            self._watch_tree(tree)
+            self.add(directory)
+        for tree in trees:
+            self.add_tree(tree)
+
+    def add(self, directory: Path) -> None:
+        """Watch one more directory alone."""
+        self._watch(directory)
+        self._roots.append(directory)
+
+    def add_tree(self, tree: Path) -> None:
+        """Watch one more directory and all below it, now or when it comes."""
+        self._trees.add(tree)
+        self._roots.append(tree)
+        self._watch_tree(tree)
 
     def has_more(self, seconds: float) -> bool:
         """Whether there is something to read, within these seconds."""
@@ -64,29 +77,48 @@ class Inotify:
             self._watched.pop(watch, None)
             self._in_trees.discard(watch)
         elif watch in self._watched:
-            path = self._watched[watch] / name
-            if what & IS_DIRECTORY:
-                if watch in self._in_trees or path in self._trees:
-                    try:
-                        self._watch_tree(path)
-                    except OSError as error:
-                        logger.warning("%s. Edits in it are not followed until the next start.", error)
-                    yield path
-            elif not what & CREATE or path.is_symlink():  # Of what is made, the end of its writing is told too.
-                yield path
+            for directory in list(self._watched[watch]):
+                yield from self._understood_as(directory / name, what, watch in self._in_trees)
 
-    def _watch_tree(self, directory: Path) -> None:
-        """Watch a directory and all below it, under the names that they have now; one that went meanwhile is let go."""
-        if directory.name.startswith(".") or directory.name == LEFT_OUT or directory.is_symlink():
+    def _understood_as(self, path: Path, what: int, is_in_tree: bool) -> Iterator[Path]:
+        if what & (MOVED_FROM | DELETE) and (what & IS_DIRECTORY or path in self._links):
+            self._forget(path)
+        if what & IS_DIRECTORY or (path.is_symlink() and path.is_dir()):
+            if is_in_tree or path in self._trees:
+                try:
+                    self._watch_tree(path)
+                except OSError as error:
+                    logger.warning("%s. Edits in it are not followed until the next start.", error)
+                yield path
+        elif not what & CREATE or path.is_symlink():  # Of what is made, the end of its writing is told too.
+            yield path
+
+    def _forget(self, directory: Path) -> None:
+        """Let go of the names of a directory that is not there any more, and of all below it."""
+        self._links.discard(directory)
+        for names in self._watched.values():
+            names -= {name for name in names if name == directory or directory in name.parents}
+
+    def _watch_tree(self, directory: Path, above: frozenset[Path] = frozenset()) -> None:
+        """Watch a directory and all below it, under the names that they have now; one that went meanwhile is let go.
+
+        Links are followed, but not in a circle.
+        """
+        if directory.name.startswith(".") or directory.name in LEFT_OUT:
             return
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            real = directory.resolve() if directory.is_symlink() else directory
+            if real in above:
+                return
+            if directory.is_symlink():
+                self._links.add(directory)
             self._in_trees.add(self._watch(directory))
             for each in directory.iterdir():
-                self._watch_tree(each)
+                self._watch_tree(each, above | {real})
 
     def _watch(self, directory: Path) -> int:
         watch = self._checked(self._system.inotify_add_watch(self._file, os.fsencode(directory), WANTED), directory)
-        self._watched[watch] = directory
+        self._watched.setdefault(watch, set()).add(directory)
         return watch
 
     def _checked(self, result: int, what: object) -> int:

@@ -15,6 +15,7 @@ import importlib.util
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import time
@@ -27,7 +28,7 @@ from typing import Any
 import uvicorn
 
 from server import consequences, endings
-from server.edits import STATIC, Edits
+from server.edits import Edits
 from server.failure import AGAIN, Failure, StandIn, as_html, as_page, as_text, failure, shown
 from server.handover import (
     BEGIN,
@@ -43,11 +44,13 @@ from server.handover import (
     STARTED,
     TELL,
     THERE,
+    USED,
     work,
 )
 from server.settings import LOOPBACK_NAMES, is_loopback
 from server.streams import say
-from server.warm import LEARN, ROOMS, Warm, name_of
+from server.used import STATIC, News
+from server.warm import LEARN, Warm, name_of
 from server.watch import DEBUGGER, IS_TIMED, SLOW_SECONDS
 from server.worker import GONE, Worker
 from server.workers import END_SECONDS
@@ -69,6 +72,7 @@ GONE_SECONDS = 1
 BRIEF_SECONDS, BRIEF_LIVES = 5, 3
 # More than faulthandler writes of one thread, and as much as a pipe holds.
 STACK_LIMIT = 65536
+NOT_FOUND = re.compile(r"No module named '([\w.]+)'")
 LAST_SERVES = "The last version that worked goes on serving."
 PAGE_SAYS_SO = "There is a page that says so, no app."
 SURELY = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL
@@ -100,8 +104,12 @@ class Reloader:
         self._events: SimpleQueue[Any] = SimpleQueue()
         # Made before anything is imported from the files: whatever differs later was edited.
         self._edits = Edits(root)
-        self._edited: set[Path] = set()
+        # All that was edited since the start: the files, their modules, and what was edited last.
+        self._sources: set[Path] = set()
+        self._edited: set[str] = set()
         self._last_edited: set[Path] = set()
+        # The modules that come from a file, as workers have said.
+        self._names: dict[Path, set[str]] = {}
         self._looked = time.monotonic()
         # What a worker that hung and ended has written there: where it stood.
         self._stacks, theirs = multiprocessing.Pipe(duplex=False)
@@ -136,16 +144,31 @@ class Reloader:
     def _on_edit(self, worker: None, paths: set[Path]) -> None:
         """Decide what an edit asks for."""
         changed = self._edits.among(paths)
-        rooms = {path.relative_to(self.root).parts[0] for path in changed}
-        if rooms & set(ROOMS):
-            # The door, server.py, is no module of a room: its name would stand for the whole engine.
-            self._edited.update(path for path in changed if path.suffix == ".py" and path.parent != self.root)
-            self._last_edited = set(changed)
+        code = [path for path in changed if self._edits.is_code(path)]
+        static = [path for path in changed if self._edits.is_static(path)]
+        if code:
+            self._sources.update(path for path in code if path.suffix == ".py")
+            self._edited.update(name for path in code for name in self._names_of(path))
+            self._last_edited = set(code)
             self._follow()
-        elif STATIC in rooms:
-            self._tell(consequences.for_pages(changed, self.root / STATIC))
-        for words in consequences.that_need_a_new_start(changed, self.root):
+        elif static:
+            self._tell(consequences.for_pages(static, self.root / STATIC))
+        for words in consequences.that_need_a_new_start(changed, code, self.root):
             logger.warning(words)
+
+    def _names_of(self, path: Path) -> set[str]:
+        """The modules that come from a file, or have read it as they were imported."""
+        is_source = path.suffix == ".py" and path.is_relative_to(self.root)
+        return self._names.get(path, set()) | ({name_of(path)} if is_source else set())
+
+    def _on_used(self, worker: Worker, news: News) -> None:
+        """A worker says what it uses, wherever that is: it is followed from now on."""
+        for path, (_, names) in news.files.items():
+            self._names.setdefault(Path(path), set()).update(names)
+        files = {Path(path): found for path, (found, _) in news.files.items()}
+        late = self._edits.use(files, map(Path, news.written))
+        if late:
+            self._events.put((EDIT, None, late))
 
     def _on_there(self, worker: Worker, pid: int) -> None:
         worker.pid = pid
@@ -178,6 +201,8 @@ class Reloader:
         if worker is not self.starting:
             return
         worker.has_failed = True
+        for module in NOT_FOUND.findall(trace):
+            self._edits.expect(module)
         self._show(failure(trace, self.root))
 
     def _on_slow(self, worker: Worker, stack: str) -> None:
@@ -333,7 +358,7 @@ class Reloader:
                 self.edited_meanwhile = True
                 return
             self._dismiss(self.starting)
-        for path in self._edited:
+        for path in self._sources:
             # Python takes compiled code for up to date that is of the same second and of a source of the same length.
             Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
         self.starting = self._begin()
@@ -343,7 +368,7 @@ class Reloader:
         worker, self.waiting = self.waiting or Worker(self._warm, self._events), None
         worker.begun = time.monotonic()
         # What stands in for an app is to serve whatever was edited.
-        edited = set() if stand_in else set(map(name_of, self._edited))
+        edited = set() if stand_in else self._edited
         worker.say(BEGIN, (edited, stand_in, self.has_app, self.served))
         return worker
 
@@ -402,6 +427,7 @@ _HANDLERS: dict[str, Any] = {
     SIGNAL: Reloader._on_signal,
     EDIT: Reloader._on_edit,
     THERE: Reloader._on_there,
+    USED: Reloader._on_used,
     LEARN: Reloader._on_learn,
     STARTED: Reloader._on_started,
     FAILED: Reloader._on_failed,

@@ -28,9 +28,8 @@ from typing import Any, NoReturn
 
 from server.passing import pass_on, take
 from server.streams import say
+from server.used import ROOT, is_own
 
-ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("app", "server", "templates")
 DEFINING = ("server", "templates")
 FORK, LEARN = "fork", "learn"
 # The person's, for the supervisor to hear: it ends the others when they have finished what they do.
@@ -123,7 +122,8 @@ class Warm:
 
 def name_of(path: Path) -> str:
     """The name of the module in a file of the project."""
-    return _names(path)[0]
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def forget(edited: Iterable[str]) -> set[str]:
@@ -150,7 +150,7 @@ def _can_be_shared(name: str) -> bool:
         return True
     module = sys.modules.get(room)
     place = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), None)
-    return not (place and Path(place).is_relative_to(ROOT) and not Path(place).is_relative_to(sys.prefix))
+    return not (place and is_own(place))
 
 
 def _be_warm(pipe: Connection, mask: Iterable[int], work: Callable[..., None], arguments: tuple[Any, ...]) -> NoReturn:
@@ -173,7 +173,7 @@ def _be_warm(pipe: Connection, mask: Iterable[int], work: Callable[..., None], a
                 _fork(pipe, work, arguments, end)
             # The first start need not wait for it, as nothing was edited before.
             if not _needs:
-                _note_needs(sys.modules)
+                _note_needs(list(sys.modules))
     except (EOFError, OSError):
         os._exit(0)
 
@@ -239,27 +239,23 @@ def _import(modules: Collection[str]) -> None:
     for name in modules:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
-    _note_needs(modules)
+    # What they import of ours came with them.
+    _note_needs([name for name in sys.modules if name not in _needs])
     # What is here stays; a worker need not look through all of it for garbage, nor have the memory to itself.
     gc.collect()
     gc.freeze()
 
 
 def _note_needs(modules: Iterable[str]) -> None:
-    for name in [each for each in modules if each.partition(".")[0] in DEFINING and each in sys.modules]:
-        path = Path(sys.modules[name].__file__ or "")
-        package = _names(path)[1]
+    for name in modules:
+        module = sys.modules.get(name)
+        path = Path(getattr(module, "__file__", None) or "")
+        if path.suffix != ".py" or not is_own(str(path)):
+            continue
+        package = getattr(module, "__package__", None) or name.rpartition(".")[0]
         # What is being edited and cannot be read now is read anew in any case.
         with contextlib.suppress(OSError, SyntaxError, ValueError):
             _needs[name] = {package, *_imports(ast.parse(path.read_bytes()), package)} - {name}
-
-
-def _names(path: Path) -> tuple[str, str]:
-    """The name of a file's module, and of the package that relative imports in it start from."""
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    if parts[-1] == "__init__":
-        return ".".join(parts[:-1]), ".".join(parts[:-1])
-    return ".".join(parts), ".".join(parts[:-1])
 
 
 def _imports(source: ast.AST, package: str) -> Iterator[str]:

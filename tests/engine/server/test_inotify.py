@@ -83,3 +83,32 @@ def test_caches_and_hidden_directories_are_silent(tmp_path: Path) -> None:
 def test_what_cannot_be_watched_is_said(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="max_user_watches"):
         Inotify([], [tmp_path / "nothing"])
+
+
+def test_links_are_followed_under_their_own_names_and_not_in_a_circle(tmp_path: Path) -> None:
+    shared, tree = tmp_path / "shared", tmp_path / "tree"
+    shared.mkdir()
+    tree.mkdir()
+    (tree / "first").symlink_to(shared)
+    inotify = Inotify([tree], [])
+    (tree / "second").symlink_to(shared)
+    (shared / "circle").symlink_to(shared)
+    told(inotify)
+    (shared / "page.py").touch()
+    assert {tree / "first" / "page.py", tree / "second" / "page.py"} <= told(inotify)
+    (tree / "first").unlink()
+    told(inotify)
+    (shared / "other.py").touch()
+    assert {path for path in told(inotify) if "circle" not in path.parts} == {tree / "second" / "other.py"}
+
+
+def test_more_is_watched_later_also_what_is_not_there_yet(tmp_path: Path) -> None:
+    inotify = Inotify([], [tmp_path])
+    inotify.add_tree(tmp_path / "later")
+    (tmp_path / "alone").mkdir()
+    inotify.add(tmp_path / "alone")
+    (tmp_path / "later" / "inner").mkdir(parents=True)
+    told(inotify)
+    for name in ("later/inner/page.py", "alone/page.py"):
+        (tmp_path / name).touch()
+    assert told(inotify) == {tmp_path / "later" / "inner" / "page.py", tmp_path / "alone" / "page.py"}
