@@ -114,8 +114,7 @@ def begin(
         begin_as_edited(config, listening, stack, pipe, known, (), stand_in, follows, data)
         return
     _follows = follows
-    data = Path(os.environ.get(f"{name.PREFIX}DATA", "data")).absolute()
-    used = Used(ROOT, data)
+    used = Used(ROOT, Path(os.environ.get(f"{name.PREFIX}DATA", "data")).absolute())
     remembered = _Remembered()
     logging.getLogger("uvicorn.error").addFilter(remembered)
     watch = Watch(stack.fileno(), lambda text: _say(pipe, SLOW, text), lambda why: _say(pipe, PAUSED, why))
