@@ -2,8 +2,8 @@
 
 The reads of an answer hold the loop for LOOP_SECONDS at most; then SQLite's progress handler stops the one that is
 under way, and it is repeated on a thread. What is known to be long goes there at once, and so do a full-text search and
-the count of a whole table, in which SQLite does not look at the handler. There each read ends within READ_SECONDS, or
-earlier when its client has gone.
+the count of a whole table, in which SQLite does not look at the handler. There people take turns (`app/turns.py`). A
+read begins within WAIT_SECONDS and then ends within READ_SECONDS, or earlier when its client has gone.
 
 All reads of one answer see the same state of the file: see `Moments`.
 """
@@ -13,17 +13,18 @@ import math
 import re
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import ContextVar
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 from sqlite_utils.utils import sqlite3
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.turns import Turn, Turns, present_person
 from server.guard import ADMITTED
 
 Row = sqlite3.Row
@@ -33,9 +34,12 @@ Row = sqlite3.Row
 LOOP_SECONDS = 0.005
 LOOP_STRIDE = 250
 THREAD_STRIDE = 100_000
-# How long a read may take in all, with its wait for a thread.
+# How long a read may take on a thread, and how long it may wait for one.
 READ_SECONDS = 5
-THREADS = 2
+WAIT_SECONDS = 5
+# One more than one person may have: what others read is not even behind what that person has begun.
+THREADS = 3
+THREADS_PER_PERSON = 2
 WAITING_READS = 32
 # Of one session or the owner, those that run included: the others find places too.
 READS_PER_PERSON = 8
@@ -66,12 +70,14 @@ class Reader:
         self.connection = connection
         self._busy_milliseconds = int(busy_seconds * 1000)
         self.deadline = math.inf
+        self.is_given_up = False
         self._left = LOOP_SECONDS
         self._bound(LOOP_BYTES, 0, LOOP_STRIDE)
 
     def begin(self, is_snapshot: bool) -> None:
         """Let a new answer read, with `is_snapshot` all of it as of its first read."""
         self.deadline = math.inf
+        self.is_given_up = False
         self._left = LOOP_SECONDS
         if is_snapshot:
             self.connection.execute("BEGIN")
@@ -96,7 +102,8 @@ class Reader:
             self._left -= time.monotonic() - begin
 
     def read_patiently(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
-        """All rows, until the moment `deadline`, which another thread may change meanwhile."""
+        """All rows, within READ_SECONDS, and until another thread sets `is_given_up`."""
+        self.deadline = time.monotonic() + READ_SECONDS
         try:
             self._bound(LARGEST, self._busy_milliseconds, THREAD_STRIDE)
             return self.connection.execute(sql, parameters).fetchall()
@@ -117,7 +124,34 @@ class Reader:
         self.connection.set_progress_handler(self._is_late, stride)
 
     def _is_late(self) -> bool:
-        return time.monotonic() > self.deadline
+        return self.is_given_up or time.monotonic() > self.deadline
+
+
+class Waiting:
+    """A read that waits for a thread, or has one since `begun`."""
+
+    def __init__(self, reader: Reader, sql: str, parameters: Sequence[Any]) -> None:
+        self.reader = reader
+        self.sql = sql
+        self.parameters = parameters
+        self.future: Future[list[Row]] = Future()
+        self.asked = time.monotonic()
+        self.begun: float | None = None
+
+    @property
+    def end(self) -> float:
+        """Until when it may wait, or read."""
+        return self.asked + WAIT_SECONDS if self.begun is None else self.begun + READ_SECONDS
+
+    def run(self) -> None:
+        """Read, unless nobody wants it any more."""
+        if not self.future.set_running_or_notify_cancel():
+            return
+        self.begun = time.monotonic()
+        try:
+            self.future.set_result(self.reader.read_patiently(self.sql, self.parameters))
+        except BaseException as error:
+            self.future.set_exception(error)
 
 
 class Reads:
@@ -131,9 +165,10 @@ class Reads:
         self._busy_seconds = busy_seconds
         # Opened now: where the name of the file leads elsewhere, no others can be opened.
         self._idle = [Reader(connect(), busy_seconds) for _ in range(IDLE_CONNECTIONS)]
-        self._under_way: dict[Future[list[Row]], Reader] = {}
-        self._of_each: Counter[Hashable] = Counter()
-        self._counting = threading.Lock()
+        self._under_way: set[Waiting] = set()
+        self._turns: Turns[Waiting] = Turns(THREADS, THREADS_PER_PERSON)
+        # Turns end on the threads.
+        self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(THREADS, "reader")
         self._is_open = True
 
@@ -162,35 +197,48 @@ class Reads:
         else:
             reader.connection.close()
 
-    def begin(self, reader: Reader, sql: str, parameters: Sequence[Any], person: Hashable) -> "Future[list[Row]]":
+    def begin(self, reader: Reader, sql: str, parameters: Sequence[Any], person: Hashable) -> Waiting:
         """Read on a thread. Raises UnansweredRead where too many wait for one, of this person or in all.
 
         A read that belongs to nobody, as of the app itself, is bounded with all others alone.
         """
-        is_crowded = person is not None and self._of_each[person] >= READS_PER_PERSON
-        if is_crowded or len(self._under_way) >= THREADS + WAITING_READS:
-            raise UnansweredRead(TOO_MANY)
-        reader.deadline = time.monotonic() + READ_SECONDS
-        future = self._threads.submit(reader.read_patiently, sql, parameters)
-        self._under_way[future] = reader
-        with self._counting:
-            self._of_each[person] += 1
-        future.add_done_callback(partial(self._ended, person))
-        return future
+        waiting = Waiting(reader, sql, parameters)
+        with self._lock:
+            is_crowded = person is not None and self._turns.of(person) >= READS_PER_PERSON
+            if is_crowded or len(self._turns) >= WAITING_READS:
+                raise UnansweredRead(TOO_MANY)
+            self._turns.add(person, waiting)
+            self._under_way.add(waiting)
+        waiting.future.add_done_callback(lambda _: self._ended(person, waiting))
+        self._start()
+        return waiting
 
-    def _ended(self, person: Hashable, future: "Future[list[Row]]") -> None:
+    def _start(self) -> None:
+        """Have those read whose turn it is."""
+        with self._lock:
+            while (turn := self._turns.next()) is not None:
+                self._threads.submit(self._run, turn)
+
+    def _run(self, turn: Turn[Waiting]) -> None:
+        """On a thread: read, then let the next one read."""
+        turn.thing.run()
+        with self._lock:
+            self._turns.end(turn.person)
+        with suppress(RuntimeError):  # The threads are being ended.
+            self._start()
+
+    def _ended(self, person: Hashable, waiting: Waiting) -> None:
         """Called on the thread of the read, or on the loop where it was given up."""
-        with self._counting:
-            del self._under_way[future]
-            self._of_each[person] -= 1
-            if not self._of_each[person]:
-                del self._of_each[person]
+        with self._lock:
+            self._under_way.discard(waiting)
+            self._turns.leave(person, waiting)
 
     def close(self) -> None:
         """End all reads that are under way, and close all that is idle."""
         self._is_open = False
-        for reader in list(self._under_way.values()):
-            reader.deadline = 0
+        for waiting in list(self._under_way):
+            waiting.reader.is_given_up = True
+            waiting.future.cancel()
         self._threads.shutdown(cancel_futures=True)
         while self._idle:
             self._idle.pop().connection.close()
@@ -202,8 +250,7 @@ class Moment:
     `receive` is the request's, so that a read ends when the client has gone.
     """
 
-    def __init__(self, receive: Receive | None = None, *, is_snapshot: bool = False, person: Hashable = None) -> None:
-        self._person = person
+    def __init__(self, receive: Receive | None = None, *, is_snapshot: bool = False) -> None:
         self.has_ended = False
         self._is_snapshot = is_snapshot
         self._receive = receive
@@ -241,17 +288,18 @@ class Moment:
 
     async def _read_patiently(self, reads: Reads, reader: Reader, sql: str, parameters: Sequence[Any]) -> list[Row]:
         """All rows, read on a thread. Whatever ends the wait for it ends the read too."""
-        future = reads.begin(reader, sql, parameters, self._person)
-        self._under_way = asyncio.wrap_future(future)
+        waiting = reads.begin(reader, sql, parameters, present_person.get())
+        self._under_way = asyncio.wrap_future(waiting.future)
         gone = asyncio.ensure_future(self._client_gone()) if self._receive is not None else None
+        awaited: set[asyncio.Future[Any]] = {self._under_way} if gone is None else {self._under_way, gone}
         try:
-            awaited: set[asyncio.Future[Any]] = {self._under_way} if gone is None else {self._under_way, gone}
-            await asyncio.wait(awaited, timeout=READ_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            while (left := waiting.end - time.monotonic()) > 0 and not any(each.done() for each in awaited):
+                await asyncio.wait(awaited, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             if self._under_way.done():
                 return self._under_way.result()
             if gone is not None and gone.done():
                 raise ClientDisconnect
-            raise UnansweredRead(TOO_SLOW)
+            raise UnansweredRead(TOO_MANY if waiting.begun is None else TOO_SLOW)
         finally:
             if gone is not None:
                 gone.cancel()
@@ -259,9 +307,9 @@ class Moment:
                 # The thread has the connection until it comes to an end.
                 self._reader = None
                 self.has_ended = True
-                reader.deadline = 0
+                reader.is_given_up = True
                 self._under_way.cancel()
-                future.add_done_callback(lambda _: reads.give_back(reader))
+                waiting.future.add_done_callback(lambda _: reads.give_back(reader))
             self._under_way = None
             if self.has_ended:
                 self.end()
@@ -275,7 +323,7 @@ class Moment:
 
 
 class Moments:
-    """ASGI middleware: all that a GET reads is of one moment.
+    """ASGI middleware: all that a GET reads is of one moment; what any request reads is that person's.
 
     It is to stand behind what asks for the commit token: the snapshot begins after that, so an answer may be newer than
     its token says, never older. It ends when the answer begins, so that no slow client keeps the log from being reset.
@@ -285,10 +333,20 @@ class Moments:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        moment = Moment(receive, is_snapshot=True, person=scope.get(ADMITTED))
+        token = present_person.set(scope.get(ADMITTED))
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            present_person.reset(token)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in ("GET", "HEAD"):
+            await self.app(scope, receive, send)
+            return
+        moment = Moment(receive, is_snapshot=True)
         token = _moment.set(moment)
 
         async def send_on(message: Message) -> None:

@@ -215,9 +215,29 @@ def test_every_command_and_file_that_is_named_is_there(name: str) -> None:
 
 
 UNITS = {
-    "": 1, "ms": 0.001, "s": 1, "min": 60, "days": 24 * 60 * 60,
+    "": 1, "ms": 0.001, "s": 1, "min": 60, "h": 60 * 60, "days": 24 * 60 * 60,
     "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3,
 }  # fmt: skip
+# Constants that are called like limits, and bound nothing that a client, a file or a person can make larger.
+NO_LIMITS = {
+    "server/background.py LONGEST_PAUSE",
+    "server/features.py LONGEST_NAME",
+    "server/naming.py LONGEST_NAME",
+    "server/reload.py STACK_LIMIT",
+    "server/pieces.py LARGEST",
+    "server/warm.py KEPT_CODES",
+    "app/lost.py LONGEST_PAUSE",
+    "app/reads.py LARGEST",
+    "app/rows.py LARGEST_LINE",
+    "app/lists.py COUNT_LIMIT",
+    "app/import_job.py LONGEST_ERROR",
+}
+# Parts of what the table has as a whole: each cuts what is shown of a value, or is counted in a larger limit.
+PARTS = re.compile(r"app/reading/\w+\.py \w+|app/access/browsers\.py LONGEST")
+LIKE_A_LIMIT = re.compile(
+    r"^((?:MOST|LONGEST|LARGEST|WAITING|KEPT)(?:_[A-Z]+)*|[A-Z_]+_(?:LIMIT|PER_PERSON|PER_TAB)) = \d",
+    re.MULTILINE,
+)
 LIMIT = re.compile(r"^\| (.+?) \| ([\d,.]+) ?(\w*) \| `(\S+)\.py` `([A-Z_]+)` \|$", re.MULTILINE)
 
 
@@ -228,6 +248,19 @@ def test_every_limit_in_the_documentation_is_that_of_the_code() -> None:
         limit = getattr(importlib.import_module(path.replace("/", ".")), name)
         limit = limit.total_seconds() if isinstance(limit, timedelta) else limit
         assert limit == float(number.replace(",", "")) * UNITS[unit], what
+
+
+def test_every_limit_of_the_code_is_in_the_documentation() -> None:
+    documented = set(re.findall(r"`(\S+\.py)` `([A-Z_]+)`", (ROOT / "docs" / "security.md").read_text()))
+    found = [
+        (path.relative_to(ROOT).as_posix(), name)
+        for room in ("server", "app")
+        for path in sources(room)
+        for name in LIKE_A_LIMIT.findall(path.read_text())
+    ]
+    assert len(found) > 20
+    missing = [f"{path} {name}" for path, name in found if (path, name) not in documented]
+    assert not [each for each in missing if each not in NO_LIMITS and not PARTS.fullmatch(each)]
 
 
 def test_every_test_that_the_documentation_of_security_names_is_there() -> None:

@@ -137,12 +137,12 @@ def test_no_more_wait_than_there_is_room_for(db: Database, monkeypatch: pytest.M
     monkeypatch.setattr(reads, "READ_SECONDS", 1)
 
     async def ask() -> list[Any]:
-        several = [db.read(COUNT, [ENDLESS], is_long=True) for _ in range(reads.THREADS + 3 + 2)]
+        several = [db.read(COUNT, [ENDLESS], is_long=True) for _ in range(reads.THREADS_PER_PERSON + 3 + 2)]
         short = db.read("SELECT max(id) FROM tasks")
         return await asyncio.gather(*several, short, return_exceptions=True)
 
     *several, short = asyncio.run(ask())
-    assert [str(error) for error in several] == [TOO_SLOW] * (reads.THREADS + 3) + [TOO_MANY] * 2
+    assert [str(error) for error in several] == [TOO_SLOW] * (reads.THREADS_PER_PERSON + 3) + [TOO_MANY] * 2
     assert short[0][0] == 3, "what is short needs no thread"
 
 
@@ -151,24 +151,86 @@ def test_one_person_does_not_take_the_waiting_places_of_all(db: Database, monkey
     monkeypatch.setattr(reads, "READ_SECONDS", 1)
     monkeypatch.setattr(reads, "WAITING_READS", 3)
 
-    async def ask(person: str) -> None:
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            await db.read(COUNT, [ENDLESS], is_long=True)
-
-        async def wait() -> Message:
-            return await asyncio.get_running_loop().create_future()
-
-        async def send(message: Message) -> None: ...
-
-        await Moments(app)({"type": "http", "method": "GET", ADMITTED: person}, wait, send)
-
     async def several() -> list[Any]:
-        answers = await asyncio.gather(*(ask(person) for person in "aaaaaaab"), return_exceptions=True)
-        await until(lambda: not db._reads._of_each)
+        asked = [ask(db, person, ENDLESS) for person in "aaaaaaab"]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        await until(lambda: not db._reads._under_way and not db._reads._turns.of("a"))
         return answers
 
     words = [str(error) for error in asyncio.run(several())]
     assert words == [TOO_SLOW] * 3 + [TOO_MANY] * 4 + [TOO_SLOW]
+
+
+async def ask(db: Database, person: str, count: int, method: str = "GET") -> int:
+    """What a request of a person reads that counts so far."""
+    found: list[int] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        found.append((await db.read(COUNT, [count], is_long=True))[0][0])
+
+    async def wait() -> Message:
+        return await asyncio.get_running_loop().create_future()
+
+    async def send(message: Message) -> None: ...
+
+    await Moments(app)({"type": "http", "method": method, ADMITTED: person}, wait, send)
+    return found[0]
+
+
+def test_the_time_of_a_read_counts_from_when_it_begins(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reads, "READ_SECONDS", 1)
+
+    async def several() -> list[Any]:
+        asked = [ask(db, "a", count) for count in (ENDLESS, ENDLESS, ENDLESS, ENDLESS, 7)]
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    *endless, short = asyncio.run(several())
+    assert [str(error) for error in endless] == [TOO_SLOW] * 4
+    assert short == 7, "it has waited for twice the time that a read may take"
+
+
+def test_a_read_that_waits_too_long_is_answered_too(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reads, "READ_SECONDS", 2)
+    monkeypatch.setattr(reads, "WAIT_SECONDS", 0.2)
+
+    async def several() -> list[Any]:
+        return await asyncio.gather(*(ask(db, "a", ENDLESS) for _ in range(3)), return_exceptions=True)
+
+    assert [str(error) for error in asyncio.run(several())] == [TOO_SLOW, TOO_SLOW, TOO_MANY]
+    assert asyncio.run(db.read(COUNT, [7], is_long=True))[0][0] == 7
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_nobody_waits_for_more_than_a_turn_of_another_person(
+    db: Database, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """However many tabs another has: who waits has the next place that becomes free."""
+    monkeypatch.setattr(reads, "READ_SECONDS", 1)
+    order: list[str] = []
+
+    async def noted(person: str, count: int) -> None:
+        try:
+            await ask(db, person, count, method)
+        except UnansweredRead:
+            order.append(f"{person} ended")
+        else:
+            order.append(f"{person} answered")
+
+    async def several() -> None:
+        tabs = [asyncio.ensure_future(noted("a", ENDLESS)) for _ in range(8)]
+        await asyncio.sleep(0.1)
+        await noted("b", 7)
+        assert order == ["b answered"], "one person leaves a place"
+        tabs += [asyncio.ensure_future(noted("c", ENDLESS)) for _ in range(8)]
+        await asyncio.sleep(0.1)
+        await noted("d", 7)
+        assert order.count("d answered") == 1
+        assert order.count("a ended") <= 2, "those that had begun before"
+        assert order.count("c ended") <= 1
+        await asyncio.gather(*tabs)
+
+    asyncio.run(several())
+    assert len(order) == 18
 
 
 def test_a_read_that_nobody_waits_for_any_more_ends(db: Database) -> None:

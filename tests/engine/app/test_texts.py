@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from app import texts as module
 from app.texts import LONGEST_TEXT, Texts
+from app.turns import present_person
 from templates.markdown import to_html
 from templates.tags import Safe
 from tests.engine.conftest import Server
@@ -131,22 +132,63 @@ def test_who_only_waits_for_others_waits_no_longer_and_is_drawn_the_next_time(
         await texts.draw(LONG)
         assert texts._process is not None
         os.kill(texts._process.pid, signal.SIGSTOP)
-        monkeypatch.setattr(module, "DRAW_SECONDS", 20)
+        monkeypatch.setattr(module, "DRAW_SECONDS", 60)
         before = asyncio.ensure_future(texts.draw(LONG + "a"))
-        await until(lambda: texts._turn.locked())
-        monkeypatch.setattr(module, "DRAW_SECONDS", 0.2)
+        await until(lambda: texts._jobs)
+        monkeypatch.setattr(module, "WAIT_SECONDS", 0.2)
         begin = time.monotonic()
         waited = await texts.draw(LONG + "b")
         took = time.monotonic() - begin
         os.kill(texts._process.pid, signal.SIGCONT)
         await before
-        monkeypatch.setattr(module, "DRAW_SECONDS", 60)
         return took, waited, await texts.draw(LONG + "b")
 
     took, waited, after = drawn(wait(), texts)
     assert took < 10
     assert "as-typed" in waited
     assert after == to_html(LONG + "b")
+    assert not texts._jobs
+    assert not len(texts._turns)
+
+
+def test_the_time_of_a_text_counts_from_when_it_is_begun(texts: Texts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "DRAW_SECONDS", 2)
+
+    async def wait() -> list[str]:
+        await texts.draw(LONG)
+        assert texts._process is not None
+        os.kill(texts._process.pid, signal.SIGSTOP)
+        return await asyncio.gather(*(texts.draw(LONG + letter) for letter in "abc"))
+
+    hung, *others = drawn(wait(), texts)
+    assert "as-typed" in hung
+    assert others == [to_html(LONG + "b"), to_html(LONG + "c")], "they waited as long as one may be drawn"
+
+
+def test_nobody_waits_for_more_than_a_turn_of_another_person(texts: Texts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TEXTS_PER_PERSON", 8)
+    monkeypatch.setattr(module, "WAIT_SECONDS", 60)
+    order: list[str] = []
+
+    async def draw(person: str, end: str) -> None:
+        present_person.set(person)
+        await texts.draw(LONG + end)
+        order.append(person + end)
+
+    async def several() -> None:
+        tabs = [asyncio.ensure_future(draw("a", f"{number}")) for number in range(8)]
+        await until(lambda: len(texts._jobs) == 8)
+        with pytest.raises(HTTPException):
+            await asyncio.create_task(draw("a", "more"))
+        # Another person's own, and one that the first person waits for too, behind many others.
+        await asyncio.gather(*(asyncio.create_task(draw("b", end)) for end in ("own", "7")))
+        assert len([each for each in order if each.startswith("a") and each != "a7"]) <= 3
+        await asyncio.gather(*tabs)
+
+    drawn(several(), texts)
+    assert sorted(order) == sorted([*(f"a{number}" for number in range(8)), "bown", "b7"])
+    assert not texts._jobs
+    assert not len(texts._turns)
 
 
 def test_a_process_that_is_killed_meanwhile_is_noticed(texts: Texts) -> None:
@@ -176,7 +218,8 @@ def test_who_goes_takes_nothing_from_those_who_wait_for_the_same(texts: Texts) -
 
 
 def test_no_more_wait_than_there_is_room_for(texts: Texts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "WAITING_TEXTS", 2)
+    # One is being drawn, and so many wait.
+    monkeypatch.setattr(module, "WAITING_TEXTS", 1)
 
     async def many() -> list[Any]:
         return await asyncio.gather(*(texts.draw(LONG + f"{n}") for n in range(3)), return_exceptions=True)
