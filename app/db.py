@@ -34,6 +34,7 @@ from sqlite_utils.utils import sqlite3
 from app.copies import BACKUPS, check_room, copy_opened, keep, newest_saved, sweep
 from app.identity import Identity, Loss, number_of
 from app.kept_copies import thin
+from app.open_files import held
 from app.reads import Reads
 from server import background
 from server.watch import taking_long
@@ -444,6 +445,7 @@ def prepare(directory: Path, migrations: Migrations, *, is_in_use: bool = False,
         )
     make_private(directory)
     if not path.exists():
+        _refuse_what_is_held(path)
         _say_what_was_saved(directory)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
     os.chmod(path, 0o600)
@@ -460,6 +462,15 @@ def prepare(directory: Path, migrations: Migrations, *, is_in_use: bool = False,
             f"({error.filename}). It was not touched. Mend that, then start again."
         ) from error
     return path
+
+
+def _refuse_what_is_held(path: Path) -> None:
+    """Raises UnusableDatabase where a server has the file open that was here: two would serve different data."""
+    if (lost := held(path)) is not None:
+        raise UnusableDatabase(
+            f"{path} was deleted while the server {lost.process} has it open, with all that is in it. End that server "
+            "first, which saves a copy; or save one yourself: python3 server.py backup FILE. Then start again."
+        )
 
 
 def _say_what_was_saved(directory: Path) -> None:

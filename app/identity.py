@@ -2,7 +2,7 @@
 
 SQLite goes on with the files that it has opened, whatever becomes of their names: deleted, moved, or another file
 or disk in their place. All that is written from then on is gone with the process. So the names are looked at before and
-after each commit (three questions to the system, 4 µs), and twice a second.
+after each commit (three questions to the system), and twice a second.
 """
 
 import errno

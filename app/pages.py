@@ -39,15 +39,14 @@ assets = Assets(ROOT / "static", packs=not settings.reload)
 # What stands for an id in an address: a number that SQLite can hold. Anything else is no address of this app.
 reg_re_param("id", "[0-8]?[0-9]{1,18}")
 logger = logging.getLogger("uvicorn.error")
-# Where a copy of the open file is to be had.
-COPY = "/export.db, or python3 server.py backup FILE"
+# What mends a loss of the data.
 ADVICE = {
-    Kind.DELETED: "Do not end the server before there is a copy. Then start it again, and bring the copy back with "
-    "python3 server.py restore FILE.",
-    Kind.MOVED: "Put the file back where it was. Or end the server, and name the directory where the file is now with "
-    "--data.",
-    Kind.LOG: "All that was saved is in the file itself. Start the server again.",
-    Kind.OUT_OF_REACH: "Bring the disk back. If this stays, start the server again.",
+    Kind.DELETED: "What was saved before is still in the open file, for as long as the server runs: save a copy before "
+    "you end it. Then start the server again, and bring the copy back with python3 server.py restore FILE.",
+    Kind.MOVED: "What was saved before is in it. Move it back, and all goes on. Or end the server, and name the "
+    "directory where it is with --data.",
+    Kind.LOG: "What was saved before is in the file itself. Start the server again.",
+    Kind.OUT_OF_REACH: "What was saved before is on that disk. Bring it back; if this stays, start the server again.",
 }
 NO_ROOM = "Nothing was changed. Make room on the disk, then try again."
 
@@ -177,7 +176,7 @@ async def database_failed(request: Request, error: Exception) -> Response:
 async def data_lost(request: Request, error: Exception) -> Response:
     """The answer to whatever cannot be done, as the file is not where it was."""
     words = db.loss.words if db.loss is not None else str(error)
-    return error_answer(request, 503, f"Nothing was saved. {words} Save a copy of the data: {COPY}.")
+    return error_answer(request, 503, f"Nothing was saved. {words} The top of each page says what to do.")
 
 
 async def read_unanswered(request: Request, error: Exception) -> Response:

@@ -64,6 +64,8 @@ class Token:
     def hash(self) -> str:
         """What a session keeps of the token that it was made with."""
         state = self._look()
+        if state is None and self._hash and not self._directory.is_dir():
+            return self._hash  # All data are gone, and not the token alone: that ends nobody's session.
         if state is None or state != self._state:
             self._hash = hashed(read(self._directory))
             # Looked at before it was read: what changes in between is noticed at the next call.

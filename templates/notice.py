@@ -12,12 +12,18 @@ def notice(words: str = "", advice: str = "", saved: str = "") -> Safe:
     return live(Div, _said(words, advice, saved) if words else None, id="notice", url="/notice")
 
 
+def _way_back(saved: str) -> tuple[object, ...]:
+    return (
+        "A copy of all that was saved before was put aside by itself. Start the server again, and bring it back: ",
+        Code(f"python3 server.py restore {saved}"),
+    )
+
+
 def _said(words: str, advice: str, saved: str) -> Safe:
     return Div(
         H2("Nothing is saved at this moment"),
-        P(words, " Whatever was saved before is still there, for as long as the server runs."),
-        P("A copy of all of it was saved as ", Code(saved), ".") if saved else None,
-        P(advice),
+        P(words),
+        P(_way_back(saved) if saved else advice),
         P(
             A("Save a copy of the data", href="/export.db", cls="button primary"),
             " or run ",

@@ -503,6 +503,50 @@ def test_health_is_bad_where_the_file_cannot_be_read(tmp_path: Path) -> None:
     assert json.loads(health)["commit token"] is None
 
 
+def test_what_is_looked_after_comes_back_after_any_failure_and_health_tells_of_it(tmp_path: Path) -> None:
+    """Each by itself: an exception in one keeps none of the others from their work."""
+    asked = in_python(
+        """
+        import asyncio
+        from app import main
+        from server import background
+
+        background.FIRST_PAUSE = 0.01
+        main.LOOK_AFTER_SECONDS = main.lost.LOOK_SECONDS = 0.01
+        calls = {}
+
+        def failing(name):
+            async def take_up():
+                calls[name] = calls.get(name, 0) + 1
+                if calls[name] <= 2:
+                    raise ZeroDivisionError(name)
+            return take_up
+
+        main.imports.recover = failing("imports")
+        main.presence.presence.clear = failing("tabs")
+        main.sessions.look_after = failing("sessions")
+        main.sessions.file.look = failing("access.db")
+        main.lost.lost.look = failing("app.db")
+
+        async def go():
+            tasks = main.look_after()
+            async with asyncio.timeout(30):
+                while len(background.troubles()) < 5:
+                    await asyncio.sleep(0.001)
+                while not all(calls[name] > 4 for name in calls):
+                    await asyncio.sleep(0.001)
+            for task in tasks:
+                task.cancel()
+
+        asyncio.run(go())
+        print(sorted(background.failures().values()), background.troubles())
+        """,
+        tmp_path / "data",
+    )
+    assert asked.stdout.strip() == "[2, 2, 2, 2, 2] []", asked.stderr
+    assert asked.stderr.count("Traceback") == 10
+
+
 def test_the_session_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
     print_key = "from app.main import app; print(app.secret_key)"
     before = os.umask(0)

@@ -20,7 +20,8 @@ import httpx
 import pytest
 
 from server.name import PREFIX
-from tests.engine.conftest import PATIENCE, PLAIN, PROJECT, Server
+from server.token import read
+from tests.engine.conftest import PATIENCE, PLAIN, PROJECT, SERVED, Server
 from tests.engine.watching import Follower
 
 WRITERS = 3
@@ -341,3 +342,51 @@ def test_strangers_hear_no_more_than_that_it_is_not_well(data: Path) -> None:
         assert TITLE not in httpx.get(f"{url}/sign-in").text
     finally:
         server.stop()
+
+
+def test_a_second_server_does_not_begin_with_empty_data_beside_one_that_has_lost_them(data: Path) -> None:
+    """As a process that Gunicorn starts in the place of another one would."""
+    server = Server(data)
+    try:
+        delete_directory(data)
+        again = subprocess.run(
+            [sys.executable, PROJECT / "server.py", *SERVED, "--data", data],
+            capture_output=True,
+            encoding="utf-8",
+            timeout=PATIENCE,
+        )
+        assert again.returncode == 1
+        assert f"while the server {server.process.pid} has it open" in again.stderr
+        assert not (data / "app.db").exists()
+    finally:
+        server.stop()
+
+
+def test_who_is_signed_in_from_elsewhere_sees_it_too_and_gets_the_copy(data: Path) -> None:
+    server = Server(data, "--host", "0.0.0.0")
+    url = server.url.replace("0.0.0.0", "127.0.0.1")
+    try:
+        with httpx.Client(base_url=url, **PLAIN) as client:
+            assert client.post("/sign-in", data={"token": read(data)}).status_code == 303
+            assert client.post("/tasks", data={"title": "From my phone"}).status_code == 303
+            delete_directory(data)
+            until(lambda: TITLE in client.get("/tasks").text, "its pages say so")
+            assert client.post("/tasks", data={"title": "Too late"}).status_code == 503
+            copy = data.parent / "copy.db"
+            copy.write_bytes(client.get("/export.db").content)
+            assert titles(copy) == {"From my phone"}
+    finally:
+        server.stop()
+
+
+def test_an_upload_is_refused_with_words(data: Path) -> None:
+    server = Server(data)
+    try:
+        delete_directory(data)
+        files = {"file": ("tasks.csv", b"title\nOne\n" + b"Two\n" * 500_000)}
+        answer = httpx.post(f"{server.url}/imports", files=files, data={"kind": "tasks"}, timeout=PATIENCE)
+        assert answer.status_code == 503
+        assert "was deleted while the app runs" in answer.text
+    finally:
+        server.stop()
+    assert "Traceback" not in server.log.read_text(encoding="utf-8")

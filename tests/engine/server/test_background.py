@@ -11,12 +11,16 @@ import pytest
 
 from app import import_queue, presence
 from app.access.file import AccessFile
-from server import background, live, renewal
+from app.db import Database, prepare
+from app.migrations import migrations
+from server import background, live, renewal, watch, worker
 from server.connections import Connections, bounds
 from server.edits import Edits
 from server.open_sockets import OpenSockets
+from server.rendering import _taken as taken
 from server.settings import Settings
 from tests.engine.conftest import PATIENCE, ROOT
+from tests.engine.watching import Page, answer, element
 
 PAUSE = 0.01
 
@@ -263,7 +267,84 @@ def edits_are_heard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, work: Faili
     return lambda: edits.watch(lambda paths: None)
 
 
+def loops_are_watched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, work: Failing) -> Callable[[], None]:
+    monkeypatch.setattr("server.watch.LOOK_SECONDS", PAUSE)
+    monkeypatch.setattr("server.watch.IS_TIMED", False)
+    loops: list[asyncio.AbstractEventLoop] = []
+    error = work.errors.pop()
+
+    def wind_up(seconds: float) -> None:
+        work()
+
+    def start() -> None:
+        loops.append(asyncio.get_running_loop())
+        watch.Watch().follow(loops[0])
+        monkeypatch.setattr("server.watch._wind_up", wind_up)
+        work.errors.append(error)
+
+    return start
+
+
+def workers_are_heard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, work: Failing) -> Callable[[], None]:
+    ended = threading.Event()
+    work.then = lambda: ended.wait(0.05) and None
+
+    class Silent(worker.Worker):
+        def __init__(self) -> None:
+            """Without a process."""
+
+        def _hear(self) -> None:
+            work()
+            work()
+
+    return lambda: background.thread("Hearing a worker", Silent()._hear) and None
+
+
+def files_are_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, work: Failing) -> Callable[[], None]:
+    database = Database()
+    database.open(prepare(tmp_path / "data", migrations))
+    database.on_commit = work
+
+    def start() -> None:
+        async def write() -> None:
+            for _ in range(2):  # The second one finds a writer too, with a connection of its own.
+                await database.write(lambda connection: connection.execute("DELETE FROM presence"))
+            database.close()
+
+        background.once("Test", write())
+
+    return start
+
+
+def views_are_rendered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, work: Failing) -> Callable[[], None]:
+    """One of which a rendering has failed is rendered again at the next commit."""
+    commits = [0]
+    work.then = lambda view, answer: answer
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await answer(send, element("a", commits[0]))
+
+    hub = live.Hub(app, token=lambda: commits[0])
+    monkeypatch.setattr("server.rendering._taken", lambda view, answer: work(view, answer) and taken(view, answer))
+
+    def start() -> None:
+        page = Page(hub)
+        page.watch(a=None)
+        loop = asyncio.get_running_loop()
+
+        def commit() -> None:
+            commits[0] += 1
+
+        loop.call_later(20 * PAUSE, commit)
+
+    return start
+
+
 LOOPS = [
+    loops_are_watched,
+    workers_are_heard,
+    files_are_written,
+    views_are_rendered,
     presence_writes,
     sign_in_is_kept,
     imports_are_worked_on,

@@ -10,10 +10,10 @@ def test_all_is_well_without_a_word() -> None:
 
 
 def test_a_loss_is_told_with_what_to_do() -> None:
-    said = notice("<it> was deleted.", "Do this.", "a/copy.db")
+    said = notice("<it> was deleted.", "Do this.")
     assert 'role="alert"' in said
     assert "&lt;it&gt; was deleted." in said
     assert 'href="/export.db"' in said
-    assert "a/copy.db" in said
-    assert "saved as" not in notice("Gone.", "Do this.")
+    assert "Do this." in said
+    assert "server.py restore a/copy.db" in notice("Gone.", "Do this.", "a/copy.db")
     assert notice("Gone.") != notice("Moved.")
