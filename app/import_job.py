@@ -54,7 +54,8 @@ async def check(id: int) -> None:
         async with aclosing(_read(id, "checking", "--check", _known())) as messages:
             async for message in messages:
                 if "understood" in message:
-                    understood = message["understood"]
+                    # It comes again, with all rows, where later ones say something else than the first.
+                    understood, problems = message["understood"], []
                 elif "rows" in message:
                     problems += message["problems"]
                     if clock() - written >= PROGRESS_SECONDS:
@@ -73,6 +74,7 @@ async def check(id: int) -> None:
                             problem_count=message["end"]["problems"],
                             rows_total=message["end"]["rows"],
                             known=json.dumps(message["end"]["known"]),
+                            error="",
                         )
                     )
     except ReaderFailed as failure:
@@ -115,14 +117,26 @@ async def fail(id: int, state: str, error: str) -> None:
     error = error[:LONGEST_ERROR]
     try:
         if state == "checking":
-            await db.write(move(id, "checking", "failed", error=error))
-            upload_path(id).unlink(missing_ok=True)
+            await _fail_reading(id, error)
         elif state == "writing":
             await db.write(move(id, "writing", "undoing", error=error, process=0))
         else:
             await db.write(move(id, "undoing", "done", error=error))
     except Stopped:
         return
+
+
+async def _fail_reading(id: int, error: str) -> None:
+    """End the reading of a file; one that was read before, with other choices, is shown as it was read then."""
+    understood = (await _row_of(id))["understood"]
+    before = {} if odd_columns({"understood": understood}) else json.loads(understood)
+    if "choices" not in before:
+        await db.write(move(id, "checking", "failed", error=error))
+        upload_path(id).unlink(missing_ok=True)
+        return
+    choices = before["choices"]
+    columns = json.dumps(choices.pop("columns"))
+    await db.write(move(id, "checking", "ready", error=error, columns=columns, choices=json.dumps(choices)))
 
 
 async def kind_of(id: int) -> Kind:
@@ -141,8 +155,9 @@ def _known() -> str:
 
 
 async def _row_of(id: int) -> Row:
+    columns = "columns, choices, understood, known"
     rows = await db.read(
-        f"SELECT kind, {TEXT.format('filename')} AS filename, columns, known FROM imports WHERE id = ?", [id]
+        f"SELECT kind, {TEXT.format('filename')} AS filename, {columns} FROM imports WHERE id = ?", [id]
     )
     if not rows:
         raise Stopped
@@ -152,10 +167,14 @@ async def _row_of(id: int) -> Row:
 async def _read(id: int, state: str, *options: str) -> AsyncGenerator[Message]:
     """What the reader says of the file, while the import is in this state. Raises Stopped, ReaderFailed."""
     row = await _row_of(id)
-    if odd_columns({name: row[name] for name in ("columns", "known")}):
+    if odd_columns({name: row[name] for name in ("columns", "choices", "understood", "known")}):
         raise ReaderFailed(UNREADABLE)
     kind = to_json(kinds[row["kind"]])
-    reader = import_reader.messages(upload_path(id), row["filename"], kind, row["columns"], options)
+    choices = json.loads(row["choices"]) | {"columns": json.loads(row["columns"])}
+    if state == "writing":
+        # What was shown is what is written.
+        choices["facts"] = json.loads(row["understood"]).get("facts")
+    reader = import_reader.messages(upload_path(id), row["filename"], kind, json.dumps(choices), options)
     async with aclosing(reader) as messages:
         async for message in messages:
             if message:

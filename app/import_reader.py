@@ -42,12 +42,12 @@ class ReaderFailed(Exception):
     """Why the file could not be read to its end, in a sentence for the person."""
 
 
-async def messages(path: Path, name: str, kind: str, columns: str, options: Iterable[str]) -> AsyncGenerator[Message]:
+async def messages(path: Path, name: str, kind: str, choices: str, options: Iterable[str]) -> AsyncGenerator[Message]:
     """What a process says that reads the file; it ends with this iterator. Raises ReaderFailed.
 
     An empty message comes at least once a second, for whoever listens to look whether the file is still to be read.
     """
-    reader = await _start(path, name, kind, columns, options)
+    reader = await _start(path, name, kind, choices, options)
     try:
         async with aclosing(_heard(reader)) as heard:
             async for message in heard:
@@ -66,7 +66,7 @@ async def messages(path: Path, name: str, kind: str, columns: str, options: Iter
             await reader.wait()
 
 
-async def _start(path: Path, name: str, kind: str, columns: str, options: Iterable[str]) -> asyncio.subprocess.Process:
+async def _start(path: Path, name: str, kind: str, choices: str, options: Iterable[str]) -> asyncio.subprocess.Process:
     try:
         reader = await asyncio.create_subprocess_exec(
             *map(_argument, (*_command(path, name, kind), *options)),
@@ -83,7 +83,7 @@ async def _start(path: Path, name: str, kind: str, columns: str, options: Iterab
     assert reader.stdin is not None
     # One that has ended already says so by itself; uvloop's word for its closed pipe is a RuntimeError.
     with contextlib.suppress(ConnectionError, RuntimeError):
-        reader.stdin.write(columns.encode() + b"\n")
+        reader.stdin.write(choices.encode() + b"\n")
         await reader.stdin.drain()
         reader.stdin.close()
     return reader
@@ -96,7 +96,7 @@ def _argument(text: str) -> str | bytes:
 
 def _command(path: Path, name: str, kind: str) -> list[str]:
     # In one word each: what a person calls a file may begin like an option.
-    return [*COMMAND, str(path.resolve()), f"--name={name}", f"--kind={kind}", "--columns=-"]
+    return [*COMMAND, str(path.resolve()), f"--name={name}", f"--kind={kind}", "--choices=-"]
 
 
 async def _heard(reader: asyncio.subprocess.Process) -> AsyncGenerator[Message]:

@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from server.utf8 import has_half_a_pair
-from templates.imports import DELIMITERS, STATES
+from templates.import_options import OPTIONS
+from templates.imports import STATES
 from templates.known_rows import CHOICES
 
 UNREADABLE = "Another program has changed what is kept of this import, and it cannot be read. Import the file again."
 NUMBERS = ("process", "attempts", "problem_count", "bytes_read", "bytes_total", "rows_done", "rows_total", "rows_kept")
 TEXTS = ("filename", "error", "created_at")
-EMPTY = {"columns": "{}", "understood": "{}", "problems": "[]", "known": "{}"}
+EMPTY = {"columns": "{}", "choices": "{}", "understood": "{}", "problems": "[]", "known": "{}"}
 
 Check = Callable[[Any], bool]
 
@@ -74,24 +75,46 @@ def _object_with(*required: str, **checks: Check) -> Check:
 
 
 _is_text, _is_number, _is_name = _is(str), _is(int), _is(str, type(None))
+_texts = _list_of(_is_text)
+# How a file is to be read (app/reading/choices.py), and what all rows of it have said of its dates.
+_CHOICES = _object_with(columns=_object_of(_is_name), **dict.fromkeys((*OPTIONS, "zone"), _is_text))
+_FACTS = _object_with(
+    orders=_object_of(_is_text), examples=_object_of(_texts), mixed=_texts, instants=_texts, serials=_texts
+)
 # What the process that reads files says of one (app/reading/rows.py): nothing yet, or what it knew to say at that time.
 _UNDERSTOOD = _object_with(
     format=_is_text,
     encoding=_is_name,
     zeros=_is_number,
-    delimiter=lambda value: value is None or (isinstance(value, str) and value in DELIMITERS),
+    delimiter=lambda value: value is None or (isinstance(value, str) and len(value) == 1 and not value.isalnum()),
+    quotes=_is_name,
+    header=_is(bool, type(None)),
+    choices=_CHOICES,
+    facts=_FACTS,
+    dates=_list_of(
+        _object_with(
+            "column",
+            "order",
+            "examples",
+            column=_is_text,
+            order=_is_name,
+            examples=_texts,
+            is_mixed=_is(bool),
+            has_times=_is(bool),
+            has_serials=_is(bool),
+        )
+    ),
     compressed=_is(bool),
     list=_is_name,
     other_lists=_object_of(_is_number),
     more_lists=_is_number,
-    columns=_list_of(
-        _object_with("name", "field", "examples", name=_is_text, field=_is_name, examples=_list_of(_is_text))
-    ),
+    columns=_list_of(_object_with("name", "field", "examples", name=_is_text, field=_is_name, examples=_texts)),
     sample=_list_of(_object_of(_is(str, int, float, bool, type(None)))),
     own_export=_is(bool),
 )
 _KEPT: dict[str, Check] = {
     "columns": _object_of(_is_name),
+    "choices": _CHOICES,
     "understood": _UNDERSTOOD,
     "problems": _list_of(_object_with("line", "reason", line=_is_number, reason=_is_text)),
     # What it knows of the rows that are in the data already, and has done with them (templates/known_rows.py).

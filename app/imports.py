@@ -22,14 +22,16 @@ from app.access.confirm import check_upload
 from app.db import NOW, TEXT, Connection, Row, db
 from app.forms import form_of
 from app.import_queue import queue
-from app.import_rows import UNREADABLE, readable
+from app.import_rows import UNREADABLE, odd_columns, readable
 from app.import_sweep import TooMany
 from app.kinds import Kind, kinds
 from app.pages import answer, form_again, page
+from app.reading.dates import LONGEST_ZONE, zone_named
 from app.room import refuse_without_room
 from app.settings import settings
-from server.fragments import fragment, wants_json
+from server.fragments import fragment, wants_json, zone
 from templates import imports as show
+from templates.import_options import OPTIONS
 from templates.imports import Import, ImportKind
 from templates.known_rows import CHOICES, SKIP
 from templates.tags import Safe
@@ -67,7 +69,9 @@ async def list_imports(request: Request) -> Safe:
     rows = await db.read(f"SELECT {LISTED} FROM imports ORDER BY id DESC LIMIT ?", [SHOWN_IMPORTS])
     imports = [await _listed(readable(_by_name(row))) for row in rows if row["kind"] in kinds]
     kind = _named_kind(request.query_params.get("kind"))
-    return page("Import & export", show.imports_page(imports, _in_words(), kind.table), AREA)
+    with_choices = "choices" in request.query_params
+    content = show.imports_page(imports, _in_words(), kind.table, with_choices=with_choices)
+    return page("Import & export", content, AREA)
 
 
 @rt("/imports", methods=["post"])
@@ -81,10 +85,11 @@ async def add_import(request: Request) -> Any:
     if not isinstance(file, UploadFile) or not file.filename:
         form_with_error = show.upload_form(_in_words(), kind.table, "Choose a file first.")
         return form_again(request, "Import & export", form_with_error, "#upload", 422)
+    choices = {"zone": _zone_name()} | _choices({name: value for name, value in form.items() if isinstance(value, str)})
     coming = import_sweep.coming_path(token_hex(8))
     try:
         size = await asyncio.to_thread(_save, file.file, coming)
-        id = await db.write(_insert(kind, _name(file.filename), coming, size))
+        id = await db.write(_insert(kind, _name(file.filename), coming, size, choices))
     except TooMany as error:
         raise HTTPException(429, str(error)) from None
     finally:
@@ -106,10 +111,16 @@ async def show_import(request: Request, id: int) -> Any:
 
 @rt("/imports/{id:id}/columns", methods=["post"])
 async def change_columns(request: Request, id: int) -> Response:
-    """Read the file again with other columns."""
+    """Read the file again, with other columns or in another way; what the form does not name stays as it is."""
     each = await import_of(id)
-    columns = json.dumps(_chosen(each, await form_of(request)))
-    await _move(id, "ready", "checking", columns=columns, problems="[]", problem_count=0, bytes_read=0)
+    form = await form_of(request)
+    row = (await db.read("SELECT columns, choices FROM imports WHERE id = ?", [id]))[0]
+    if odd_columns({name: row[name] for name in ("columns", "choices")}):
+        raise HTTPException(409, UNREADABLE)
+    columns = _chosen(each, form, json.loads(row["columns"]))
+    choices = json.loads(row["choices"]) | _choices(form)
+    changed = json.dumps(columns), json.dumps(choices)
+    await _move(id, "ready", "checking", columns=changed[0], choices=changed[1], bytes_read=0, error="")
     return RedirectResponse(f"{AREA}/{id}", 303)
 
 
@@ -196,8 +207,15 @@ async def _listed(row: Mapping[str, Any]) -> show.ListedImport:
     )
 
 
-def _chosen(each: Import, form: Mapping[str, str]) -> dict[str, str | None]:
-    """The column of each field, None where there is to be none; 422 for one that the file does not have."""
+def _chosen(each: Import, form: Mapping[str, str], before: dict[str, str | None]) -> dict[str, str | None]:
+    """The column of each field, None where there is to be none; 422 for one that the file does not have.
+
+    Where the form says that the columns themselves become others, those of before mean nothing any more.
+    """
+    if not any(field in form for field in each.kind.labels):
+        return before
+    if _changes_columns(each, form):
+        return {}
     known = {column["name"] for column in each.understood.get("columns", ())}
     for field, label in each.kind.labels.items():
         if form.get(field) and form[field] not in known:
@@ -206,6 +224,36 @@ def _chosen(each: Import, form: Mapping[str, str]) -> dict[str, str | None]:
                 f"The file has no such column for “{label}”. Open {AREA}/{each.id} again, and choose one of its own.",
             )
     return {field: form.get(field) or None for field in each.kind.labels}
+
+
+def _changes_columns(each: Import, form: Mapping[str, str]) -> bool:
+    """Whether the names of the columns will be others than those which the form was made of."""
+    before = each.understood.get("choices", {})
+    return any(
+        f"_{name}" in form and form[f"_{name}"] != before.get(name, "") for name in ("encoding", "delimiter", "header")
+    )
+
+
+def _choices(form: Mapping[str, str]) -> dict[str, str]:
+    """How the file is to be read, as far as a form says it; 422 for what there is not to choose."""
+    found = {name: form[f"_{name}"].strip() for name in (*OPTIONS, "zone") if f"_{name}" in form}
+    for name, value in found.items():
+        if name == "zone" and value and (len(value) > LONGEST_ZONE or zone_named(value) is None):
+            raise HTTPException(
+                422,
+                f"There is no time zone called “{value[:LONGEST_ZONE]}”. Write one such as Europe/Berlin.",
+            )
+        if name != "zone" and value and value not in OPTIONS[name]:
+            raise HTTPException(
+                422,
+                f"“{value[:LONGEST_ZONE]}” is nothing to choose for “{name}”. It may be {', '.join(OPTIONS[name])}.",
+            )
+    return found
+
+
+def _zone_name() -> str:
+    """The name of the person's time zone; empty for the machine's own."""
+    return getattr(zone(), "key", "")
 
 
 def _named_kind(name: Any) -> Kind:
@@ -241,17 +289,19 @@ def _name(filename: str) -> str:
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)[:LONGEST_FILENAME]
 
 
-def _insert(kind: Kind, filename: str, coming: Path, size: int) -> Callable[[Connection], int]:
+def _insert(
+    kind: Kind, filename: str, coming: Path, size: int, choices: Mapping[str, str]
+) -> Callable[[Connection], int]:
     """A change that puts an import into the queue, and its file in its place. Raises TooMany."""
 
     def change(connection: Connection) -> int:
         import_sweep.refuse_too_many(connection, size, settings.max_upload)
         cursor = connection.execute(
             f"""
-            INSERT INTO imports (kind, filename, state, process, bytes_total, moved_at)
-            VALUES (?, ?, 'checking', 0, ?, {NOW})
+            INSERT INTO imports (kind, filename, state, process, bytes_total, choices, moved_at)
+            VALUES (?, ?, 'checking', 0, ?, ?, {NOW})
             """,
-            [kind.table, filename, size],
+            [kind.table, filename, size, json.dumps(choices)],
         )
         assert cursor.lastrowid is not None
         os.replace(coming, import_job.upload_path(cursor.lastrowid))

@@ -359,3 +359,9 @@ def know_rows_that_are_there(db: Database) -> None:
     """What an import knows of the rows that are in the data already, as JSON; what each row was that it has changed."""
     db.execute("ALTER TABLE imports ADD COLUMN known TEXT NOT NULL DEFAULT '{}'")
     db.execute("ALTER TABLE imported_rows ADD COLUMN before TEXT")
+
+
+@migrations()
+def choose_how_a_file_is_read(db: Database) -> None:
+    """What a person has said of how the file of an import is to be read: a JSON object."""
+    db.execute("ALTER TABLE imports ADD COLUMN choices TEXT NOT NULL DEFAULT '{}'")

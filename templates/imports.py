@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from templates import known_rows
+from templates.import_choices import SIGNS, findings, how_it_was_read, question, upload_choices
 from templates.known_rows import Known
 from templates.live import live
 from templates.tags import (
@@ -53,7 +54,6 @@ STATES = {
 WAITING_DAYS = 7
 KEPT_DAYS = 90
 KEPT_IMPORTS = 100
-DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 RUNNING = ("checking", "writing", "undoing")
 SHOWN_PROBLEMS = 50
 
@@ -105,12 +105,14 @@ class Import(NamedTuple):
     before: int = 0
 
 
-def imports_page(imports: Sequence[ListedImport], kinds: Sequence[ImportKind], chosen: str) -> tuple[Safe | None, ...]:
+def imports_page(
+    imports: Sequence[ListedImport], kinds: Sequence[ImportKind], chosen: str, *, with_choices: bool = False
+) -> tuple[Safe | None, ...]:
     """The page of imports and exports; `chosen` is the kind that the form begins with."""
     return (
         Div(
             H1("Import & export"),
-            upload_form(kinds, chosen),
+            upload_form(kinds, chosen, with_choices=with_choices),
             _history(imports) if imports else None,
             cls="column",
         ),
@@ -118,8 +120,8 @@ def imports_page(imports: Sequence[ListedImport], kinds: Sequence[ImportKind], c
     )
 
 
-def upload_form(kinds: Sequence[ImportKind], chosen: str, error: str = "") -> Safe:
-    """Where a file comes in."""
+def upload_form(kinds: Sequence[ImportKind], chosen: str, error: str = "", *, with_choices: bool = False) -> Safe:
+    """Where a file comes in; with choices it may be said how it is to be read."""
     sources = ", ".join(kind.sources for kind in kinds if kind.sources) or "another program"
     return Form(
         H2(f"Bring your {kinds[0].plural}" if len(kinds) == 1 else "Bring your data"),
@@ -137,6 +139,7 @@ def upload_form(kinds: Sequence[ImportKind], chosen: str, error: str = "") -> Sa
         if len(kinds) > 1
         else None,
         Label("File to import", Input(type="file", name="file", required=True), cls="file"),
+        upload_choices() if with_choices else None,
         Button("Read the file", cls="button primary"),
         id="upload",
         cls="card upload",
@@ -186,12 +189,15 @@ def _ready(each: Import) -> Safe:
     understood = each.understood
     columns = understood["columns"]
     return Div(
+        P("It could not be read so: ", each.error, " Here it is as before.", cls="form-error", role="alert")
+        if each.error
+        else None,
         P(
             Strong(each.kind.counted(each.rows_total)),
             " found in ",
             understood["format"],
             f", {understood['encoding']}" if understood.get("encoding") else None,
-            f", separated by {DELIMITERS[understood['delimiter']]}" if understood.get("delimiter") else None,
+            f", separated by {_sign(understood['delimiter'])}" if understood.get("delimiter") else None,
             ", gzipped" if understood.get("compressed") else None,
             f"; what is left out of it: zero bytes ({understood['zeros']:,})" if understood.get("zeros") else None,
             ".",
@@ -210,9 +216,10 @@ def _ready(each: Import) -> Safe:
         P("This is an export of this app: every column comes back as it was.")
         if understood.get("own_export")
         else None,
+        findings(understood),
         H2(f"The first {each.kind.plural}"),
         _sample(each.kind, understood["sample"]),
-        None if understood.get("own_export") else _mapping(each, columns),
+        _reading(each, columns),
         _left_out(each, columns),
         _problems(each),
         Div(
@@ -276,7 +283,16 @@ def _undone(each: Import) -> Safe:
 
 
 def _failed(each: Import) -> Safe:
-    return Div(P(each.error, cls="form-error", role="alert"), P("Nothing was written."), _again())
+    return Div(
+        P(each.error, cls="form-error", role="alert"),
+        P("Nothing was written."),
+        _again(),
+        P(
+            "If it was read wrongly, bring it once more and ",
+            A("say how it is to be read", href=_with_choices(each)),
+            ".",
+        ),
+    )
 
 
 def _discarded(each: Import) -> Safe:
@@ -325,19 +341,34 @@ def _shown(value: Any) -> str:
     return "–" if value in (None, "") else _shortened(str(value))
 
 
+def _reading(each: Import, columns: Sequence[Mapping[str, Any]]) -> Safe:
+    """Which column becomes what, and how the file was read, to be corrected; one form, so that nothing is lost."""
+    return Form(
+        question(each.understood),
+        None if each.understood.get("own_export") else _mapping(each, columns),
+        how_it_was_read(each.understood),
+        Button("Read again with these", cls="button"),
+        cls="reading",
+        method="post",
+        action=f"/imports/{each.id}/columns",
+    )
+
+
 def _mapping(each: Import, columns: Sequence[Mapping[str, Any]]) -> Safe:
-    """Which column becomes what, to be corrected."""
+    """Which column becomes what."""
     taken = {column["field"]: column["name"] for column in columns if column["field"]}
     spare = [column for column in columns if not column["field"]]
     labels, first = each.kind.labels, next(iter(each.kind.labels))
     return Details(
         Summary("Columns: ", ", ".join(f"{labels[field]} from “{taken[field]}”" for field in labels if field in taken)),
-        Form(
+        Div(
             [
                 Label(
                     name,
                     Select(
-                        Option("– none –", value="", selected=field not in taken) if field != first else None,
+                        Option("– none –", value="", selected=field not in taken)
+                        if field != first or field not in taken
+                        else None,
                         [
                             Option(column["name"], value=column["name"], selected=taken.get(field) == column["name"])
                             for column in columns
@@ -347,10 +378,7 @@ def _mapping(each: Import, columns: Sequence[Mapping[str, Any]]) -> Safe:
                 )
                 for field, name in labels.items()
             ],
-            Button("Read again with these", cls="button"),
-            cls="mapping",
-            method="post",
-            action=f"/imports/{each.id}/columns",
+            cls="choices",
         ),
         (
             P(f"What has no place of its own is kept at the end of the {each.kind.rest}:")
@@ -454,6 +482,14 @@ def _cancel(each: Import, words: str) -> Safe:
 
 def _again() -> Safe:
     return P(A("Import another file", href="/imports", cls="button"))
+
+
+def _with_choices(each: Import) -> str:
+    return f"/imports?kind={each.kind.table}&choices=yes"
+
+
+def _sign(delimiter: str) -> str:
+    return SIGNS.get(delimiter, f"“{delimiter}”")
 
 
 def _megabytes(size: int) -> str:

@@ -5,6 +5,7 @@ the field for the rest, one `Name: value` after another; where the kind has no s
 left out. Only an export of our own comes back without that. Nothing here reads files.
 """
 
+import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,10 +14,24 @@ from typing import Any
 
 from app.cleaning import storable
 from app.kinds import TIMES, Field, Kind
-from app.reading.values import READERS, is_empty, own_day, shortened, text_of
+from app.reading.dates import PLAIN, Manner, zone_named
+from app.reading.values import READERS, is_cancelled, is_empty, own_day, shortened, text_of
 
 # How a spreadsheet program recognises a formula, which it would run.
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
+# Columns that tell the time zone of their row, that something was given up, and how far it is; compared as names are.
+ZONES = {"timezone", "timezonename", "timezoneid", "tz", "zone"}
+GIVEN_UP = {
+    "cancelled",
+    "canceled",
+    "cancelledat",
+    "canceledat",
+    "cancelleddate",
+    "canceleddate",
+    "abandoned",
+    "abandonedat",
+}
+STATES = {"status", "state", "taskstatus"}
 
 
 class Unusable(Exception):
@@ -28,11 +43,27 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Places:
-    """Where each column goes: its field, or the rest; and whether the file is an export of our own."""
+    """Where each column goes: its field, or the rest; and whether the file is an export of our own.
+
+    `manners` says how the dates of a column are read, where not as usual; `zone` is the column with the time zone of
+    each row, `states` are columns without a field that may say that something is over, each with whether it is for what
+    was given up.
+    """
 
     fields: Mapping[str, str]
-    day_first: bool = False
+    manners: Mapping[str, Manner] = dataclasses.field(default_factory=dict)
     is_own: bool = False
+    zone: str = ""
+    states: tuple[tuple[str, bool], ...] = ()
+
+
+def columns_beside(fields: Mapping[str, str], names: Iterable[str]) -> tuple[str, tuple[tuple[str, bool], ...]]:
+    """The column with the time zone of each row, if there is one, and those that may say that something is over."""
+    spare = {name: _plain(name) for name in names if name not in fields}
+    zone = next((name for name, plain in spare.items() if plain in ZONES), "")
+    return zone, tuple(
+        (name, plain in GIVEN_UP) for name, plain in spare.items() if plain in GIVEN_UP or plain in STATES
+    )
 
 
 def matched(kind: Kind, names: Iterable[str], chosen: Mapping[str, str | None] = {}) -> dict[str, str]:
@@ -64,6 +95,7 @@ def row_of(kind: Kind, record: Mapping[str, Any], places: Places) -> Row:
     reads = _reads(kind)
     values: Row = dict.fromkeys(kind.columns)
     kept: list[tuple[str, Any]] = []
+    zone = zone_named(text_of(record.get(places.zone)).strip()) if places.zone else None
     for name, value in record.items():
         if is_empty(value):
             continue
@@ -71,10 +103,15 @@ def row_of(kind: Kind, record: Mapping[str, Any], places: Places) -> Row:
         if field is None:
             kept.append((name, value))
             continue
+        manner = places.manners.get(name, PLAIN)
+        if zone:
+            manner = manner._replace(zone=zone, in_row=True)
         read = own_day if places.is_own and reads[field] == "day" else READERS[reads[field]]
-        values[field], says_all = read(value, places.day_first)
+        values[field], says_all = read(value, manner)
         if not says_all:
             kept.append((name, value))
+    if places.states:
+        _end_what_is_over(values, reads, record, places)
     for each in kind.fields:
         if values[each.name] in (None, ""):
             if not kind.rest:
@@ -110,6 +147,20 @@ def _take(fields: dict[str, str], columns: Mapping[str, str], field: str, wanted
 def _reads(kind: Kind) -> dict[str, str]:
     """How the values of each column are read."""
     return {"id": "id"} | {field.name: field.reads for field in (*kind.fields, *TIMES)}
+
+
+def _end_what_is_over(values: Row, reads: Mapping[str, str], record: Mapping[str, Any], places: Places) -> None:
+    """What was given up is not open, whichever column says so; nor what is done by its state alone."""
+    for field, read in reads.items():
+        if read == "done" and not values[field]:
+            is_said = any(places.fields.get(name) == field and not is_empty(value) for name, value in record.items())
+            if any(_is_over(record.get(name), is_given_up or not is_said) for name, is_given_up in places.states):
+                values[field] = 1
+
+
+def _is_over(value: Any, counts: bool) -> bool:
+    """Whether a value says that it was given up or, where that counts, that it is done."""
+    return not is_empty(value) and (is_cancelled(value) or (counts and bool(READERS["done"](value, PLAIN)[0])))
 
 
 def _refuse_what_was_not_understood(field: Field, record: Mapping[str, Any], places: Places) -> None:

@@ -1,39 +1,51 @@
-"""Dates as other programs write them: a day, a moment, and which of two numbers is the day.
+"""What a date of another program means here: a day as ISO has it, or a moment in UTC.
 
-Two rules. The day is the one that is written: `2026-05-01T22:30:00Z` is the first of May, wherever it is read.
-And nothing is guessed: a date without a year, `next Friday` or `every day` is no date here.
+Which texts are dates is for `app/reading/date_forms.py`; nothing else is one. Which day an instant falls on depends on
+where: an offset that is written, such as +02:00, says where, and so the day is the one that is written; an instant in
+UTC says nothing of it, and its day is that of the row's own time zone, if the file has one, else of the person's.
 """
 
 import re
-from collections.abc import Iterable
-from datetime import UTC, date, datetime, time, tzinfo
+import zoneinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
+from typing import NamedTuple
 
-from dateutil import parser, tz
+from app.reading.date_forms import REMEMBERED_DATES, written
 
-# Longer texts are sentences: dateutil would look for a date in them for a long time, and each would be remembered.
-LONGEST_DATE = 50
-# One file has few different dates; each is worked out once.
-REMEMBERED_DATES = 4096
-
-ISO_DAY = re.compile(r"\d{4}-\d\d-\d\d")
-OWN_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
-YEAR_FIRST = re.compile(r"(\d{4})[/.](\d\d?)[/.](\d\d?)(?:[ ,T]+(.+))?")
-YEAR_LAST = re.compile(r"(\d\d?)([./-])(\d\d?)\2(\d{4})(?:[ ,T]+(.+))?")
-CLOCK = re.compile(r"\d\d?:\d\d(:\d\d)?( ?[AaPp]\.?[Mm]\.?)?")
-MIDNIGHT = re.compile(r"0?0:00(:00)?|12:00(:00)? ?[Aa]\.?[Mm]\.?")
-# Two days that share neither year, month nor day: where the answers differ, something was not written.
-ONE_DEFAULT = datetime(2000, 1, 1)
-OTHER_DEFAULT = datetime(2004, 2, 2)
+ISO_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+OWN_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", re.ASCII)
+# Days as spreadsheet programs count them, from 1927 to 2173: what a date becomes in a cell that is shown as a number.
+SERIAL = re.compile(r"[1-9]\d{4}(\.0+)?", re.ASCII)
+SERIALS_BEGIN = date(1899, 12, 30)
+LONGEST_ZONE = 64
+MIDNIGHT = time()
 
 
-def day(text: str, day_first: bool) -> tuple[str | None, bool]:
+class Manner(NamedTuple):
+    """How the dates of a column, or of one row of it, are to be read.
+
+    `order` says which number of `01/05/2026` comes first, empty where that is not known. `zone` is the time zone in
+    which the days are counted, None for the machine's own; `in_row` says that the row names it. `has_days` says that
+    each instant of the column is a midnight in UTC, and stands for a day. `has_serials`: that a number is a day.
+    """
+
+    order: str = ""
+    zone: tzinfo | None = UTC
+    in_row: bool = False
+    has_days: bool = True
+    has_serials: bool = False
+
+
+PLAIN = Manner()
+
+
+def day(text: str, manner: Manner = PLAIN) -> tuple[str | None, bool]:
     """The day that a text names, as an ISO date or None, and whether that is all it says: a time of day is more."""
-    text = text.strip()
-    iso_day = _real_day(text) if ISO_DAY.fullmatch(text) else None
-    if iso_day:
-        return iso_day, True
-    return _other_day(text, day_first) if len(text) <= LONGEST_DATE else (None, False)
+    # Nearly every date is one that needs no work.
+    if len(text) == 10 and (found := _real_day(text)):
+        return found, True
+    return _other_day(text, manner)
 
 
 def is_own_day(text: str) -> bool:
@@ -44,97 +56,66 @@ def is_own_day(text: str) -> bool:
         return False
 
 
-def moment(text: str) -> str | None:
-    """The moment that a text names, in UTC; a moment without a time zone is taken as UTC."""
+def moment(text: str, manner: Manner = PLAIN) -> str | None:
+    """The moment that a text names, in UTC; without an offset it is one of the manner's time zone."""
     text = text.strip()
-    if len(text) > LONGEST_DATE:
+    found = written(text)
+    on = found.on(manner.order) if found and not found.is_range else None
+    if not found or not on:
         return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return _worded_moment(text)
     if OWN_MOMENT.fullmatch(text):
         return text
-    return _in_utc(found)
-
-
-def is_day_first(texts: Iterable[str]) -> bool:
-    """Whether `01/05/2026` is the first of May in a column: any first number above 12 says so."""
-    return any(int(found[1]) > 12 for text in texts if (found := YEAR_LAST.fullmatch(text.strip())))
-
-
-def _real_day(text: str) -> str | None:
-    """The day, unless there is none of that name. Programs written in Go say `0001-01-01` for no day."""
+    local = datetime.combine(on, found.clock or MIDNIGHT)
     try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        return None
-    return day.isoformat() if day.year > 1 else None
-
-
-@lru_cache(REMEMBERED_DATES)
-def _other_day(text: str, day_first: bool) -> tuple[str | None, bool]:
-    try:
-        # Some programs write `2026-05-01 at 11:00`.
-        found = datetime.fromisoformat(text.replace(" at ", " "))
-    except ValueError:
-        return _numbered_day(text, day_first) or _worded_day(text)
-    return _real_day(found.date().isoformat()), found.time() == time()
-
-
-def _numbered_day(text: str, day_first: bool) -> tuple[str | None, bool] | None:
-    if found := YEAR_FIRST.fullmatch(text):
-        year, month, day, clock = found.groups()
-    elif found := YEAR_LAST.fullmatch(text):
-        day, separator, month, year, clock = found.groups()
-        # With dots the day is first in every country that writes them.
-        if not day_first and separator != ".":
-            day, month = month, day
-    else:
-        return None
-    if clock and not CLOCK.fullmatch(clock):
-        return None, False
-    return _real_day(f"{year}-{month:0>2}-{day:0>2}"), not clock or bool(MIDNIGHT.fullmatch(clock))
-
-
-def _worded_day(text: str) -> tuple[str | None, bool]:
-    one, other = _parsed(text, ONE_DEFAULT), _parsed(text, OTHER_DEFAULT)
-    if one is None or other is None or one.date() != other.date():
-        return None, False
-    return one.date().isoformat(), one.time() == time()
-
-
-@lru_cache(REMEMBERED_DATES)
-def _worded_moment(text: str) -> str | None:
-    one, other = _parsed(text, ONE_DEFAULT), _parsed(text, OTHER_DEFAULT)
-    if one is None or other is None or one.date() != other.date():
-        return None
-    return _in_utc(one)
-
-
-def _parsed(text: str, default: datetime) -> datetime | None:
-    """What dateutil makes of a date with the name of its month and a year of four digits."""
-    if not re.search(r"\b\d{4}\b", text) or not re.search(r"[^\W\d_]{3}", text):
-        return None
-    try:
-        return parser.parse(text, default=default, tzinfos=_zone)
-    # The rest is what dateutil raises at texts that it was not made for.
-    except (ValueError, ArithmeticError, IndexError, TypeError, AttributeError):
-        return None
-
-
-def _zone(name: str | None, seconds: int | None) -> tzinfo | None:
-    """The zone of a written offset; a mere name, such as CST, means different hours in different countries."""
-    if seconds is None and name:
-        raise ValueError(f"unknown time zone {name}")
-    return None if seconds is None else tz.tzoffset(name, seconds)
-
-
-def _in_utc(moment: datetime) -> str | None:
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    try:
-        return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
-    except OverflowError:
+        at = local.replace(tzinfo=found.zone or manner.zone) if found.zone or manner.zone else local
+        return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+    except (OverflowError, ValueError):
         # The first or the last day that Python knows, written in a zone that puts it outside.
         return None
+
+
+def instant(text: str) -> time | None:
+    """The time of day in UTC of a text that names an instant in UTC; None for any other text."""
+    found = written(text) if len(text) > len("2026-05-01") else None
+    return found.clock if found and found.zone is UTC else None
+
+
+@lru_cache(REMEMBERED_DATES)
+def zone_named(name: str) -> tzinfo | None:
+    """The time zone of an IANA name; None where there is none of that name."""
+    try:
+        return zoneinfo.ZoneInfo(name) if 0 < len(name) <= LONGEST_ZONE else None
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        return None
+
+
+@lru_cache(REMEMBERED_DATES)
+def _real_day(text: str) -> str | None:
+    if not ISO_DAY.fullmatch(text):
+        return None
+    found = written(text)
+    return found.days[0][1].isoformat() if found else None
+
+
+@lru_cache(REMEMBERED_DATES)
+def _other_day(text: str, manner: Manner) -> tuple[str | None, bool]:
+    found = written(text)
+    if found is None:
+        return _serial(text) if manner.has_serials and SERIAL.fullmatch(text.strip()) else (None, False)
+    on = found.on(manner.order)
+    if on is None:
+        return None, False
+    clock = found.clock or MIDNIGHT
+    if found.clock is not None and found.zone is not None and (found.zone is UTC or manner.in_row):
+        stands_for_day = manner.has_days and clock == MIDNIGHT and not manner.in_row
+        if not stands_for_day:
+            try:
+                there = datetime.combine(on, clock, found.zone).astimezone(manner.zone)
+            except (OverflowError, ValueError):
+                return None, False
+            on, clock = there.date(), there.time()
+    return on.isoformat(), clock == MIDNIGHT and not found.is_range
+
+
+def _serial(text: str) -> tuple[str, bool]:
+    return (SERIALS_BEGIN + timedelta(days=int(text.strip()[:5]))).isoformat(), True

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from app.kinds import Kind
 from app.reading import json_lists
+from app.reading.choices import NONE, Choices
 from app.reading.columns import is_own
 from app.reading.csv_rows import CsvFile
 from app.reading.json_lists import DEEPEST, LONGEST_EXPONENT, LONGEST_NUMBER
@@ -46,28 +47,45 @@ class Export:
     records: Callable[[], Iterator[tuple[int, Record | str]]]
     is_own: bool
     delimiter: str | None = None
+    quotes: str | None = None
+    has_header: bool | None = None
     list_name: str | None = None
     other_lists: Mapping[str, int] = field(default_factory=dict)
     more_lists: int = 0
 
 
-def opened(path: Path, name: str, kind: Kind, on_read: Callable[[], None] = lambda: None) -> Export:
+def opened(
+    path: Path,
+    name: str,
+    kind: Kind,
+    choices: Choices = NONE,
+    on_read: Callable[[], None] = lambda: None,
+) -> Export:
     """The export of a kind in a file that the person calls `name`. Raises UnreadableFile.
 
     `on_read` is called after each piece that was read.
     """
-    text = TextFile(path, on_read)
+    text = TextFile(path, on_read, choices.encoding)
     with text.open() as stream:
         beginning = stream.read(SAMPLE_LETTERS).lstrip()
     if not beginning.startswith(("{", "[")) and not name.lower().removesuffix(".gz").endswith(".json"):
-        return _csv(text, kind)
+        return _csv(text, kind, choices)
     return _json_lines(text, kind) if _is_json_lines(text) else _json(text, kind)
 
 
-def _csv(text: TextFile, kind: Kind) -> Export:
-    file = CsvFile(text, kind)
+def _csv(text: TextFile, kind: Kind, choices: Choices) -> Export:
+    file = CsvFile(text, kind, choices)
     format = "TSV" if file.delimiter == "\t" else "CSV"
-    return Export(text, format, file.columns, file.records, file.is_own, file.delimiter)
+    return Export(
+        text,
+        format,
+        file.columns,
+        file.records,
+        file.is_own,
+        file.delimiter,
+        file.quotes,
+        file.has_header,
+    )
 
 
 def _json(text: TextFile, kind: Kind) -> Export:

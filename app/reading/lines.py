@@ -1,6 +1,7 @@
 """The lines of a text, each with its number, and never one too long: a record may span lines, but not without end."""
 
 import io
+from collections.abc import Iterator
 
 from app.reading.text import UnreadableFile
 
@@ -11,19 +12,26 @@ LONGEST_RECORD = 8 * 1024**2
 RECORD_MEGABYTES = f"{LONGEST_RECORD >> 20} MB"
 # A file of nothing else would take an hour.
 MOST_EMPTY_LINES = 1_000_000
+# A row whose quotation marks are damaged is read again, which takes its lines: as many short lines take much memory,
+# they are put together now and then, and of a very long row none is kept.
+LINES_OF_A_PIECE = 1000
+LONGEST_KEPT = 1024**2
 EMPTY = frozenset(("\n", "\r\n", "\r"))
 
 
 class Lines:
     """An iterator over the lines of a text, counted as an editor counts them. Raises UnreadableFile."""
 
-    def __init__(self, text: io.TextIOBase) -> None:
+    def __init__(self, text: io.TextIOBase, passed: int = 0) -> None:
         self._text = text
         self._length = 0
-        self._number = 0
+        self._number = passed
         self._empty = 0
         # The line on which the present record begins; 0 while there is none.
         self.first = 0
+        # What was read of it: the last lines, and those before in pieces.
+        self._lines: list[str] = []
+        self._pieces: list[str] = []
         self.ended = False
 
     def __iter__(self) -> "Lines":
@@ -50,9 +58,25 @@ class Lines:
                 "perhaps a quotation mark is opened there and never closed, or the file is no list at all. Mend that "
                 "line in a text editor, or export the file again."
             )
+        self._lines.append(line)
+        if len(self._lines) == LINES_OF_A_PIECE:
+            self._pieces.append("".join(self._lines) if self._length <= LONGEST_KEPT else "")
+            self._lines = []
         return line
 
     def next_record(self) -> None:
         """The next line begins a record."""
         self.first = 0
         self._length = 0
+        self._lines = []
+        if self._pieces:
+            self._pieces = []
+
+    def record(self) -> Iterator[str]:
+        """The lines of the present record, as far as it was read. Raises UnreadableFile for a very long one."""
+        if self._length > LONGEST_KEPT:
+            raise UnreadableFile(
+                f"In what begins on line {self.first:,}, which is very long, a quotation mark ends a value and is "
+                "followed by more. Mend that line in a text editor, or export the file again."
+            )
+        yield from io.StringIO("".join([*self._pieces, *self._lines]), newline="")

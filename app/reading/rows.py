@@ -4,7 +4,8 @@ It is a process of its own so that reading a large file neither blocks the serve
 moment. It writes JSON to its standard output, one message on each line, and nothing to the database:
 
     {"reading": pieces}        at most once a second: it is at work, and has read so many pieces of the file
-    {"understood": {...}}      what the file is, its columns with examples, the first rows
+    {"understood": {...}}      what the file is, its columns with examples, the first rows; with --check it comes once
+                               more, and the rows with it, where later rows say something else than the first
     {"columns", "rows": [[...]], "problems": [{"line", "reason"}], "bytes", "size"}     again and again; with --known
                                also "known", of each row: null where it is new, "same" where it is in the data already,
                                or {"id", "version", "columns"}: the row of the data that it changes, and in what
@@ -13,8 +14,8 @@ moment. It writes JSON to its standard output, one message on each line, and not
     {"error": "..."}           in the place of everything after it, with exit code 1: the file cannot be read; with a
                                "trace" where it is not the file's fault
 
-A row has a value for each of the columns. With --check the rows are only counted, --columns says which column is
-which field, --known names the file of the data.
+A row has a value for each of the columns. With --check the rows are only counted, --choices says how the file is to be
+read (`app/reading/choices.py`), and what a check has found of its dates in all rows; --known is the file of the data.
 
 What it tells to be written is bounded by what it has read: a row has at most longest_row(kind) bytes, and all together
 have at most GROWTH times the bytes of the text. Otherwise names of columns, which are kept with the value of each row,
@@ -32,10 +33,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from app.kinds import Kind, from_json
-from app.reading import dates, todoist
-from app.reading.columns import Places, Row, Unusable, matched, row_of
+from app.kinds import TIMES, Kind, from_json
+from app.reading import todoist
+from app.reading.choices import Choices, choices_of
+from app.reading.columns import Places, Row, Unusable, columns_beside, matched, row_of
+from app.reading.date_order import Evidence, Facts
+from app.reading.dates import Manner, zone_named
 from app.reading.formats import Export, UnreadableFile, opened
+from app.reading.headers import SAMPLE_ROWS, fields_by_values
 from app.reading.known import Known, UnreadableData
 from app.reading.limits import LONGEST_TEXT, limit_this_process
 from app.reading.names import LONGEST_NAME, MOST_COLUMNS
@@ -58,8 +63,6 @@ PULSE_SECONDS = 1
 LONGEST_TRACE = 4000
 # Nobody reads more; the rest is counted.
 LISTED_PROBLEMS = 1000
-# As many rows as are looked at for examples, and for which number of 01/05/2026 is the day.
-SAMPLE_ROWS = 1000
 EXAMPLES = 3
 EXAMPLE_LETTERS = 60
 SHOWN_ROWS = 5
@@ -89,8 +92,9 @@ def main() -> int:
 def _tell(options: argparse.Namespace) -> int:
     """Write every message, and at the end of a file that cannot be read why; the exit code."""
     try:
+        choices = choices_of(options.choices)
         for message in messages(
-            options.path, options.name, options.kind, options.columns, options.check, options.known, _pulse()
+            options.path, options.name, options.kind, choices, options.check, options.known, _pulse()
         ):
             _write(message)
     except BrokenPipeError:
@@ -122,29 +126,45 @@ def messages(
     path: Path,
     name: str,
     kind: Kind,
-    chosen: Mapping[str, str | None],
+    choices: Choices,
     check: bool,
     data: Path | None = None,
     on_read: Callable[[], None] = lambda: None,
 ) -> Iterator[Message]:
     """What there is to say about a file, in turn, beside the rows of `data`. Raises UnreadableFile, UnreadableData."""
-    export = opened(path, name, kind, on_read)
-    places = _places(export, kind, chosen)
-    yield {"understood": _understood(export, kind, places)}
-    known = Known(data, path, kind, _given(export, kind, places), export.is_own, on_read) if data else None
+    export = opened(path, name, kind, choices, on_read)
+    fields = _fields(export, kind, choices)
+    days = [column for column, field in fields.items() if field in _fields_of(kind, "day")]
+    facts = choices.facts or _facts(export, days, None if not check else SAMPLE_ROWS)
+    while True:
+        places = _places(export, kind, choices, fields, facts)
+        yield {"understood": _understood(export, kind, choices, places, facts)}
+        evidence = Evidence(export.columns, days) if check else None
+        known = Known(data, path, kind, _given(export, kind, places), export.is_own, on_read) if data else None
+        yield from _told(export, kind, places, evidence, known)
+        found = evidence.facts() if evidence else facts
+        if found == facts:
+            return
+        facts = found
+
+
+def _told(
+    export: Export, kind: Kind, places: Places, evidence: Evidence | None, known: Known | None
+) -> Iterator[Message]:
+    """The rows of a file, those that cannot be used, and how many of each; with evidence the rows are only counted."""
     rows = problems = 0
-    results = _results(export, kind, places)
+    results = _results(export, kind, places, evidence)
     batch: list[Row | Problem] | None = None
     # The empty batch at the end says that the file is read to its end.
     while batch != []:
         batch = _batch(results)
         usable = [each for each in batch if isinstance(each, dict)]
         left_out = [each for each in batch if isinstance(each, Problem)]
-        met = known.met(usable, is_counted=check) if known else []
+        met = known.met(usable, is_counted=evidence is not None) if known else []
         yield {
             "columns": kind.columns,
-            "rows": len(usable) if check else [[each[name] for name in kind.columns] for each in usable],
-            **({"known": met} if known and not check else {}),
+            "rows": len(usable) if evidence else [[each[name] for name in kind.columns] for each in usable],
+            **({"known": met} if known and not evidence else {}),
             "problems": [each._asdict() for each in left_out[: max(0, LISTED_PROBLEMS - problems)]],
             "bytes": export.text.position,
             "size": export.text.size,
@@ -166,10 +186,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--name", required=True, help="what the person calls the file")
     parser.add_argument("--kind", type=from_json, required=True, help="what the rows should become: a kind as JSON")
     parser.add_argument(
-        "--columns",
+        "--choices",
         type=lambda text: json.loads(sys.stdin.readline() if text == "-" else text),
         default={},
-        help="the column of a field, or null: a JSON object; - for one on the first line of standard input",
+        help="how the file is to be read: a JSON object; - for one on the first line of standard input",
     )
     parser.add_argument("--check", action="store_true", help="count the rows, do not write them")
     parser.add_argument("--known", type=Path, help="the file of the data, to say which rows are there already")
@@ -197,19 +217,23 @@ def _pulse() -> Callable[[], None]:
     return beat
 
 
-def _places(export: Export, kind: Kind, chosen: Mapping[str, str | None]) -> Places:
-    for column in chosen.values():
+def _fields(export: Export, kind: Kind, choices: Choices) -> dict[str, str]:
+    """The field of each column that has one."""
+    for column in choices.columns.values():
         if column is not None and column not in export.columns:
             raise UnreadableFile(
                 f"The file has no column “{shortened(column, LONGEST_NAME)}”. Choose one of its columns."
             )
-    known = todoist.COLUMNS if todoist.is_todoist(kind, export.columns) else {}
-    fields = matched(kind, export.columns, {**known, **chosen})
+    known: dict[str, str | None] = {}
+    if todoist.is_todoist(kind, export.columns):
+        known = {field: name for field, name in todoist.COLUMNS.items() if name in export.columns}
+    elif export.has_header is False:
+        records = [record for _, record in _sample(export)]
+        known = {field: name for name, field in fields_by_values(kind, records, choices.columns).items()}
+    fields = matched(kind, export.columns, {**known, **choices.columns})
     if export.is_own:
         fields["id"] = "id"
-    days = {field.name for field in kind.fields if field.reads == "day"}
-    day = next((column for column, field in fields.items() if field in days), "")
-    return Places(fields, dates.is_day_first(text_of(row.get(day)) for _, row in _sample(export)), export.is_own)
+    return fields
 
 
 def _given(export: Export, kind: Kind, places: Places) -> set[str]:
@@ -218,27 +242,76 @@ def _given(export: Export, kind: Kind, places: Places) -> set[str]:
     return given | ({kind.rest} if kind.rest and len(places.fields) < len(export.columns) else set())
 
 
-def _understood(export: Export, kind: Kind, places: Places) -> Message:
+def _facts(export: Export, days: list[str], most: int | None) -> Facts:
+    """What the records of a file say of its dates, all of them or so many."""
+    evidence = Evidence(export.columns, days)
+    for _ in islice(evidence.watched(export.records()), most):
+        pass
+    return evidence.facts()
+
+
+def _places(export: Export, kind: Kind, choices: Choices, fields: Mapping[str, str], facts: Facts) -> Places:
+    zone = zone_named(choices.zone)
+    dated = _fields_of(kind, "day") | _fields_of(kind, "moment")
+    manners = {
+        column: Manner(
+            order=choices.order or facts.orders.get(column, ""),
+            zone=zone,
+            has_days=column not in facts.instants,
+            has_serials=choices.serials == "yes",
+        )
+        for column, field in fields.items()
+        if field in dated
+    }
+    zone_column, states = columns_beside(fields, export.columns)
+    return Places(fields, manners, export.is_own, zone_column, states)
+
+
+def _fields_of(kind: Kind, reads: str) -> set[str]:
+    return {field.name for field in (*kind.fields, *TIMES) if field.reads == reads}
+
+
+def _understood(export: Export, kind: Kind, choices: Choices, places: Places, facts: Facts) -> Message:
     rows = (each for each in _results(export, kind, places) if isinstance(each, dict))
+    examples = _examples(export)
     return {
         "format": export.format,
         "encoding": export.text.encoding,
         "zeros": export.text.zeros,
         "delimiter": export.delimiter,
+        "quotes": export.quotes,
+        "header": export.has_header,
         "compressed": export.text.compressed,
         "list": export.list_name,
         "other_lists": export.other_lists,
         "more_lists": export.more_lists,
         "columns": [
-            {"name": name, "field": places.fields.get(name), "examples": examples}
-            for name, examples in _examples(export).items()
+            {"name": name, "field": places.fields.get(name), "examples": shown} for name, shown in examples.items()
         ],
         "sample": [
             {name: shortened(value, SHOWN_LETTERS) if isinstance(value, str) else value for name, value in row.items()}
             for row in islice(rows, SHOWN_ROWS)
         ],
         "own_export": export.is_own,
+        "choices": choices.as_json(),
+        "dates": _dates(choices, places, facts, examples),
+        "facts": facts._asdict(),
     }
+
+
+def _dates(choices: Choices, places: Places, facts: Facts, examples: Mapping[str, list[str]]) -> list[Message]:
+    """Of each column of dates what a person may have to say of them: their order, where the file does not tell it."""
+    return [
+        {
+            "column": column,
+            "order": manner.order if column in facts.orders else None,
+            "examples": facts.examples.get(column, []),
+            "is_mixed": column in facts.mixed,
+            "has_times": any(":" in example for example in examples.get(column, [])),
+            "has_serials": column in facts.serials,
+        }
+        for column, manner in places.manners.items()
+    ]
 
 
 def _examples(export: Export) -> dict[str, list[str]]:
@@ -265,13 +338,13 @@ def _sample(export: Export) -> Iterator[tuple[int, dict[str, Any]]]:
             yield line, record
 
 
-def _results(export: Export, kind: Kind, places: Places) -> Iterator[Row | Problem]:
+def _results(export: Export, kind: Kind, places: Places, evidence: Evidence | None = None) -> Iterator[Row | Problem]:
     """Each record of the file as a row, or why it is none. Raises UnreadableFile where all of them take too much."""
     room = SMALL_BYTES + GROWTH * _text_bytes(export)
     most = longest_row(kind)
-    records = export.records()
+    records = evidence.watched(export.records()) if evidence else export.records()
     if todoist.is_todoist(kind, export.columns):
-        records = todoist.tasks_in(export.records())
+        records = todoist.tasks_in(records)
     for line, record in records:
         try:
             if isinstance(record, str):

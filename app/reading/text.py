@@ -24,17 +24,28 @@ SAMPLE_BYTES = 256 * 1024
 PIECE_BYTES = 128 * 1024
 # charset-normalizer's answer gets no better with more.
 GUESS_BYTES = 64 * 1024
+GUESS_LINE_BYTES = 4096
+BEFORE_A_QUOTE = '\\"'
 # This is about ten million rows; a list of anything is far smaller.
 UNPACKED_LIMIT = 4 * 1024**3
-# A text has none; what has few was a text before something damaged it.
-ZEROS_OF_A_TEXT = 20
+# A text has none; what has few was a text before something damaged it. UTF-16 has one for each letter of ASCII.
+ZEROS_OF_A_TEXT = 4
+CONTROLS_OF_A_TEXT = 20
+CONTROLS = re.compile("[\x01-\x08\x0e-\x1a\x1c-\x1f]")
 # Text packs to a tenth, the same row again and again to a hundredth. What packs still better was made to fill a disk;
 # that is looked at only after a size that does no harm.
 PACKING_LIMIT = 200
 HARMLESS_BYTES = 128 * 1024**2
 
 MAGIC_OF_GZIP = b"\x1f\x8b"
-BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+# The longer ones first, as some begin like others.
+BYTE_ORDER_MARKS = {
+    b"\xff\xfe\0\0": "utf-32",
+    b"\0\0\xfe\xff": "utf-32",
+    b"\xef\xbb\xbf": "utf-8-sig",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
 # How files begin that are no list, what they are, and what mends it.
 ASK_THE_PROGRAM = "Export the list as CSV or JSON in the program that made it."
 NOT_SIGNED_IN = "Perhaps you were not signed in when you downloaded it: open the link in the browser."
@@ -73,10 +84,11 @@ class UnreadableFile(Exception):
 class TextFile:
     """A text on the disk: `size` bytes there, `length` of them unpacked. `on_read` is called after each piece.
 
-    `zeros` zero bytes are left out, which no text has.
+    `encoding` is the one that a person has chosen; it is found out where that is empty. `zeros` zero bytes are left
+    out, which no text has; `has_backslashes` says that a backslash stands before a quotation mark somewhere.
     """
 
-    def __init__(self, path: Path, on_read: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, path: Path, on_read: Callable[[], None] = lambda: None, encoding: str = "") -> None:
         self._path = path
         self._on_read = on_read
         self._bytes = self._unpacked()
@@ -84,7 +96,8 @@ class TextFile:
         with io.BufferedReader(self._bytes) as data:
             sample = data.read(SAMPLE_BYTES)
         _refuse_other_kinds(sample)
-        self._codec, self.length, self.zeros = _encoding(self._unpacked, sample)
+        self._codec, whole = _encoding(self._unpacked, sample, encoding)
+        self.length, self.zeros, self.has_backslashes = whole
         self.size = path.stat().st_size
 
     @property
@@ -173,8 +186,15 @@ class _Failure(NamedTuple):
     """Where a file is not in an encoding."""
 
     line: int
-    near: bytes
     ascii_before: bool
+
+
+class _Whole(NamedTuple):
+    """A whole file: how many bytes it has, how many of them are zeros that are left out, whether it has `\\"`."""
+
+    length: int
+    zeros: int
+    has_backslashes: bool
 
 
 def _refuse_other_kinds(sample: bytes) -> None:
@@ -186,21 +206,39 @@ def _refuse_other_kinds(sample: bytes) -> None:
         raise UnreadableFile("The file is empty. Export the list again, and import that file.")
 
 
-def _encoding(unpacked: Callable[..., _Bytes], sample: bytes) -> tuple[str, int, int]:
-    """The encoding of the whole file, how many bytes it has, and how many of them are zeros that are left out."""
-    codec = _marked(sample) or _unmarked_utf16(sample) or "utf-8"
-    if _has_no_zeros(codec) and b"\0" in sample and not _is_damaged_text(sample):
+def _encoding(unpacked: Callable[..., _Bytes], sample: bytes, chosen: str) -> tuple[str, _Whole]:
+    """The encoding of the whole file, and what the whole file is in it."""
+    codec = _with_mark(chosen, sample) if chosen else _found(sample)
+    if not chosen and _has_no_zeros(codec) and b"\0" in sample and not _is_damaged_text(sample):
         raise _no_text()
     read = _read(unpacked, codec)
-    if isinstance(read, _Failure) and codec == "utf-8" and read.ascii_before:
-        codec = _guess(read.near)
+    if isinstance(read, _Failure) and codec == "utf-8" and read.ascii_before and not chosen:
+        codec = _guess(_strange_lines(unpacked))
         read = _read(unpacked, codec)
+    if isinstance(read, _Failure) and chosen:
+        raise UnreadableFile(
+            f"Line {read.line:,} is not written in {_named(codec)}. Choose another encoding, or have it found out."
+        )
     if isinstance(read, _Failure):
         raise UnreadableFile(
             f"Line {read.line:,} is not written in the encoding of the lines before it, {_named(codec)}. "
-            "Open the file in a text editor, save it as UTF-8, and import it again."
+            "Choose the encoding of the file where you upload it, or open it in a text editor, save it as UTF-8, and "
+            "import it again."
         )
-    return codec, *read
+    return codec, read
+
+
+def _found(sample: bytes) -> str:
+    """The encoding of a text by how it begins."""
+    if marked := _marked(sample):
+        return marked
+    return "utf-8" if _is_damaged_text(sample) else _unmarked_utf16(sample) or "utf-8"
+
+
+def _with_mark(codec: str, sample: bytes) -> str:
+    """An encoding in the manner of Python that takes off the mark at the beginning, where there is one."""
+    marked = _marked(sample)
+    return marked if marked and marked.startswith(codec[:6]) else codec
 
 
 def _named(codec: str) -> str:
@@ -215,7 +253,7 @@ def _marked(sample: bytes) -> str | None:
 
 def _has_no_zeros(codec: str) -> bool:
     """Whether a zero byte is no part of a letter."""
-    return not codec.startswith("utf-16")
+    return not codec.startswith(("utf-16", "utf-32"))
 
 
 def _unmarked_utf16(sample: bytes) -> str | None:
@@ -238,11 +276,13 @@ def _has_lines(sample: bytes, codec: str) -> bool:
     return b"\n" not in sample or "\n" in text or text.startswith(("[", "{"))
 
 
-def _read(unpacked: Callable[..., _Bytes], codec: str) -> _Failure | tuple[int, int]:
-    """How many bytes and zeros left out the whole file has, or the first place that the codec cannot read."""
+def _read(unpacked: Callable[..., _Bytes], codec: str) -> _Failure | _Whole:
+    """What the whole file is, or the first place that the codec cannot read."""
     decoder = codecs.getincrementaldecoder(codec)()
     line = 1
     ascii_only = True
+    has_backslashes = False
+    last = ""
     with unpacked(without_zeros=_has_no_zeros(codec)) as data:
         while True:
             piece = data.read(PIECE_BYTES)
@@ -250,14 +290,37 @@ def _read(unpacked: Callable[..., _Bytes], codec: str) -> _Failure | tuple[int, 
                 text = decoder.decode(piece, final=not piece)
             except UnicodeDecodeError as error:
                 good = error.object[: error.start]
-                near = error.object[max(0, error.start - GUESS_BYTES // 2) :][:GUESS_BYTES]
-                # Whole lines, for a letter of several bytes that is cut would mislead.
-                near = near[: near.rfind(b"\n") + 1] or near
-                return _Failure(line + good.count(b"\n"), near, ascii_only and good.isascii())
+                return _Failure(line + good.count(b"\n"), ascii_only and good.isascii())
             if not piece:
-                return data.given, data.zeros
+                return _Whole(data.given, data.zeros, has_backslashes)
             line += text.count("\n")
             ascii_only = ascii_only and text.isascii()
+            has_backslashes = has_backslashes or BEFORE_A_QUOTE in text or (last == "\\" and text[:1] == '"')
+            last = text[-1:]
+
+
+def _strange_lines(unpacked: Callable[..., _Bytes]) -> bytes:
+    """Lines with bytes that are not of ASCII, from all over the file: the first of them may look like any language."""
+    lines: list[bytes] = []
+    cut = b""
+    length = number = 0
+    every = 1
+    with unpacked(without_zeros=True) as data, io.BufferedReader(data, PIECE_BYTES) as stream:
+        while line := stream.readline(GUESS_LINE_BYTES):
+            if line.isascii():
+                continue
+            if len(line) == GUESS_LINE_BYTES:
+                # It may end within a letter of several bytes, which would mislead.
+                cut = cut or line
+                continue
+            number += 1
+            if number % every == 0:
+                lines.append(line)
+                length += len(line)
+                if length > GUESS_BYTES:
+                    lines, every = lines[::2], every * 2
+                    length = sum(map(len, lines))
+    return b"".join(lines) or cut
 
 
 def _guess(near: bytes) -> str:
@@ -285,13 +348,15 @@ def _reads_as_western(near: bytes) -> bool:
 
 
 def _is_damaged_text(sample: bytes) -> bool:
-    """Whether a few zero bytes are all that is wrong."""
+    """Whether a few zero bytes are all that is wrong: what is left is UTF-8, and nothing that no text has."""
     rest = sample.replace(b"\0", b"")
+    if (len(sample) - len(rest)) * ZEROS_OF_A_TEXT > len(sample):
+        return False
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(rest)
+        text = codecs.getincrementaldecoder("utf-8")().decode(rest)
     except UnicodeDecodeError:
         return False
-    return (len(sample) - len(rest)) * ZEROS_OF_A_TEXT <= len(sample)
+    return len(rest) < len(sample) and len(CONTROLS.findall(text)) * CONTROLS_OF_A_TEXT <= len(text)
 
 
 def _no_text() -> UnreadableFile:

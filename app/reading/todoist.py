@@ -11,6 +11,8 @@ from app.reading.values import shortened, text_of
 
 # Which column is which of our fields.
 COLUMNS = {"title": "CONTENT", "notes": "DESCRIPTION", "due": "DATE"}
+# Files may leave out some of the others, or have them in another order.
+OTHERS = {"INDENT", "PRIORITY", "AUTHOR", "RESPONSIBLE", "DATE_LANG", "DEADLINE", "TIMEZONE", "VIEW_STYLE"}
 
 # Enough to know a row by.
 SHOWN_LETTERS = 60
@@ -24,7 +26,7 @@ Record = dict[str, Any]
 
 def is_todoist(kind: Kind, columns: Collection[str]) -> bool:
     """Whether tasks are wanted, and these are the columns of a project that Todoist has exported."""
-    return kind.table == "tasks" and {"TYPE", "CONTENT", "INDENT"} <= set(columns)
+    return kind.table == "tasks" and {"TYPE", "CONTENT"} <= set(columns) and not OTHERS.isdisjoint(columns)
 
 
 class _Task:

@@ -14,6 +14,8 @@ from typing import Any
 
 from app.cleaning import one_line, storable, without_controls
 from app.reading import dates
+from app.reading.date_forms import REMEMBERED_DATES, written
+from app.reading.dates import Manner, zone_named
 
 # Longer titles are cut, and kept whole with the rest.
 LONGEST_TITLE = 1000
@@ -24,54 +26,75 @@ LARGEST_ID = 8_999_999_999_999_999_999
 # Of what may be a number, a date or one of the words below. Longer texts are neither looked at nor remembered.
 LONGEST_WORD = 400
 
-# Words that mean done or open, compared without case, spaces, hyphens and underscores.
+# Words that mean done or open, compared without case, spaces, hyphens and underscores; spreadsheets write yes and no in
+# the language of the person.
 DONE = {"1", "1.0", "100", "100%", "true", "yes", "y", "x", "[x]", "✓", "✔", "✔️", "☑", "✅"} | {
     "done", "closed", "complete", "completed", "finished", "resolved"
+} | {
+    "wahr", "ja", "erledigt", "vrai", "oui", "verdadero", "sí", "si", "vero", "sì", "waar", "verdadeiro", "sim",
+    "prawda", "tak", "истина", "да", "sant", "sand", "tosi", "igaz", "doğru", "pravda",
 }  # fmt: skip
 OPEN = {"0", "0.0", "0%", "false", "no", "n", "[]", "☐", "open", "opened", "reopened", "todo", "doing"} | {
     "notstarted", "needsaction", "incomplete", "uncompleted", "pending"
+} | {
+    "falsch", "nein", "offen", "faux", "non", "falso", "onwaar", "nee", "não", "fałsz", "nie", "ложь", "нет", "falskt",
+    "falsk", "epätosi", "hamis", "yanlış", "nepravda",
 }  # fmt: skip
 # Nobody will do these any more. That they were not done is kept with the rest.
 CANCELLED = {"cancelled", "canceled", "abandoned", "wontdo", "won'tdo", "dropped"}
 
 
-def title(value: Any, day_first: bool) -> tuple[str, bool]:
+# What holds a date in an object of Microsoft Graph, Google, Notion or Todoist, and what names its time zone.
+DATE_NAMES = ("dateTime", "datetime", "date", "start")
+ZONE_NAMES = ("timeZone", "time_zone", "timezone")
+UTC_NAMES = {"utc", "etc/utc", "etc/gmt", "gmt", "tzone://microsoft/utc"}
+# What holds a text in such an object, and what only says of which sort it is.
+TEXT_NAMES = ("content", "plain_text", "text", "name", "displayName")
+SORT_NAMES = {"contentType", "content_type", "type"}
+
+
+def title(value: Any, manner: Manner) -> tuple[str, bool]:
     """One line of text."""
-    text = without_controls(text_of(value)).strip()
+    worded, says_all = wording(value)
+    text = without_controls(worded).strip()
     if len(text) > LONGEST_TITLE:
         return text[: LONGEST_TITLE - 1] + "…", False
-    return text, True
+    return text, says_all
 
 
-def line(value: Any, day_first: bool) -> tuple[str, bool]:
+def line(value: Any, manner: Manner) -> tuple[str, bool]:
     """One line of text, of any length."""
-    return one_line(text_of(value)), True
+    worded, says_all = wording(value)
+    return one_line(worded), says_all
 
 
-def text(value: Any, day_first: bool) -> tuple[str, bool]:
+def text(value: Any, manner: Manner) -> tuple[str, bool]:
     """Text as it is."""
-    return storable(text_of(value)), True
+    worded, says_all = wording(value)
+    return storable(worded), says_all
 
 
-def done(value: Any, day_first: bool) -> tuple[int, bool]:
+def done(value: Any, manner: Manner) -> tuple[int, bool]:
     """1 or 0."""
+    if isinstance(value, dict):
+        return done(dated(value)[0], manner)[0] or done(wording(value)[0], manner)[0], False
     text = text_of(value)
     return _done(text) if len(text) <= LONGEST_WORD else (0, False)
 
 
-def yes_or_no(value: Any, day_first: bool) -> tuple[int | None, bool]:
+def yes_or_no(value: Any, manner: Manner) -> tuple[int | None, bool]:
     """1 or 0, where the value says no more than that."""
-    found, says_all = done(value, day_first)
+    found, says_all = done(value, manner)
     return (found, True) if says_all else (None, False)
 
 
-def whole_number(value: Any, day_first: bool) -> tuple[int | None, bool]:
+def whole_number(value: Any, manner: Manner) -> tuple[int | None, bool]:
     """A number that SQLite holds as an integer."""
     written = text_of(value).strip().removesuffix(".0")
     return (int(written), True) if re.fullmatch(r"[+-]?\d{1,18}", written, re.ASCII) else (None, False)
 
 
-def number(value: Any, day_first: bool) -> tuple[float | None, bool]:
+def number(value: Any, manner: Manner) -> tuple[float | None, bool]:
     """A number with a decimal point."""
     written = text_of(value).strip()
     if len(written) > LONGEST_WORD or not re.fullmatch(
@@ -81,31 +104,36 @@ def number(value: Any, day_first: bool) -> tuple[float | None, bool]:
     return (float(written), True) if isfinite(float(written)) else (None, False)
 
 
-def day(value: Any, day_first: bool) -> tuple[str | None, bool]:
+def day(value: Any, manner: Manner) -> tuple[str | None, bool]:
     """An ISO date."""
-    day, says_all = dates.day(text_of(value), day_first)
+    if isinstance(value, dict):
+        text, is_all, zone = _dated(value)
+        found = zone_named(zone)
+        day, says_all = dates.day(text, manner._replace(zone=found, in_row=True) if found else manner)
+        return day, says_all and is_all and day is not None
+    day, says_all = dates.day(text_of(value), manner)
     return day, says_all and day is not None
 
 
-def own_day(value: Any, day_first: bool) -> tuple[str | None, bool]:
+def own_day(value: Any, manner: Manner) -> tuple[str | None, bool]:
     """An ISO date as an export of ours has it, of whatever year."""
     text = text_of(value)
-    return (text, True) if dates.is_own_day(text) else day(value, day_first)
+    return (text, True) if dates.is_own_day(text) else day(value, manner)
 
 
-def moment(value: Any, day_first: bool) -> tuple[str | None, bool]:
+def moment(value: Any, manner: Manner) -> tuple[str | None, bool]:
     """A moment in UTC."""
-    moment = dates.moment(text_of(value))
+    moment = dates.moment(dated(value)[0], manner)
     return moment, moment is not None
 
 
-def id(value: Any, day_first: bool) -> tuple[int | None, bool]:
+def id(value: Any, manner: Manner) -> tuple[int | None, bool]:
     """A number that SQLite takes for a key."""
     text = text_of(value)
     return (int(text), True) if re.fullmatch(r"[1-9]\d{0,17}", text, re.ASCII) else (None, False)
 
 
-READERS: dict[str, Callable[[Any, bool], tuple[Any, bool]]] = {
+READERS: dict[str, Callable[[Any, Manner], tuple[Any, bool]]] = {
     "title": title,
     "line": line,
     "text": text,
@@ -117,6 +145,32 @@ READERS: dict[str, Callable[[Any, bool], tuple[Any, bool]]] = {
     "moment": moment,
     "id": id,
 }
+
+
+def dated(value: Any) -> tuple[str, bool]:
+    """The date that a value holds, as a text, and whether it holds nothing else."""
+    return _dated(value)[:2] if isinstance(value, dict) else (text_of(value), True)
+
+
+def wording(value: Any) -> tuple[str, bool]:
+    """The text that a value holds, and whether it holds nothing else."""
+    if isinstance(value, dict):
+        for name in TEXT_NAMES:
+            if isinstance(value.get(name), str):
+                others = (each for key, each in value.items() if key != name and key not in SORT_NAMES)
+                if all(map(is_empty, others)):
+                    return value[name], True
+    return text_of(value), True
+
+
+def is_yes_or_no(text: str) -> bool:
+    """Whether a text is a word for done or open, and no other."""
+    return len(text) <= LONGEST_WORD and _done(text)[1]
+
+
+def is_cancelled(value: Any) -> bool:
+    """Whether a value says that nobody will do it any more."""
+    return _word(wording(value)[0][:LONGEST_WORD]) in CANCELLED
 
 
 def text_of(value: Any) -> str:
@@ -136,13 +190,33 @@ def shortened(text: str, letters: int = 60) -> str:
     return text if len(text) <= letters else text[: letters - 1] + "…"
 
 
-@lru_cache(dates.REMEMBERED_DATES)
+def _dated(value: dict[str, Any]) -> tuple[str, bool, str]:
+    """The date in an object, whether that is all it holds, and the name of the time zone beside it."""
+    for name in DATE_NAMES:
+        text = value.get(name)
+        if isinstance(text, str) and text.strip():
+            zones = [key for key in ZONE_NAMES if isinstance(value.get(key), str)]
+            zone = value[zones[0]] if zones else ""
+            if zone.lower() in UTC_NAMES:
+                found = written(text)
+                text = text + "Z" if found and found.clock is not None and found.zone is None else text
+                zone = ""
+            others = (each for key, each in value.items() if key != name and key not in zones)
+            return text, all(map(is_empty, others)), zone
+    return text_of(value), True, ""
+
+
+def _word(text: str) -> str:
+    return "".join(text.casefold().translate({ord("_"): " ", ord("-"): " "}).split())
+
+
+@lru_cache(REMEMBERED_DATES)
 def _done(text: str) -> tuple[int, bool]:
     """Whether a text means done. The day on which something was completed means it too, and says more."""
-    word = "".join(text.casefold().translate({ord("_"): " ", ord("-"): " "}).split())
+    word = _word(text)
     if word in DONE or word in OPEN:
         return int(word in DONE), True
-    return int(word in CANCELLED or dates.day(text, False)[0] is not None), False
+    return int(word in CANCELLED or written(text) is not None), False
 
 
 def _number(value: Decimal) -> float | str:

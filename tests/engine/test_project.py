@@ -38,7 +38,6 @@ USED_BY_OTHERS = {
     "pytest-xdist": "pytest runs on several cores with it",
     "ruff": "a command",
     "mypy": "a command",
-    "types-python-dateutil": "types, for mypy",
     "types-psutil": "types, for mypy",
     "fastapi": "an app of it is mounted in a process of its own",
 }

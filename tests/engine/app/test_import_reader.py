@@ -23,8 +23,8 @@ from app.kinds import to_json
 from tests.engine.app.reading.kind import KIND
 
 
-async def heard(path: Path, columns: str = "{}", kind: str = "{}") -> list[dict[str, Any]]:
-    async with aclosing(messages(path, "a.csv", kind, columns, ["--check"])) as found:
+async def heard(path: Path, choices: str = "{}", kind: str = "{}") -> list[dict[str, Any]]:
+    async with aclosing(messages(path, "a.csv", kind, choices, ["--check"])) as found:
         return [message async for message in found]
 
 
@@ -89,10 +89,10 @@ def test_one_that_cannot_be_started_is_a_sentence(monkeypatch: pytest.MonkeyPatc
         asyncio.run(heard(tmp_path / "1"))
 
 
-def test_a_long_choice_of_columns_is_no_argument(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_long_choices_are_no_argument(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     code = "import sys, json; print(json.dumps({'end': {'rows': len(sys.stdin.readline()), 'problems': 0}}))"
     monkeypatch.setattr(import_reader, "COMMAND", (sys.executable, "-c", code))
-    assert asyncio.run(heard(tmp_path / "1", columns="x" * 150_000))[-1]["end"]["rows"] == 150_001
+    assert asyncio.run(heard(tmp_path / "1", choices="x" * 150_000))[-1]["end"]["rows"] == 150_001
 
 
 @pytest.mark.parametrize("loop", [asyncio.run, *([uvloop.run] if uvloop else [])])
@@ -102,7 +102,7 @@ def test_one_that_ends_before_it_is_told_anything_is_a_sentence(
     monkeypatch.setattr(import_reader, "COMMAND", ("true",))
     for _ in range(30):
         with pytest.raises(ReaderFailed, match="exit code 0"):
-            loop(heard(tmp_path / "1", columns="x" * 200_000))
+            loop(heard(tmp_path / "1", choices="x" * 200_000))
 
 
 def test_it_has_no_secret_of_the_servers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from app.reading.columns import (
     restored,
     row_of,
 )
+from app.reading.dates import Manner
 from tests.engine.app.reading.kind import COLUMNS, KIND
 
 
@@ -112,8 +113,8 @@ def test_a_title_that_is_too_long_is_kept_whole_in_the_notes() -> None:
 
 def test_the_day_is_first_where_the_column_says_so() -> None:
     row = {"title": "Milk", "due": "01/05/2026"}
-    assert row_of(KIND, row, Places(matched(KIND, row), day_first=True))["due"] == "2026-05-01"
-    assert row_of(KIND, row, Places(matched(KIND, row), day_first=False))["due"] == "2026-01-05"
+    assert row_of(KIND, row, Places(matched(KIND, row), {"due": Manner("day")}))["due"] == "2026-05-01"
+    assert row_of(KIND, row, Places(matched(KIND, row), {"due": Manner("month")}))["due"] == "2026-01-05"
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ NAMES = st.sampled_from(["notes", "due", "done", "created", "updated", "tags", "
 
 @given(st.dictionaries(NAMES, WORDS | st.booleans() | st.integers() | st.lists(WORDS, min_size=1)), st.booleans())
 def test_no_value_of_a_row_is_lost(row: dict[str, Any], day_first: bool) -> None:
-    places = Places(matched(KIND, ["title", *row]), day_first)
+    places = Places(matched(KIND, ["title", *row]), dict.fromkeys(row, Manner("day" if day_first else "month")))
     task = row_of(KIND, {"title": "Milk", **row}, places)
     for name, value in row.items():
         field = places.fields.get(name)

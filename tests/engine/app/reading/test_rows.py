@@ -19,6 +19,7 @@ import pytest
 
 from app.kinds import Kind, to_json
 from app.reading import rows as rows_module
+from app.reading.choices import Choices
 from app.reading.columns import harmless
 from app.reading.rows import BATCH_ROWS, LISTED_PROBLEMS, messages
 from tests.engine.app.reading.kind import COLUMNS, KIND
@@ -57,7 +58,7 @@ def read(path: Path, *options: str, kind: Kind = KIND) -> tuple[int, list[dict[s
 def told(path: Path, content: str | bytes, check: bool = False, **columns: str | None) -> list[dict[str, Any]]:
     """The messages about some content, without a process."""
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return list(messages(path, path.name, KIND, columns, check))
+    return list(messages(path, path.name, KIND, Choices(columns), check))
 
 
 def tasks(found: list[dict[str, Any]]) -> list[Any]:
@@ -83,6 +84,8 @@ def test_the_process_says_what_the_file_is_then_its_rows_then_how_many(path: Pat
         "encoding": "UTF-8",
         "zeros": 0,
         "delimiter": ";",
+        "quotes": "doubled",
+        "header": True,
         "compressed": False,
         "list": None,
         "other_lists": {},
@@ -90,6 +93,9 @@ def test_the_process_says_what_the_file_is_then_its_rows_then_how_many(path: Pat
         "columns": [],
         "sample": [],
         "own_export": False,
+        "choices": Choices().as_json(),
+        "dates": [],
+        "facts": {"orders": {}, "examples": {}, "mixed": [], "instants": [], "serials": []},
     }
     status, labels = understood["understood"]["columns"][1:]
     assert status == {"name": "Status", "field": "done", "examples": ["In Progress", "Done", "Todo"]}
@@ -121,7 +127,7 @@ def test_a_file_that_is_gone_is_one_sentence_and_exit_code_1(path: Path) -> None
 
 def test_a_mistake_late_in_a_file_comes_after_its_rows(path: Path) -> None:
     path.write_text("title,notes\n" + "a,b\n" * 2500 + 'c,"d\n')
-    code, found = read(path)
+    code, found = read(path, "--choices", '{"facts": {}}')
     assert code == 1
     assert len(tasks(found)) >= 2000
     assert "line 2,502 is never closed" in found[-1]["error"]
@@ -142,7 +148,7 @@ def test_it_ends_quietly_when_nobody_listens(path: Path) -> None:
 def test_a_person_may_choose_the_columns(path: Path) -> None:
     content = "Name,Headline,When,Due\na,b,2026-05-01,2026-06-01\n"
     path.write_text(content)
-    _, found = read(path, "--columns", '{"title": "Headline", "due": null}')
+    _, found = read(path, "--choices", '{"columns": {"title": "Headline", "due": null}}')
     assert [column["field"] for column in found[0]["understood"]["columns"]] == [None, "title", None, None]
     assert list(map(list, tasks(found))) == [
         [None, "b", "Name: a\nWhen: 2026-05-01\nDue: 2026-06-01", None, 0, None, None]
@@ -166,16 +172,6 @@ def test_our_own_exports_come_back_as_they_were(path: Path) -> None:
         found = told(path, content)
         assert found[0]["understood"]["own_export"]
         assert [list(task) for task in tasks(found)] == expected
-
-
-def test_the_day_is_first_where_the_first_rows_say_so(path: Path) -> None:
-    rows = "title,due\na,01/05/2026\nb,02/05/2026\n"
-    assert [task.due for task in tasks(told(path, rows))] == ["2026-01-05", "2026-02-05"]
-    assert [task.due for task in tasks(told(path, rows + "c,13/05/2026\n"))] == [
-        "2026-05-01",
-        "2026-05-02",
-        "2026-05-13",
-    ]
 
 
 def test_batches_are_bounded_and_progress_only_grows(path: Path) -> None:

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.reading import values
+from app.reading.dates import PLAIN
 from app.reading.values import LONGEST_TITLE, READERS, text_of
 
 
 def read(field: str, value: Any) -> tuple[Any, bool]:
-    return READERS[field](value, False)
+    return READERS[field](value, PLAIN)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,13 @@ def test_a_state_that_says_more_than_done_or_open_is_kept(value: Any, done: int)
         ("2026-05-01T09:00:00Z", ("2026-05-01", False)),
         ("every day", (None, False)),
         (17, (None, False)),
-        ({"date": "2026-05-01"}, (None, False)),
+        ({"date": "2026-05-01"}, ("2026-05-01", True)),
+        ({"date": "2026-05-01", "string": "every day"}, ("2026-05-01", False)),
+        ({"dateTime": "2026-05-01T00:00:00.0000000", "timeZone": "UTC"}, ("2026-05-01", True)),
+        ({"dateTime": "2026-05-01T22:00:00Z", "timeZone": "Europe/Berlin"}, ("2026-05-02", True)),
+        ({"dateTime": "2026-05-01T22:00:00", "timeZone": "Pacific Standard Time"}, ("2026-05-01", False)),
+        ({"date": None, "start": "2026-05-01", "end": "2026-05-03"}, ("2026-05-01", False)),
+        ({"date": 7}, (None, False)),
     ],
 )
 def test_due_is_a_day(value: Any, due: tuple[str | None, bool]) -> None:
