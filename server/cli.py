@@ -112,11 +112,17 @@ class HomePath(click.Path):
     """A path in which “~” stands for a home."""
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
-        """The path; fails where no such home is known."""
+        """The path; fails where no such home is known, or where it cannot be told whether something is there."""
         try:
-            return super().convert(path(str(value)), parameter, context)
+            found = super().convert(path(str(value)), parameter, context)
+            os.stat(found)
         except SettingsError as error:
             self.fail(str(error), parameter, context)
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:
+            self.fail(f"“{value}” cannot be looked at: {error.strerror}.", parameter, context)
+        return found
 
 
 # A directory that is named is found from where the person stands, the default one in the project.

@@ -4,6 +4,7 @@ A check that could not be made is not passed: whatever keeps git from answering 
 """
 
 import os
+import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -102,7 +103,7 @@ def _ask(root: Path, *command: str) -> bytes:
     said = os.fsdecode(asked.stderr).strip().splitlines() or [f"exit code {asked.returncode}"]
     why = next((line for line in said if line.startswith(("fatal:", "error:"))), said[0])
     remedy = next((remedy for sign, remedy in REMEDIES.items() if sign in why), "Mend what `git status` says")
-    raise _unanswered(f"it says “{why}”", remedy.format(root=root))
+    raise _unanswered(f"it says “{why}”", remedy.format(root=shlex.quote(str(root))))
 
 
 def _run(root: Path, *command: str) -> subprocess.CompletedProcess[bytes]:

@@ -332,3 +332,12 @@ def test_a_home_that_is_not_known_is_no_directory_of_that_name() -> None:
     refused = command("--data", "~nobody-of-that-name/here")
     assert refused.returncode == 2
     assert "“~nobody-of-that-name/here” begins with a home that is not known here" in refused.stderr
+
+
+@pytest.mark.parametrize("arguments", [("run",), ("doctor",), ("token",), ("backup",), ("drop", "recipe")])
+def test_data_that_cannot_be_looked_at_are_not_taken_for_none(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    (tmp_path / "data").symlink_to("data")
+    refused = command(*arguments, "--data", tmp_path / "data" / "mine")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "mine” cannot be looked at: Too many levels of symbolic links." in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
