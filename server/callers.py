@@ -81,7 +81,8 @@ def refusal(scope: Scope, named: dict[bytes, bytes], *, is_download: bool, pages
     # With neither header it is no browser: a script, curl.
     is_own = site in OWN_SITES if site is not None else origin is None or origin == f"{scheme}://".encode() + host
     if site is None and origin is not None and pages is not None:
-        is_own = _is_proxied(origin, host, pages)
+        # A proxy that says nothing of https may speak it all the same; one that says so does not speak http.
+        is_own = _is_proxied(origin, host, pages) and (scheme == "http" or origin.startswith(b"https:"))
     if scope["type"] != "http" or scope["method"] not in SAFE_METHODS:
         return "" if is_own else CHANGE if pages is None else f"{CHANGE} {OTHER_NAME}"
     if is_own and (site is not None or is_own_page(named.get(b"referer"), host, pages)):
