@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import html5lib
 import httpx
 import pytest
 from sqlite_utils import Database as SqliteUtils
@@ -21,8 +22,9 @@ from app.indexing import BATCH_ROWS, INDEXED_BYTES, MOST_ROWS, Indexing
 from app.kinds import Field, kinds
 from app.migrations import migrations
 from app.tasks import KIND
-from tests.app.test_tasks import titles
-from tests.conftest import PATIENCE, Server
+from tests.conftest import PATIENCE
+from tests.engine.conftest import Server
+from tests.engine.watching import Follower, version_of
 
 
 @pytest.fixture(autouse=True)
@@ -173,6 +175,13 @@ def test_rows_of_other_programs_are_caught_up_with_once(tmp_path: Path) -> None:
         db.close()
 
 
+def titles(answer: httpx.Response) -> list[str]:
+    """The titles of the rows in an answer, in order."""
+    assert answer.status_code == 200, answer.text
+    document = html5lib.parse(answer.text, namespaceHTMLElements=False)
+    return ["".join(link.itertext()) for link in document.iterfind(".//li//a[@class='title']")]
+
+
 def until(found: Callable[[], object], wanted: object) -> None:
     """Wait until this is found."""
     end = time.monotonic() + PATIENCE
@@ -192,20 +201,14 @@ def test_rows_of_our_own_are_in_order_and_found_at_once(client: httpx.Client) ->
     assert titles(client.get("/tasks?sort=title")) == SORTED
     for q, found in SEARCHES.items():
         assert titles(client.get("/tasks", params={"q": q})) == found
-    address = client.post("/tasks", data={"title": "Yacht"}).headers["location"]
-    id = titles_and_ids(client)["Yacht"]
-    assert address.startswith("/tasks")
+    assert client.post("/tasks", data={"title": "Yacht"}).status_code == 303
+    id = {row["title"]: row["id"] for row in client.get("/tasks/export.json").json()}["Yacht"]
     assert client.post(f"/tasks/{id}", data={"title": "Ähre"}).status_code == 303
     assert titles(client.get("/tasks?sort=title"))[0] == "Ähre"
     assert titles(client.get("/tasks?q=yacht")) == []
     client.post(f"/tasks/{id}", data={"_method": "delete"})
     client.post(f"/tasks/{id}/restore")
     assert titles(client.get("/tasks?q=ahre")) == ["Ähre"]
-
-
-def titles_and_ids(client: httpx.Client) -> dict[str, int]:
-    rows = client.get("/tasks/export.json").json()
-    return {row["title"]: row["id"] for row in rows}
 
 
 def test_rows_of_other_programs_are_shown_at_once_and_soon_in_their_place(client: httpx.Client, server: Server) -> None:
@@ -219,3 +222,14 @@ def test_rows_of_other_programs_are_shown_at_once_and_soon_in_their_place(client
     server.sql("REPLACE INTO tasks (id, title) SELECT id, 'Ähre' FROM tasks WHERE title = 'zebra'")
     assert titles(client.get("/tasks?q=zebra")) == []
     until(lambda: titles(client.get("/tasks?sort=title")), ["Ähre", *SORTED[:-2], SORTED[-1]])
+
+
+def test_open_pages_show_a_row_of_another_program_come_to_its_place(client: httpx.Client, server: Server) -> None:
+    assert client.post("/tasks", data={"title": "zebra"}).status_code == 303
+    address = "/tasks?sort=title"
+    with Follower(server.url) as follower:
+        follower.watch(("tasks", address, version_of(server.url, address)))
+        server.sql("INSERT INTO tasks (title) VALUES ('Äpfel')")
+        follower.until_text("Äpfel")
+        while follower.frames[-1].index("Äpfel") > follower.frames[-1].index("zebra"):
+            follower.next()
