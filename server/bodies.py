@@ -4,23 +4,25 @@ What is too much ends where it is noticed; nothing is read on, and nothing is pa
 that it holds for every way to read a body: a route of ours, FastHTML's parameters, another app beside it.
 """
 
+import asyncio
 import re
 from collections.abc import Callable
 from itertools import accumulate
 from typing import NamedTuple
-from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from server.fragments import HEADERS
 from server.multipart import CHARSET_FIELD, FIELDS, NOT_UTF8, boundary_of, watched
-from server.utf8 import CHARSETS, has_half_a_pair, is_escaped_utf8, is_utf8, names_utf8
+from server.utf8 import CHARSETS, has_half_a_pair, is_escaped_utf8, is_utf8, names_utf8, unescaped
 
 FORM_LIMIT = 1024 * 1024
 # Of somebody who is not let in: a token, and the page that is wanted, take a few hundred bytes.
 STRANGER_LIMIT = 16 * 1024
 MESSAGE_LIMIT = 64 * 1024
+# What is longer is looked at, and read, beside the event loop.
+SHORT = 64 * 1024
 # Python's own parser calls itself for each level, and gives up near a thousand.
 JSON_LEVELS = 100
 URLENCODED, MULTIPART, JSON = b"application/x-www-form-urlencoded", b"multipart/form-data", b"application/json"
@@ -31,7 +33,6 @@ KIND_LIMIT = 1024
 _JSON_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
 _DEPTH = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
-_ASCII = bytes(range(128))
 
 
 class Kind(NamedTuple):
@@ -119,7 +120,9 @@ def whole(receive: Receive, check: Callable[[bytes], bytes]) -> Receive:
             if message["type"] != "http.request":
                 return message
             pieces.append(message.get("body", b""))
-        return {"type": "http.request", "body": check(b"".join(pieces)), "more_body": False}
+        body = b"".join(pieces)
+        checked = check(body) if len(body) <= SHORT else await asyncio.to_thread(check, body)
+        return {"type": "http.request", "body": checked, "more_body": False}
 
     return receive_whole
 
@@ -164,12 +167,31 @@ def check_fields(text: bytes) -> None:
 def _form(body: bytes) -> bytes:
     """A form as browsers write it; letters that are not escaped, as curl leaves them, are."""
     check_fields(body)
-    for field in body.split(b"&"):
-        name, _, value = field.partition(b"=")
-        is_charset = len(name) <= 3 * len(CHARSET_FIELD) and unquote_to_bytes(name).lower() == CHARSET_FIELD
-        if is_charset and unquote_to_bytes(value).strip().lower() not in CHARSETS:
+    for name, value in _parts(body):
+        is_charset = len(name) <= 3 * len(CHARSET_FIELD) and _meant(name).lower() == CHARSET_FIELD
+        if is_charset and _meant(value).strip().lower() not in CHARSETS:
             raise HTTPException(415, NOT_UTF8)
-    return body if body.isascii() else quote_from_bytes(body, _ASCII).encode()
+    if body.isascii():
+        return body
+    return b"&".join(b"=".join(map(_escaped, field)) for field in fields_of(body))
+
+
+def fields_of(body: bytes) -> list[tuple[bytes, bytes]]:
+    """The fields of a form, name=value&…, as bytes."""
+    return [(_meant(name), _meant(value)) for name, value in _parts(body)]
+
+
+def _parts(body: bytes) -> list[tuple[bytes, bytes]]:
+    return [(name, value) for name, _, value in (field.partition(b"=") for field in body.split(b"&") if field)]
+
+
+def _meant(text: bytes) -> bytes:
+    return unescaped(text.replace(b"+", b" "))
+
+
+def _escaped(text: bytes) -> bytes:
+    """The same with every byte as %…: to look which need it takes longer."""
+    return b"%" + text.hex("%").encode() if text else b""
 
 
 def _text(body: bytes) -> bytes:

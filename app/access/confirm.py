@@ -16,6 +16,7 @@ from app.access.limits import EXPORTS, UPLOADS, client_of
 from app.access.sessions import sessions
 from app.access.sign_in import NO_STORE, WRONG_TOKEN, is_token
 from app.access.wrong_tokens import wrong_tokens
+from app.forms import read_form
 from app.pages import error_answer, page, wants_fragment
 from templates import sign_in as show
 
@@ -64,7 +65,7 @@ async def ask(request: Request, error: Exception) -> Response:
 @rt("/sign-in/confirm", methods=["post"])
 async def confirm(request: Request) -> Response:
     """Take the token, and go on."""
-    form = await request.form()
+    form = await read_form(request)
     next = path_of_this_app(str(form.get("next", "")))
     session = sessions.session_of(request.scope)
     if session is not None:

@@ -15,6 +15,7 @@ from app.access.addresses import path_of_this_app
 from app.access.events import Kind
 from app.access.sessions import LIFETIME, SIGN_IN_FIRST, cookie_name, sessions
 from app.access.wrong_tokens import wrong_tokens
+from app.forms import read_form
 from app.pages import error_answer, page, wants_fragment
 from app.settings import settings
 from server import links
@@ -47,7 +48,7 @@ async def show_sign_in(request: Request) -> Response:
 @rt("/sign-in", methods=["post"])
 async def sign_in(request: Request) -> Response:
     """Trade the token, or a code, for a session, and go where the person wanted to go."""
-    form = await request.form()
+    form = await read_form(request)
     code, next = str(form.get("code", "")), path_of_this_app(str(form.get("next", "")))
     if code:
         if not links.use(settings.data, code):

@@ -1,15 +1,22 @@
 """Forms: each type of field takes what a person would write, and says what is wrong with anything else."""
 
+import asyncio
+import time
 from contextlib import suppress
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.types import Message
 
 from app import forms
 from app.forms import InputError, Reader, changes_of
+from server.bodies import FORM_LIMIT, checked
 from tests.engine.conftest import Server
 
 READERS: dict[str, tuple[str, Reader]] = {
@@ -17,6 +24,48 @@ READERS: dict[str, tuple[str, Reader]] = {
     "pages": ("Pages", forms.optional(forms.whole_number)),
     "mine": ("Mine", forms.yes_or_no),
 }
+
+
+LARGE = {
+    "escaped letters": b"%C3%A9",
+    "letters": "é".encode(),
+    "letters of both kinds": "éx".encode(),
+    "escaped letters of both kinds": b"%C3%A9x%61",
+    "percent signs": b"%",
+    "percent signs and ends of lines": b"%\n",
+    "many fields": b"%C3%A9x" * 800 + b"&n=",
+}
+
+
+@pytest.mark.parametrize("text", LARGE.values(), ids=LARGE)
+def test_a_large_form_keeps_nobody_waiting_and_is_read_whole(text: bytes) -> None:
+    """A coarse bound: to read it on the loop took more than a second."""
+    body = b"notes=" + (text * (FORM_LIMIT // len(text)))[: FORM_LIMIT - 6].rpartition(text)[0] + b"+z"
+    body = body[:FORM_LIMIT]
+    longest = 0.0
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body}
+
+    async def beat() -> None:
+        nonlocal longest
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0.001)
+            longest = max(longest, time.perf_counter() - before)
+
+    async def read() -> list[tuple[str, Any]]:
+        scope = {"type": "http", "method": "POST", "headers": [(b"content-type", forms.URLENCODED.encode())]}
+        beating = asyncio.ensure_future(beat())
+        await asyncio.sleep(0)
+        form = await forms.read_form(Request(*checked(scope, receive, limit=FORM_LIMIT, upload_limit=FORM_LIMIT)))
+        await asyncio.sleep(0.01)
+        beating.cancel()
+        assert isinstance(form, FormData)
+        return form.multi_items()
+
+    assert asyncio.run(read()) == parse_qsl(body.decode(), keep_blank_values=True)
+    assert longest < 0.5
 
 
 @pytest.mark.parametrize(

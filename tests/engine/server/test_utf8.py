@@ -1,12 +1,13 @@
 """Text: UTF-8 is told from anything else, in bytes, behind escapes and in JSON."""
 
 import json
+from urllib.parse import unquote_to_bytes
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.utf8 import has_half_a_pair, is_escaped_utf8, is_utf8, names_utf8
+from server.utf8 import has_half_a_pair, is_escaped_utf8, is_utf8, names_utf8, unescaped
 
 
 @given(st.binary())
@@ -19,6 +20,16 @@ def test_it_is_what_python_decodes_and_nothing_else(text: bytes) -> None:
     else:
         assert is_utf8(text)
         assert is_escaped_utf8(b"".join(b"%%%02x" % byte for byte in text))
+
+
+ESCAPING = st.sampled_from(
+    [b"%", b"=", b"%3D", b"%3d", b"%0A", b"\r", b"\n", b" ", b"\t", b"_", b"4", b"a", b"\xc3", b"\0"]
+)
+
+
+@given(st.lists(ESCAPING).map(b"".join))
+def test_what_is_escaped_is_read_as_python_reads_it(text: bytes) -> None:
+    assert unescaped(text) == unquote_to_bytes(text)
 
 
 @pytest.mark.parametrize("text", [b"%ff", b"%ed%a0%80", b"a%C3", b"%C3a%A4", b"%c0%af", b"\xff", b"%f5%80%80%80"])
