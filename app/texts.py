@@ -12,7 +12,6 @@ import os
 import sys
 from collections import OrderedDict
 from collections.abc import Hashable
-from contextvars import Context
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +20,7 @@ from starlette.exceptions import HTTPException
 
 from app.kinds import Kind
 from app.turns import Turns, present_person
+from server import background
 from templates.markdown import is_short, to_html
 from templates.tags import Safe, raw
 from templates.values import Cut, as_typed
@@ -107,7 +107,7 @@ class Texts:
             job = self._jobs.get(key)
             if job is not None and not job.has_begun:
                 job.has_begun = True
-                self._drawing = asyncio.create_task(self._draw(key, job, turn.person), context=Context())
+                self._drawing = background.once("Drawing a long text", self._draw(key, job, turn.person))
                 return
             # It was drawn in another's turn.
             self._turns.end(turn.person)

@@ -58,7 +58,10 @@ def every(seconds: float, name: str, work: Callable[[], Awaitable[object]]) -> a
 
 def once(name: str, work: Coroutine[Any, Any, object]) -> asyncio.Task[None]:
     """A task for what cannot be begun again; what it raises is logged and counted."""
-    return _task(_noted(name, work))
+    task = _task(_noted(name, work))
+    # One that is cancelled before its first step has not begun the work.
+    task.add_done_callback(lambda _: work.close())
+    return task
 
 
 def attempt(name: str, work: Callable[[], object]) -> None:

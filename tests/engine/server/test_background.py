@@ -134,6 +134,15 @@ def test_what_cannot_be_begun_again_is_logged_now_and_then_and_always_counted(
     assert background.troubles() == [], "it is over"
 
 
+def test_what_is_cancelled_before_it_has_begun_is_no_warning() -> None:
+    async def go() -> None:
+        task = background.once("Toasting", nothing())
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(go())
+
+
 def test_what_nobody_has_caught_is_counted_too(caplog: pytest.LogCaptureFixture) -> None:
     async def go() -> None:
         loop = asyncio.get_running_loop()
@@ -384,7 +393,6 @@ STARTS = {"create_task", "ensure_future", "Thread", "Timer", "start_new_thread"}
 AWAITED = {
     "app/exports.py": {"_made": "asyncio.shield(job)", "_send": "await sending"},
     "app/reads.py": {"_read_patiently": "asyncio.wait(awaited"},
-    "app/texts.py": {"draw": "asyncio.shield(job)"},
     "server/watch.py": {"_hangs": "os._exit"},
 }
 
