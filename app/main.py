@@ -39,7 +39,7 @@ from app.access.sessions import cookie_name, sessions
 from app.db import LostData, SeveralProcesses, UnusableDatabase, UnusableDirectory, claim, db, prepare
 from app.kinds import kinds
 from app.migrations import migrations
-from app.pages import HANDLERS, ROOT, assets, head, may_see_code, page, shell
+from app.pages import HANDLERS, ROOT, assets, edited, head, may_see_code, page, shell
 from app.presence import tabs_elsewhere
 from app.reads import Moments
 from app.room import UploadRoom
@@ -252,6 +252,7 @@ def tell(message: dict[str, Any]) -> None:
         message["styles"] = [assets.url(name) for name in message.pop("files")]
     if message["reload"] == "failure":
         # A page that comes later learns of it too.
+        edited["failure"] = message["failure"]
         hub.tell(json.dumps(message), lasting=True, is_told=may_see_code)
     else:
         hub.tell(json.dumps(message), lasting=False)

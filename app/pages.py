@@ -25,7 +25,7 @@ from app.reads import UnansweredRead
 from app.room import used_up
 from app.settings import settings
 from server.assets import Assets
-from server.failure import as_html, as_page, failure
+from server.failure import as_html, failure, page_of
 from server.fragments import signed_in
 from server.guard import ADMITTED
 from server.peer import CONNECTION, OWNER, is_knowable
@@ -39,6 +39,8 @@ assets = Assets(ROOT / "static", packs=not settings.reload)
 # What stands for an id in an address: a number that SQLite can hold. Anything else is no address of this app.
 reg_re_param("id", "[0-8]?[0-9]{1,18}")
 logger = logging.getLogger("uvicorn.error")
+# In development: why what was edited since does not work, under "failure", as HTML.
+edited: dict[str, str] = {}
 # What mends a loss of the data.
 ADVICE = {
     Kind.DELETED: "What was saved before is still in the open file, for as long as the server runs: save a copy before "
@@ -128,12 +130,16 @@ async def failed(request: Request, error: Exception) -> Response:
 
 def _failure(request: Request, error: Exception) -> Response:
     if may_see_code(request.scope) and "application/json" not in request.headers.get("accept", ""):
-        found = failure("".join(traceback.format_exception(error)), ROOT)
+        # An exception of the code that serves is no news where it was edited since, and does not work.
+        told = edited.get("failure") or _as_html(error)
         if wants_fragment(request):
-            headers = {"HX-Retarget": "body", "HX-Reswap": "beforeend"}
-            return HTMLResponse(as_html(found, ROOT, settings.editor), 500, headers)
-        return HTMLResponse(as_page(found, ROOT, settings.editor), 500)
+            return HTMLResponse(told, 500, {"HX-Retarget": "body", "HX-Reswap": "beforeend"})
+        return HTMLResponse(page_of(told), 500)
     return error_answer(request, 500, "It has been written to the log. Your data is as it was. Try again.")
+
+
+def _as_html(error: Exception) -> str:
+    return as_html(failure("".join(traceback.format_exception(error)), ROOT), ROOT, settings.editor)
 
 
 def may_see_code(scope: Scope) -> bool:

@@ -95,11 +95,16 @@ def as_html(failure: Failure, root: Path, editor: str, more: str = "") -> str:
 
 def as_page(failure: Failure, root: Path, editor: str, more: str = "") -> str:
     """A whole page, where there is no other to lay it over; it is loaded again when other code serves."""
+    return page_of(as_html(failure, root, editor, more))
+
+
+def page_of(failure: str) -> str:
+    """Such a page of what `as_html` has made."""
     return (
         '<!doctype html><html lang="en" data-failed><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><title>It failed</title>'
         '<link rel="stylesheet" href="/development/reload.css"><script src="/development/reload.js" defer></script>'
-        f"</head><body>{as_html(failure, root, editor, more)}</body></html>"
+        f"</head><body>{failure}</body></html>"
     )
 
 

@@ -4,10 +4,15 @@
 
   const root = document.documentElement;
 
-  // There is no page below, only the failure: wait for other code.
+  // There is no page below, only the failure: wait for other code, or for another failure since.
   if (root.hasAttribute("data-failed")) {
     const wait = () => {
       const socket = new WebSocket(`${location.origin.replace("http", "ws")}/live`);
+      socket.onmessage = ({ data }) => {
+        const { reload, failure } = data.startsWith('{"reload"') ? JSON.parse(data) : {};
+        if (reload === "failure") document.querySelector(".failure").outerHTML = failure;
+        else if (reload === "code" || reload === "page") location.replace(location.href);
+      };
       socket.onclose = ({ code }) => (code === 1012 ? location.replace(location.href) : setTimeout(wait, 300));
     };
     wait();

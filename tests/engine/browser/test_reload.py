@@ -260,6 +260,31 @@ def test_a_form_that_fails_without_script_is_a_page_that_stays_and_mends_itself(
     expect(page.locator("body")).to_have_text("mended")
 
 
+def test_a_page_of_an_exception_says_what_was_saved_since_and_goes_on_when_that_is_mended(
+    page: Page, running: Checkout
+) -> None:
+    page.goto("/fail")
+    expect(page.locator(".failure h1")).to_have_text("ValueError: asked for it")
+    source = running.path("templates/tasks.py").read_text()
+    running.edit("templates/tasks.py", "def add_form(", "def add_form(:")
+    expect(page.locator(".failure h1")).to_contain_text("SyntaxError: ")
+    expect(page.locator(".failure")).to_have_count(1)
+    # Also one that is asked for only now, with and without a script.
+    assert "SyntaxError: " in running.get("/fail").text
+    assert "asked for it" not in running.get("/fail").text
+    fragment = running.get("/fail", **{"HX-Request": "true"})
+    assert "SyntaxError: " in fragment.text
+    page.reload()
+    expect(page.locator(".failure h1")).to_contain_text("SyntaxError: ")
+    # Another failure takes its place.
+    running.path("templates/tasks.py").write_text("1 / 0\n")
+    expect(page.locator(".failure h1")).to_have_text("ZeroDivisionError: division by zero")
+    running.path("templates/tasks.py").write_text(source)
+    expect(page.locator(".failure h1")).to_have_text("ValueError: asked for it")
+    running.edit("app/main.py", 'raise ValueError("asked for it")', 'return PlainTextResponse("mended")')
+    expect(page.locator("body")).to_have_text("mended")
+
+
 def test_a_request_that_fails_is_laid_over_the_page(page: Page, running: Checkout) -> None:
     page.evaluate("htmx.ajax('GET', '/fail', {target: '#main'})")
     expect(page.locator(".failure h1")).to_have_text("ValueError: asked for it")
