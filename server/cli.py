@@ -7,6 +7,7 @@ import importlib
 import os
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -288,9 +289,9 @@ def new(name: str, fields: tuple[str, ...], plural: str) -> None:
     FIELDS are NAME:TYPE with one of the types str, text, int, float, bool, date; “:optional” after the type says that
     a field may be left empty. The first str is what a list shows.
     """
-    from server.features import new  # Only here.
+    from server.features import new, path_of  # Only here.
 
-    _edit(lambda: new(ROOT, name, fields, plural))
+    _edit(lambda: new(ROOT, name, fields, plural), lambda: path_of(name, fields, plural))
 
 
 @commands.command()
@@ -320,13 +321,18 @@ def _taking_out(data: Path) -> Any:
     return lambda kept: importlib.import_module(REMOVALS).taken_out(data, kept)
 
 
-def _edit(edit: Callable[[], str]) -> None:
-    """Say what was edited."""
+def _edit(edit: Callable[[], str], path: Callable[[], str] = lambda: "") -> None:
+    """Say what was edited, and return when the servers that follow the code have done so, with something at `path`."""
+    from server import running  # Only here.
     from server.changes import EditError, check_whole
 
+    since = time.monotonic()
     try:
         check_whole(ROOT)
         say(edit())
+        said = running.wait(ROOT, since, path())
+        if said:
+            say(said)
     except EditError as error:
         say(f"server.py: {error}", error=True)
         sys.exit(2)

@@ -70,6 +70,11 @@ def new(root: Path, name: str, fields: Iterable[str], plural: str = "") -> str:
     )
 
 
+def path_of(name: str, fields: Iterable[str], plural: str = "") -> str:
+    """Where a feature is served."""
+    return f"/{_feature(name, list(fields), plural).plural}"
+
+
 def drop(root: Path, name: str, take_out: TakeOut, force: bool = False) -> str:
     """Take a feature and its data out; what was done, in words. Raises EditError with all as it was."""
     feature = _made_here(root, name)

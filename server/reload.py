@@ -47,6 +47,7 @@ from server.handover import (
     USED,
     work,
 )
+from server.running import Running
 from server.settings import LOOPBACK_NAMES, is_loopback
 from server.streams import say
 from server.used import STATIC, News
@@ -81,13 +82,15 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SI
 
 
 class Reloader:
-    """The supervisor: `serving` answers, `starting` may take its place, `waiting` comes next; `root` is the project.
+    """The supervisor: `serving` answers, `starting` may take its place, `waiting` comes next; `root` is the project,
+    `url` where it is served on this machine.
 
     To be made before there are threads. Where `has_app` is not so, what serves only stands in for an app.
     """
 
-    def __init__(self, config: uvicorn.Config, listening: socket, root: Path, editor: str) -> None:
+    def __init__(self, config: uvicorn.Config, listening: socket, root: Path, editor: str, url: str) -> None:
         self.config = config
+        self.url = url
         self.root = root
         self.editor = editor
         self.serving: Worker | None = None
@@ -126,6 +129,7 @@ class Reloader:
             # Who starts it with nohup wants it to go on when the terminal closes.
             if signal.getsignal(sig) != signal.SIG_IGN:
                 signal.signal(sig, self.hear_the_end)
+        self._running = Running(self.root, self.url)
         self._start()
         self._edits.watch(lambda paths: self._events.put((EDIT, None, paths)))
         while not self.ended:
@@ -134,6 +138,7 @@ class Reloader:
                 _HANDLERS[event](self, worker, content)
             self._end_overdue()
             self._look_at_start()
+        self._running.end()
         self._end_all()
         self._edits.end()
         return self.exit_code
@@ -150,6 +155,7 @@ class Reloader:
             self._sources.update(path for path in code if path.suffix == ".py")
             self._edited.update(name for path in code for name in self._names_of(path))
             self._last_edited = set(code)
+            self._running.say(edited=time.monotonic())
             self._follow()
         elif static:
             self._tell(consequences.for_pages(static, self.root / STATIC))
@@ -186,6 +192,7 @@ class Reloader:
         if worker is not self.starting:
             return  # What stands in for an app serves, or one that was given up.
         worker.has_started = True
+        self._running.say(begun=worker.begun)
         old, self.serving, self.starting, self.has_app = self.serving, worker, None, True
         self.served = served
         if self.has_failed:
@@ -336,6 +343,7 @@ class Reloader:
         """Say in the terminal and on every page what went wrong."""
         say(as_text(found, self.root, LAST_SERVES if self.has_app else PAGE_SAYS_SO), error=True)
         self.has_failed = True
+        self._running.say(failed=time.monotonic(), why=found.message)
         if self.has_app:
             self._tell({"reload": "failure", "failure": as_html(found, self.root, self.editor)})
         else:

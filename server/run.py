@@ -100,7 +100,7 @@ def serve(settings: Settings) -> int:
         if settings.reload:
             from server.reload import Reloader  # The watcher is loaded only where it watches.
 
-            reloader = Reloader(configuration, sockets[0], ROOT, settings.editor)
+            reloader = Reloader(configuration, sockets[0], ROOT, settings.editor, _here(_address(settings, sockets[0])))
             _hear_the_end(reloader.hear_the_end)
             _announce(settings, sockets[0])
             return reloader.run()
@@ -196,15 +196,24 @@ def _hear_the_end(handler: Callable[[int, FrameType | None], None]) -> None:
         signal.signal(end, handler)
 
 
-def _announce(settings: Settings, listening: socket.socket) -> None:
+def _address(settings: Settings, listening: socket.socket) -> str:
     scheme = "https" if settings.tls or settings.cert else "http"
-    address = f"{scheme}://{bracketed(settings.host)}:{listening.getsockname()[1]}"
+    return f"{scheme}://{bracketed(settings.host)}:{listening.getsockname()[1]}"
+
+
+def _here(address: str) -> str:
+    """An address as this machine itself finds it."""
+    return address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+
+
+def _announce(settings: Settings, listening: socket.socket) -> None:
+    address = _address(settings, listening)
     say(f"{NAME} is at {address}")
     if not settings.is_private:
         behind_proxy = settings.proxy_headers and settings.allow_host
         outside = f"https://{settings.allow_host[0]}" if behind_proxy else address
         say(token.announce(settings.data, outside))
-    here = address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+    here = _here(address)
     asks_owner = not (settings.is_private and peer.is_knowable())
     # What is printed by a service goes to a log, where no link belongs.
     if asks_owner and (settings.open or sys.stdout.isatty()):
