@@ -25,7 +25,11 @@ except ImportError:  # Windows has none.
 
 from sqlite_utils.utils import sqlite3
 
+from server import small_files
+
 BACKUPS = "backups"
+# Where --tls keeps what it makes.
+TLS = "tls"
 # At the end of the name of a copy that was saved of data that were deleted while they were served.
 SAVED = "-saved"
 # No person gives a directory such a name.
@@ -54,7 +58,9 @@ def room(directory: Path) -> Iterator[Path]:
 
 
 def sweep(directory: Path) -> None:
-    """Delete the rooms in a directory, and in that of its backups, of processes that have ended before they could."""
+    """Delete what processes have left that have ended before they could: rooms here and among the backups, secrets."""
+    for place in (directory, directory / TLS):
+        small_files.sweep(place)
     places = [place for place in (directory, directory / BACKUPS) if place.is_dir()]
     for left in [each for place in places for each in place.iterdir() if _ROOM.fullmatch(each.name)]:
         with suppress(OSError):

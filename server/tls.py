@@ -16,10 +16,10 @@ import ssl
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import mkstemp
 from typing import TYPE_CHECKING, NamedTuple
 
 from server.settings import LOOPBACK_NAMES, Settings, SettingsError
+from server.small_files import put
 
 if TYPE_CHECKING:
     from server.authority import Authority
@@ -189,8 +189,8 @@ def _make(files: Certificate, names: list[str]) -> None:
         raise SettingsError(f"No certificate can be made for {', '.join(names)}: {error}.") from None
     ca = authority.pem()
     note = {"hosts": names, "authority": _fingerprint(ca), "kind": KIND, "until": (begin + VALID).isoformat()}
-    _write(files.ca, ca)
-    _write(files.cert, json.dumps(note).encode() + b"\n" + signed)
+    put(files.ca, ca)
+    put(files.cert, json.dumps(note).encode() + b"\n" + signed)
 
 
 def _authority(ca: Path, names: list[str], until: datetime) -> "Authority":
@@ -213,7 +213,7 @@ def _authority(ca: Path, names: list[str], until: datetime) -> "Authority":
             ca,
             ", ".join(names),
         )
-    _write(kept, authority.key_pem() + authority.pem())
+    put(kept, authority.key_pem() + authority.pem())
     return authority
 
 
@@ -231,14 +231,6 @@ def _turn(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Put a whole file in its place, readable by its owner alone."""
-    handle, whole = mkstemp(dir=path.parent)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    os.replace(whole, path)
 
 
 def _fingerprint(ca: bytes) -> str:

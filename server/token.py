@@ -14,9 +14,9 @@ import secrets
 import socket
 from hashlib import sha256
 from pathlib import Path
-from tempfile import mkstemp
 from urllib.parse import urlsplit
 
+from server.small_files import put, written
 from server.streams import can_show
 
 FILE_NAME = "token"
@@ -32,12 +32,16 @@ def secret(path: Path) -> str:
             return kept
         # Nothing must not be what opens the door.
         path.unlink()
-    whole = _written(path.parent)
+    whole = written(path.parent, _new())
     # Of two processes that start at once, one makes the secret and both read it whole.
     with contextlib.suppress(FileExistsError):
         os.link(whole, path)
     os.unlink(whole)
     return path.read_text(encoding="utf-8").strip()
+
+
+def _new() -> bytes:
+    return secrets.token_urlsafe(24).encode()
 
 
 def read(directory: Path) -> str:
@@ -47,7 +51,7 @@ def read(directory: Path) -> str:
 
 def renew(directory: Path) -> str:
     """A new token in the place of the old one, which ends every session."""
-    os.replace(_written(directory), directory / FILE_NAME)
+    put(directory / FILE_NAME, _new())
     return read(directory)
 
 
@@ -124,14 +128,6 @@ def _without_token(record: logging.LogRecord) -> bool:
             re.sub(r"\b(token|code)=[^&\s]*", r"\1=…", each) if isinstance(each, str) else each for each in record.args
         )
     return True
-
-
-def _written(directory: Path) -> Path:
-    """A new file of this directory, 0600, with a new secret in it."""
-    file, path = mkstemp(dir=directory)
-    with os.fdopen(file, "w", encoding="utf-8") as opened:
-        opened.write(secrets.token_urlsafe(24))
-    return Path(path)
 
 
 def _reachable(address: str) -> str:
