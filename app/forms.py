@@ -16,6 +16,7 @@ from starlette.requests import Request
 from app.cleaning import odd_year, one_line, storable
 from server.bodies import KEPT_FORMS, SHORT, fields_of
 from server.multipart import FIELD_BYTES, FIELDS, FILES
+from templates.directions import quoted
 from templates.forms import LINE_LENGTH
 
 # Browsers send the first two; the guard has made sure that each is written in one way.
@@ -110,7 +111,7 @@ def _integer(digits: str) -> int:
 def _finite(digits: str) -> float:
     number = float(digits)
     if not isfinite(number):
-        raise InputError(f"“{digits[:40]}” is no number that can be kept.")
+        raise InputError(f"{quoted(digits)} is no number that can be kept.")
     return number
 
 
@@ -123,7 +124,7 @@ def changes_of(
     """
     unknown = [name for name in form if name not in readers and name not in BESIDE]
     if unknown:
-        raise InputError(f"There is no field “{_short(unknown[0])}” here. The fields are {', '.join(readers)}.")
+        raise InputError(f"There is no field {quoted(unknown[0])} here. The fields are {', '.join(readers)}.")
     if not required and not any(name in readers for name in form):
         raise InputError(f"There is nothing to change here: send one of {', '.join(readers)}.")
     return {
@@ -160,7 +161,7 @@ def whole_number(text: str, label: str) -> int:
     """A number that SQLite holds as an integer."""
     found = text.strip().removesuffix(".0")
     if not re.fullmatch(r"[+-]?[0-9]{1,18}", found):
-        raise InputError(f"“{_short(text)}” is not a whole number. Write “{label}” as 12.")
+        raise InputError(f"{quoted(text)} is not a whole number. Write “{label}” as 12.")
     return int(found)
 
 
@@ -171,7 +172,7 @@ def number(text: str, label: str) -> float:
     except ValueError:
         found = float("nan")
     if not isfinite(found):
-        raise InputError(f"“{_short(text)}” is not a number. Write “{label}” as 1.5.")
+        raise InputError(f"{quoted(text)} is not a number. Write “{label}” as 1.5.")
     return found
 
 
@@ -182,7 +183,7 @@ def day(text: str, label: str) -> str:
     try:
         return date.fromisoformat(text.strip()).isoformat()
     except ValueError:
-        raise InputError(f"“{_short(text)}” is not a date. Write it as 2026-12-31.") from None
+        raise InputError(f"{quoted(text)} is not a date. Write it as 2026-12-31.") from None
 
 
 def yes_or_no(text: str, label: str) -> int:
@@ -209,14 +210,8 @@ def as_typed(value: Any) -> str:
 
 def conflict(noun: str, label: str, name: str) -> str:
     """Says that what a form would change was changed by someone else since it was opened."""
-    return (
-        f"This {noun} was changed in the meantime; its {label} is now “{name}”. Save again to put yours in its place."
-    )
-
-
-def _short(text: str) -> str:
-    """As much of what was typed as fits in a sentence."""
-    return text if len(text) <= 60 else f"{text[:60]}…"
+    now = f"its {label} is now {quoted(name)}"
+    return f"This {noun} was changed in the meantime; {now}. Save again to put yours in its place."
 
 
 def _filled(text: str, label: str) -> str:

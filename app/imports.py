@@ -31,6 +31,7 @@ from app.room import refuse_without_room
 from app.settings import settings
 from server.fragments import fragment, wants_json, zone
 from templates import imports as show
+from templates.directions import quoted
 from templates.import_options import OPTIONS
 from templates.imports import Import, ImportKind
 from templates.known_rows import CHOICES, SKIP
@@ -241,12 +242,12 @@ def _choices(form: Mapping[str, str]) -> dict[str, str]:
         if name == "zone" and value and (len(value) > LONGEST_ZONE or zone_named(value) is None):
             raise HTTPException(
                 422,
-                f"There is no time zone called “{value[:LONGEST_ZONE]}”. Write one such as Europe/Berlin.",
+                f"There is no time zone called {quoted(value)}. Write one such as Europe/Berlin.",
             )
         if name != "zone" and value and value not in OPTIONS[name]:
             raise HTTPException(
                 422,
-                f"“{value[:LONGEST_ZONE]}” is nothing to choose for “{name}”. It may be {', '.join(OPTIONS[name])}.",
+                f"{quoted(value)} is nothing to choose for “{name}”. It may be {', '.join(OPTIONS[name])}.",
             )
     return found
 
@@ -263,7 +264,7 @@ def _named_kind(name: Any) -> Kind:
     if not name:
         return next(iter(kinds.values()))
     if name not in kinds:
-        raise HTTPException(400, f"“kind” is one of {', '.join(kinds)}, not “{name}”.")
+        raise HTTPException(400, f"“kind” is one of {', '.join(kinds)}, not {quoted(str(name))}.")
     return kinds[name]
 
 

@@ -12,6 +12,7 @@ from app import search
 from app.db import SIZE, TEXT, db
 from app.records import Record, columns_of, records_of
 from app.rows import LARGEST_LINE
+from templates.directions import quoted
 from templates.lists import SHOWN_PAGES, ListQuery, Query
 
 # One screen of a laptop; the next page comes when the end is in sight.
@@ -45,7 +46,7 @@ def query_of(area: str, given: Mapping[str, str], sorts: Mapping[str, str]) -> L
 def one_of(name: str, value: str, allowed: Mapping[str, str]) -> str:
     """A value that the address may name; 400 for any other."""
     if value not in allowed:
-        raise HTTPException(400, f"“{name}” is one of {', '.join(allowed)}, not “{value}”.")
+        raise HTTPException(400, f"“{name}” is one of {', '.join(allowed)}, not {quoted(value)}.")
     return value
 
 
@@ -131,5 +132,5 @@ def _columns(record: type[NamedTuple], *in_sql: tuple[str, str]) -> str:
 
 def _number(name: str, number: str, most: int) -> int:
     if not (number.isascii() and number.isdigit() and len(number) < 10 and 1 <= int(number) <= most):
-        raise HTTPException(400, f"“{name}” is a number from 1 to {most:,}, not “{number}”.")
+        raise HTTPException(400, f"“{name}” is a number from 1 to {most:,}, not {quoted(number)}.")
     return int(number)

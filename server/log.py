@@ -25,8 +25,8 @@ from server import streams
 logger = logging.getLogger(__name__)
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
-# Everything that moves a terminal's cursor, changes its colours, or begins a line of its own.
-CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Everything that moves a terminal's cursor, changes its colours, begins a line of its own, or turns what follows.
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 SECRETS = frozenset(("token", "key", "secret", "password", "code"))
 # How many characters a line has, each value of it in JSON, and the trace below it. What a client sends may be in all of
 # them, and in the two that follow, an address that was asked for and who a proxy says that the client is, always is.

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
 
+from templates.directions import isolated, own
 from templates.tags import H1, H2, A, Button, Code, Div, Form, Li, Ol, P, Safe, Section, Span, Strong, Ul
 from templates.values import moment
 
@@ -76,12 +77,12 @@ def _browser(each: Browser, zone: tzinfo | None) -> Safe:
     name, address = each.name or "An unknown browser", each.address or "an unknown address"
     return Li(
         Div(
-            P(Strong(name), Span("this one", cls="this-one") if each.is_this else None),
+            P(Strong(own(name)), Span("this one", cls="this-one") if each.is_this else None),
             P(address, cls="quiet"),
             P("Signed in ", _moment(each.since, zone), ", last used ", _moment(each.used, zone), cls="quiet"),
         ),
         Form(
-            Button("Sign out", cls="button", aria_label=f"Sign out {name}, {address}"),
+            Button("Sign out", cls="button", aria_label=f"Sign out {isolated(name)}, {isolated(address)}"),
             method="post",
             action=f"/access/{each.id}/end",
         )
@@ -91,11 +92,12 @@ def _browser(each: Browser, zone: tzinfo | None) -> Safe:
 
 
 def _event(each: Event, zone: tzinfo | None) -> Safe:
-    where = ", ".join(filter(None, (each.browser, each.address)))
+    where = ", ".join(map(isolated, filter(None, (each.browser, each.address))))
     return Li(
         Span(_moment(each.at, zone), cls="quiet"),
         Div(
-            P(each.what, f" ({each.tries} tries)" if each.tries > 1 else None), P(where, cls="quiet") if where else None
+            P(own(each.what), f" ({each.tries} tries)" if each.tries > 1 else None),
+            P(where, cls="quiet") if where else None,
         ),
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
+from templates.directions import quoted
 from templates.lists import IN_DETAIL
 from templates.live import live, unknown
 from templates.tags import (
@@ -71,11 +72,13 @@ def number(name: str, label: str, given: Given, *, required: bool = False) -> Sa
 
 def day(name: str, label: str, given: Given, *, required: bool = False) -> Safe:
     """A field for a date."""
-    value = given.get(name, "")
-    # A browser would leave out what is none, and the next save would empty it.
-    kind = "date" if not value or day_of(value) else "text"
-    bounds = DAYS if kind == "date" else {}
-    return Label(label, Input(type=kind, name=name, value=value, required=required, **bounds))
+    return Label(label, day_input(name, given.get(name, ""), required=required))
+
+
+def day_input(name: str, value: str, **attributes: object) -> Safe:
+    """The field itself. A browser would leave out what is no date, and the next save would empty it: that is text."""
+    is_day = not value or day_of(value)
+    return Input(type="date" if is_day else "text", name=name, value=value, **attributes, **(DAYS if is_day else {}))
 
 
 def tick(name: str, label: str, given: Given) -> Safe:
@@ -154,7 +157,7 @@ def changes_in_words(noun: str, label: str, since: str, now: tuple[str, str] | N
         return f"This {noun} was deleted elsewhere. Copy what you want to keep."
     version, name = now
     if version != since:
-        return f"Changed elsewhere in the meantime; its {label} there is now “{name}”. Your text is kept."
+        return f"Changed elsewhere in the meantime; its {label} there is now {quoted(name)}. Your text is kept."
     return ""
 
 

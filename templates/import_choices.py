@@ -6,6 +6,7 @@ The controls are fields of one form, so that none is lost when another is change
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from templates.directions import isolated, own, quoted
 from templates.import_options import OPTIONS
 from templates.tags import Code, Details, Div, Fieldset, Input, Label, Legend, Option, P, Safe, Select, Strong, Summary
 
@@ -21,6 +22,8 @@ LABELS = {
 SIGNS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", ":": "colons"}
 ORDERS = {"day": "the day", "month": "the month", "year": "the year"}
 SHOWN_EXAMPLES = 3
+# As long as the name of a column is kept (app/reading/names.py).
+LONGEST_NAME = 100
 
 
 def upload_choices() -> Safe:
@@ -52,7 +55,7 @@ def question(understood: Mapping[str, Any]) -> Safe | None:
     if not asked:
         return None
     examples = [example for each in asked for example in each["examples"]][:SHOWN_EXAMPLES]
-    columns = ", ".join(f"“{each['column']}”" for each in asked)
+    columns = ", ".join(quoted(each["column"], LONGEST_NAME) for each in asked)
     orders = [order for order in ORDERS if order != "year" or any("-" in example for example in examples)]
     return Fieldset(
         Legend("Which number comes first in the dates of ", columns, "?"),
@@ -60,7 +63,10 @@ def question(understood: Mapping[str, Any]) -> Safe | None:
             "The file has some with the day first and some with the month first: "
             if any(each["is_mixed"] for each in asked)
             else "The file does not tell: ",
-            [(Code(example), ", " if number < len(examples) else "") for number, example in enumerate(examples, 1)],
+            [
+                (Code(own(example)), ", " if number < len(examples) else "")
+                for number, example in enumerate(examples, 1)
+            ],
             ". Until you say, such dates are not read as days.",
         ),
         Div(
@@ -88,9 +94,7 @@ def findings(understood: Mapping[str, Any]) -> list[Safe]:
         if each["order"]:
             sentences.append(
                 P(
-                    "In the dates of “",
-                    each["column"],
-                    "” ",
+                    f"In the dates of {quoted(each['column'], LONGEST_NAME)} ",
                     Strong(f"{ORDERS[each['order']]} comes first"),
                     _such_as(each["examples"]),
                     ".",
@@ -146,4 +150,4 @@ def _zone(understood: Mapping[str, Any], chosen: Mapping[str, Any]) -> Safe | No
 
 
 def _such_as(examples: Sequence[str]) -> str:
-    return f", as in {', '.join(examples[:SHOWN_EXAMPLES])}" if examples else ""
+    return f", as in {', '.join(map(isolated, examples[:SHOWN_EXAMPLES]))}" if examples else ""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from templates import known_rows
+from templates.directions import isolated, own
 from templates.import_choices import SIGNS, findings, how_it_was_read, question, upload_choices
 from templates.known_rows import Known
 from templates.live import live
@@ -204,9 +205,9 @@ def _ready(each: Import) -> Safe:
         ),
         P(
             "It has several lists; this is ",
-            Strong(understood["list"]),
+            Strong(own(understood["list"])),
             ". Left out: ",
-            ", ".join(f"{name} ({count:,})" for name, count in understood["other_lists"].items()),
+            ", ".join(f"{isolated(name)} ({count:,})" for name, count in understood["other_lists"].items()),
             f" and {understood['more_lists']:,} more" if understood.get("more_lists") else None,
             ".",
         )
@@ -360,7 +361,10 @@ def _mapping(each: Import, columns: Sequence[Mapping[str, Any]]) -> Safe:
     spare = [column for column in columns if not column["field"]]
     labels, first = each.kind.labels, next(iter(each.kind.labels))
     return Details(
-        Summary("Columns: ", ", ".join(f"{labels[field]} from “{taken[field]}”" for field in labels if field in taken)),
+        Summary(
+            "Columns: ",
+            ", ".join(f"{labels[field]} from “{isolated(taken[field])}”" for field in labels if field in taken),
+        ),
         Div(
             [
                 Label(
@@ -384,7 +388,7 @@ def _mapping(each: Import, columns: Sequence[Mapping[str, Any]]) -> Safe:
             P(f"What has no place of its own is kept at the end of the {each.kind.rest}:")
             if each.kind.rest
             else P("These have no place:"),
-            Ul([Li(Code(column["name"]), _examples(column)) for column in spare]),
+            Ul([Li(Code(own(column["name"])), _examples(column)) for column in spare]),
         )
         if spare
         else None,
@@ -394,12 +398,12 @@ def _mapping(each: Import, columns: Sequence[Mapping[str, Any]]) -> Safe:
 
 def _left_out(each: Import, columns: Sequence[Mapping[str, Any]]) -> Safe | None:
     """Says which columns are left out, where the kind has no place for them."""
-    spare = [column["name"] for column in columns if not column["field"]]
+    spare = [isolated(column["name"]) for column in columns if not column["field"]]
     return P("Left out, as no field fits: ", Strong(", ".join(spare)), ".") if spare and not each.kind.rest else None
 
 
 def _examples(column: Mapping[str, Any]) -> Safe | None:
-    examples = ", ".join(str(example) for example in column["examples"])
+    examples = ", ".join(isolated(str(example)) for example in column["examples"])
     return Span(f" such as {_shortened(examples)}", cls="quiet") if examples else None
 
 
@@ -424,7 +428,7 @@ def _history(imports: Sequence[ListedImport]) -> Safe:
         Ul(
             [
                 Li(
-                    A(each.filename, href=f"/imports/{each.id}"),
+                    A(own(each.filename), href=f"/imports/{each.id}"),
                     Span(_state(each), cls=f"state {each.state}"),
                     Span(each.kind.counted(each.rows_total), cls="quiet") if each.rows_total else None,
                 )

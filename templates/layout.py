@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from functools import cache
 
+from templates.directions import isolated
 from templates.live import link, unknown
 from templates.tags import (
     A,
@@ -56,7 +57,7 @@ def page(
     One that `is_open` to those who have to sign in first leads nowhere else, and follows nothing.
     """
     return Html(
-        Head(*head, Title(f"{title} · {NAME}")),
+        Head(*head, Title(f"{isolated(title)} · {NAME}")),
         Body(*(_closed_shell(content) if is_open else shell(content, area, signed_in, notice))),
         lang="en",
     )

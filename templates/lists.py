@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlencode
 
+from templates.directions import own
 from templates.errors import toast
 from templates.live import live
 from templates.tags import A, Button, Div, Form, HxPartial, Input, Li, Ol, Option, P, Safe, Section, Select, Span
@@ -137,7 +138,7 @@ def deleted_row(id: str) -> Safe:
 def undo_toast(name: str, *, id: str, address: str, fixed: bool = False) -> Safe:
     """Says what is deleted and brings it back; `fixed` where the page was asked for without a fragment."""
     message = toast(
-        P("Deleted ", Span(f"“{name}”", cls="toast-name")),
+        P("Deleted ", Span("“", own(name), "”", cls="toast-name")),
         Form(
             Button("Undo", cls="button", autofocus=not fixed),
             method="post",
@@ -153,7 +154,7 @@ def undo_toast(name: str, *, id: str, address: str, fixed: bool = False) -> Safe
 
 def added_toast(name: str, *, address: str) -> Safe:
     """Says that something was added where the list at hand does not show it."""
-    return toast(P("Added ", A(f"“{name}”", href=address, cls="toast-name"), ". This list does not show it."))
+    return toast(P("Added ", A("“", own(name), "”", href=address, cls="toast-name"), ". This list does not show it."))
 
 
 def partial(target: str, swap: str, *content: object) -> Safe:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from templates import forms, lists
 from templates.chart import done_per_day
+from templates.directions import balanced, own
 from templates.lists import IN_DETAIL, address
 from templates.live import live
 from templates.tags import (
@@ -142,7 +143,7 @@ def add_form(given: TaskInput = TaskInput(), *, again: bool = False) -> Safe:  #
             autofocus=again,
             data_key="n",
         ),
-        Input(type="date", name="due", value=given.due, aria_label="Due date", **forms.DAYS),
+        forms.day_input("due", given.due, aria_label="Due date"),
         Button("Add", cls="button primary"),
         id="add-task",
         cls="card add",
@@ -183,10 +184,11 @@ def task_list(tasks: TaskList) -> Safe:
 @lru_cache(maxsize=KEPT_ROWS)
 def task_row(task: TaskRow, today: date) -> Safe:
     """One row of the list. The same record on the same day is drawn once."""
+    title = balanced(task.title)
     if not task.due:
-        return _row(task.id, task.title, done=task.done, has_notes=task.has_notes)
+        return _row(task.id, title, done=task.done, has_notes=task.has_notes)
     words, whole, state = _due_in_words(task.due, task.done, today)
-    return _row(task.id, task.title, task.due, words, whole, done=task.done, has_notes=task.has_notes, due_state=state)
+    return _row(task.id, title, task.due, words, whole, done=task.done, has_notes=task.has_notes, due_state=state)
 
 
 def due_label(due: str | None, done: int, today: date) -> Safe | None:
@@ -217,7 +219,7 @@ def task_detail(task: Task, today: date, zone: tzinfo | None) -> Safe:
         P(A("All tasks", href="/tasks"), cls="back"),
         Form(
             _tick(task.id, task.title, task.done),
-            H1(task.title),
+            H1(own(task.title)),
             cls="detail-head",
             method="post",
             action=address,

@@ -7,8 +7,9 @@ from calendar import month_name
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from math import isfinite
 
+from templates.directions import own
 from templates.markdown import is_short, to_html
-from templates.tags import H2, Dd, Div, Dt, Fragment, P, Safe, Section, Time, raw
+from templates.tags import H2, Dd, Div, Dt, Fragment, P, Safe, Section, Span, Time, raw
 
 # How much of a text is shown as it was typed, in characters.
 SHOWN_TEXT = 200_000
@@ -26,6 +27,11 @@ class Cut(str):
 def pair(name: str, value: object, cls: str | None = None) -> Safe:
     """A name and its value, in a list of them."""
     return Div(Dt(name), Dd(value), cls=cls)
+
+
+def fact(name: str, value: object) -> Safe:
+    """A name and its value, in a line of them."""
+    return Span(Span(f"{name} ", cls="quiet"), value if isinstance(value, Safe) else own(str(value)))
 
 
 def number(value: float | str | None) -> str | None:
@@ -51,7 +57,7 @@ def day(text: str | None, today: date) -> Safe | None:
     if not text:
         return None
     day = day_of(text)
-    return Time(day_in_words(day, today), datetime=text) if day else Time(text)
+    return Time(day_in_words(day, today), datetime=text) if day else Time(own(text))
 
 
 def day_of(text: str) -> date | None:
@@ -75,7 +81,7 @@ def moment(text: str, zone: tzinfo | None) -> Safe:
         moment = datetime.fromisoformat(text)
         moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(zone)
     except (ValueError, OverflowError):  # The second in the first and the last hours that there are.
-        return Time(text)
+        return Time(own(text))
     return Time(f"{moment.day} {moment:%b %Y, %H:%M}", datetime=text)
 
 

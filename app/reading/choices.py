@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from app.reading.date_order import Facts
-from app.reading.dates import LONGEST_ZONE, zone_named
+from app.reading.dates import zone_named
 from app.reading.text import UnreadableFile
+from templates.directions import quoted
 from templates.import_options import OPTIONS
 
 
@@ -39,7 +40,7 @@ def choices_of(given: dict[str, Any]) -> Choices:
     """The choices that a JSON object holds. Raises UnreadableFile for what is none."""
     for name in (*OPTIONS, "zone"):
         if given.get(name) and not is_choice(name, given[name]):
-            raise UnreadableFile(f"“{str(given[name])[:LONGEST_ZONE]}” is nothing to choose as {name}. Choose another.")
+            raise UnreadableFile(f"{quoted(str(given[name]))} is nothing to choose as {name}. Choose another.")
     values = {name: given[name] for name in Choices._fields if given.get(name) is not None}
     if "facts" in values:
         values["facts"] = Facts(**values["facts"])

@@ -15,7 +15,8 @@ from typing import Any
 from app.cleaning import storable
 from app.kinds import TIMES, Field, Kind
 from app.reading.dates import PLAIN, Manner, zone_named
-from app.reading.values import READERS, is_cancelled, is_empty, own_day, shortened, text_of
+from app.reading.values import READERS, is_cancelled, is_empty, own_day, text_of
+from templates.directions import quoted
 
 # How a spreadsheet program recognises a formula, which it would run.
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
@@ -166,7 +167,7 @@ def _is_over(value: Any, counts: bool) -> bool:
 def _refuse_what_was_not_understood(field: Field, record: Mapping[str, Any], places: Places) -> None:
     for name, value in record.items():
         if places.fields.get(name) == field.name and not is_empty(value):
-            raise Unusable(f"“{shortened(text_of(value))}” is not understood as “{field.label}”.")
+            raise Unusable(f"{quoted(text_of(value))} is not understood as “{field.label}”.")
 
 
 def _missing(field: Field, places: Places) -> str:

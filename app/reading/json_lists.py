@@ -19,6 +19,7 @@ from app.reading.columns import matched
 from app.reading.lines import LONGEST_RECORD, RECORD_MEGABYTES
 from app.reading.names import MOST_COLUMNS, READ_LETTERS
 from app.reading.text import UnreadableFile
+from templates.directions import quoted
 
 # Exports nest five or six deep; deeper is a mistake or an attack, and each level costs memory.
 DEEPEST = 100
@@ -288,6 +289,6 @@ def _invalid(opened: Opener, failed: _JsonBytes) -> UnreadableFile:
             "place in a text editor."
         )
     return UnreadableFile(
-        f"The file is not valid JSON: at line {stream.line:,}, column {stream.column:,} there is “{found}”, which JSON "
-        "does not allow there. Export the file again, or mend that place in a text editor."
+        f"The file is not valid JSON: at line {stream.line:,}, column {stream.column:,} there is {quoted(found)}, "
+        "which JSON does not allow there. Export the file again, or mend that place in a text editor."
     )

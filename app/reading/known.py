@@ -10,7 +10,7 @@ as little memory as ten. The data is read as it is at one moment, before the fir
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from hashlib import blake2b
 from pathlib import Path
@@ -53,6 +53,14 @@ class Match(NamedTuple):
     is_same: bool
 
 
+class Look(NamedTuple):
+    """What is compared of a row: hashes of its fields and of what it keeps of the rest, and when it was created."""
+
+    fields: bytes
+    rest: bytes
+    created: str | None
+
+
 class UnreadableData(Exception):
     """Why the data cannot be read."""
 
@@ -71,78 +79,63 @@ class Known:
         self._rest = kind.rest
         self._is_rest_given = kind.rest in given
         self._is_own = is_own
-        self._columns = [field.name for field in kind.fields]
         self.counts = {"same": 0, "changed": 0, "twice": 0}
-        self._file = _file(
-            beside.with_name(f"{beside.name}.known"), TABLES + (INDEXES if "created_at" in given else ())
-        )
+        self._has_moments = "created_at" in given
+        self._left = 0
+        schema = TABLES + (INDEXES if self._has_moments else ())
+        self._file = _file(beside.with_name(f"{beside.name}.known"), schema)
         try:
             self._fill(data, kind, on_read)
         except sqlite3.Error as error:
             raise UnreadableData(str(error)) from error
 
-    def met(self, rows: Iterable[Row], *, is_counted: bool = False) -> list[Any]:
+    def met(self, rows: Sequence[Row], *, is_counted: bool = False) -> list[Any]:
         """Of each row what to say of it: None, "same", or which row it changes, and in what.
 
         With `is_counted` also those are counted that have come before in the file.
         """
-        return [self._met(row, is_counted) for row in rows]
-
-    def _met(self, row: Row, is_counted: bool) -> Any:
+        looks = [self._look_of(row) for row in rows]
         if is_counted:
-            self.counts["twice"] += self._is_again(row)
-        match = self._meet(row)
+            new = self._file.executemany("INSERT OR IGNORE INTO seen VALUES (?)", [(_whole(look),) for look in looks])
+            self.counts["twice"] += len(rows) - max(0, new.rowcount)
+        return [self._met(row, look) if self._left else None for row, look in zip(rows, looks, strict=True)]
+
+    def _met(self, row: Row, look: Look) -> Any:
+        match = (self._own(row, look) if self._is_own else None) or self._same(row, look) or self._changed(row, look)
         if match is None:
             return None
+        self._file.execute("DELETE FROM known WHERE id = ?", [match.id])
+        self._left -= 1
         self.counts["same" if match.is_same else "changed"] += 1
-        return "same" if match.is_same else {"id": match.id, "version": match.version, "columns": self._said_by(row)}
-
-    def _meet(self, row: Row) -> Match | None:
-        """The row of the data that this is, which meets no other one; None where there is none."""
-        found = self._same(row) if not self._is_own else self._own(row) or self._same(row)
-        if found is None:
-            found = self._changed(row)
-        if found is not None:
-            self._file.execute("DELETE FROM known WHERE id = ?", [found.id])
-        return found
-
-    def _is_again(self, row: Row) -> bool:
-        """Whether the file has had a row that says the same."""
-        whole = _hash([row[name] for name in self._columns] + [row["created_at"]])
-        return not self._file.execute("INSERT OR IGNORE INTO seen VALUES (?)", [whole]).rowcount
-
-    def _said_by(self, row: Row) -> list[str]:
-        """The fields that this row of the file says something of."""
-        return self._fields + ([self._rest] if self._says_rest(row) else [])
+        if match.is_same:
+            return "same"
+        columns = self._fields + ([self._rest] if self._says_rest(row) else [])
+        return {"id": match.id, "version": match.version, "columns": columns}
 
     def _says_rest(self, row: Row) -> bool:
         return self._is_rest_given or bool(self._rest and row[self._rest])
 
-    def _own(self, row: Row) -> Match | None:
-        found = self._file.execute(
-            "SELECT version, fields, rest FROM known WHERE id = ? AND created = ?", [row["id"], row["created_at"]]
-        ).fetchone()
-        if not found:
-            return None
-        version, fields, rest = found
-        return Match(id=row["id"], version=version, is_same=(fields, rest) == (self._hash_of(row), self._rest_of(row)))
+    def _own(self, row: Row, look: Look) -> Match | None:
+        sql = "SELECT version, fields, rest FROM known WHERE id = ? AND created = ?"
+        for version, fields, rest in self._file.execute(sql, [row["id"], look.created]):
+            return Match(id=row["id"], version=version, is_same=(fields, rest) == (look.fields, look.rest))
+        return None
 
-    def _same(self, row: Row) -> Match | None:
+    def _same(self, row: Row, look: Look) -> Match | None:
         conditions = ["fields = ?"]
-        values: list[Any] = [self._hash_of(row)]
-        if row["created_at"] is not None:
+        values: list[Any] = [look.fields]
+        if look.created is not None:
             conditions.append("created = ?")
-            values.append(row["created_at"])
+            values.append(look.created)
         if self._says_rest(row):
             conditions.append("rest = ?")
-            values.append(self._rest_of(row))
+            values.append(look.rest)
         return self._first(conditions, values, is_same=True)
 
-    def _changed(self, row: Row) -> Match | None:
-        if row["created_at"] is None:
+    def _changed(self, row: Row, look: Look) -> Match | None:
+        if look.created is None:
             return None
-        values = [_hash([row[self._name]]), row["created_at"]]
-        return self._first(["name = ?", "created = ?"], values, is_same=False)
+        return self._first(["name = ?", "created = ?"], [_hash([row[self._name]]), look.created], is_same=False)
 
     def _first(self, conditions: Iterable[str], values: list[Any], *, is_same: bool) -> Match | None:
         sql = f"SELECT id, version FROM known WHERE {' AND '.join(conditions)} LIMIT 1"
@@ -150,16 +143,14 @@ class Known:
             return Match(id=id, version=version, is_same=is_same)
         return None
 
-    def _hash_of(self, row: Row) -> bytes:
-        return _hash([row[name] for name in self._fields])
-
-    def _rest_of(self, row: Row) -> bytes | None:
-        return _hash([row[self._rest]]) if self._rest else None
+    def _look_of(self, row: Row) -> Look:
+        rest = _hash([row[self._rest]]) if self._rest else b""
+        return Look(fields=_hash([row[name] for name in self._fields]), rest=rest, created=row["created_at"])
 
     def _fill(self, data: Path, kind: Kind, on_read: Callable[[], None]) -> None:
         """Note what each row looks like. What is too large for any file is left out."""
         uri = f"{data.resolve().as_uri()}?mode=ro"
-        names = dict.fromkeys([*self._columns, "created_at"])
+        names = [*(field.name for field in kind.fields), "created_at"]
         fits = " AND ".join(f"coalesce({SIZE}({name}), 0) <= {LONGEST_TEXT}" for name in names)
         version = VERSION.format(table=kind.table)
         sql = f"SELECT id, {version} AS version, {', '.join(names)} FROM {kind.table} WHERE {fits}"
@@ -167,17 +158,17 @@ class Known:
             connection.row_factory = sqlite3.Row
             connection.text_factory = lambda text: text.decode(errors="replace")
             for number, row in enumerate(connection.execute(sql, [kind.table])):
-                noted = {
-                    "id": row["id"],
-                    "version": row["version"],
-                    "fields": self._hash_of(row),
-                    "rest": self._rest_of(row),
-                    "name": _hash([row[self._name]]),
-                    "created": row["created_at"],
-                }
+                noted = self._look_of(row)._asdict() | {"id": row["id"], "version": row["version"]}
+                # By its name a row is only looked for together with the moment of its creation.
+                noted["name"] = _hash([row[self._name]]) if self._has_moments else None
                 self._file.execute("INSERT INTO known VALUES (:id, :version, :fields, :rest, :name, :created)", noted)
+                self._left += 1
                 if number % PULSE_ROWS == 0:
                     on_read()
+
+
+def _whole(look: Look) -> bytes:
+    return _hash([*look])
 
 
 def _hash(values: list[Any]) -> bytes:

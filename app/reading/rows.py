@@ -28,7 +28,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,6 +45,7 @@ from app.reading.known import Known, UnreadableData
 from app.reading.limits import LONGEST_TEXT, limit_this_process
 from app.reading.names import LONGEST_NAME, MOST_COLUMNS
 from app.reading.values import is_empty, shortened, text_of
+from templates.directions import quoted
 
 BATCH_ROWS = 1000
 # A thousand rows may be long ones, and the server holds a whole message.
@@ -141,16 +142,17 @@ def messages(
         yield {"understood": _understood(export, kind, choices, places, facts)}
         evidence = Evidence(export.columns, days) if check else None
         known = Known(data, path, kind, _given(export, kind, places), export.is_own, on_read) if data else None
-        yield from _told(export, kind, places, evidence, known)
+        counts = yield from _told(export, kind, places, evidence, known)
         found = evidence.facts() if evidence else facts
         if found == facts:
+            yield {"end": counts | ({"known": known.counts} if known else {})}
             return
         facts = found
 
 
 def _told(
     export: Export, kind: Kind, places: Places, evidence: Evidence | None, known: Known | None
-) -> Iterator[Message]:
+) -> Generator[Message, None, dict[str, Any]]:
     """The rows of a file, those that cannot be used, and how many of each; with evidence the rows are only counted."""
     rows = problems = 0
     results = _results(export, kind, places, evidence)
@@ -171,7 +173,7 @@ def _told(
         }
         rows += len(usable)
         problems += len(left_out)
-    yield {"end": {"rows": rows, "problems": problems, **({"known": known.counts} if known else {})}}
+    return {"rows": rows, "problems": problems}
 
 
 def longest_row(kind: Kind) -> int:
@@ -221,9 +223,7 @@ def _fields(export: Export, kind: Kind, choices: Choices) -> dict[str, str]:
     """The field of each column that has one."""
     for column in choices.columns.values():
         if column is not None and column not in export.columns:
-            raise UnreadableFile(
-                f"The file has no column “{shortened(column, LONGEST_NAME)}”. Choose one of its columns."
-            )
+            raise UnreadableFile(f"The file has no column {quoted(column, LONGEST_NAME)}. Choose one of its columns.")
     known: dict[str, str | None] = {}
     if todoist.is_todoist(kind, export.columns):
         known = {field: name for field, name in todoist.COLUMNS.items() if name in export.columns}

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.kinds import Kind
 from app.reading.values import shortened, text_of
+from templates.directions import quoted
 
 # Which column is which of our fields.
 COLUMNS = {"title": "CONTENT", "notes": "DESCRIPTION", "due": "DATE"}
@@ -61,10 +62,10 @@ def tasks_in(rows: Iterable[tuple[int, Record | str]]) -> Iterator[tuple[int, Re
             continue
         kind = _text(row, "TYPE").lower()
         content = _text(row, "CONTENT")
-        shown = content[:SHOWN_LETTERS]
+        shown = quoted(content, SHOWN_LETTERS)
         if kind == "note" and task:
             if not task.add(_comment(content, row)):
-                yield line, f"“{shown}” is a comment, and the task above it has more than 1 MB of them already."
+                yield line, f"{shown} is a comment, and the task above it has more than 1 MB of them already."
             continue
         if task:
             yield task.whole()
@@ -74,13 +75,13 @@ def tasks_in(rows: Iterable[tuple[int, Record | str]]) -> Iterator[tuple[int, Re
             task = _Task(line, _task(row, section))
         elif kind == "section":
             section = shortened(content, LONGEST_SECTION)
-            yield line, f"“{shown}” is a section, not a task; its name is in the notes of the tasks below it."
+            yield line, f"{shown} is a section, not a task; its name is in the notes of the tasks below it."
         elif not kind:
             continue
         elif kind == "note":
-            yield line, f"“{shown}” is a comment, but no task stands above it."
+            yield line, f"{shown} is a comment, but no task stands above it."
         else:
-            yield line, f"“{shown}” is a setting of Todoist, not a task."
+            yield line, f"{shown} is a setting of Todoist, not a task."
     if task:
         yield task.whole()
 

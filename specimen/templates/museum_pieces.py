@@ -5,6 +5,7 @@ from datetime import date, tzinfo
 from typing import NamedTuple
 
 from templates import forms, lists, values
+from templates.directions import own
 from templates.lists import IN_DETAIL, ListQuery
 from templates.live import live
 from templates.tags import H1, A, Article, Button, Div, Dl, Form, Li, P, Safe, Span
@@ -130,8 +131,8 @@ def museum_piece_row(record: MuseumPiece, today: date) -> Safe:
     ]
     return Li(
         Form(
-            A(name, href=address, cls="title"),
-            Span([Span(Span(f"{label} ", cls="quiet"), value) for label, value in facts if value], cls="row-facts"),
+            A(own(name), href=address, cls="title"),
+            Span([values.fact(label, value) for label, value in facts if value], cls="row-facts"),
             A(href=f"{address}/edit", hx_get=f"{address}/edit", cls="icon-button edit", aria_label=f"Edit {name}"),
             Button(name="_method", value="delete", cls="icon-button delete", aria_label=f"Delete {name}"),
             method="post",
@@ -149,7 +150,7 @@ def museum_piece_detail(record: MuseumPiece, today: date, zone: tzinfo | None) -
     return live(
         Article,
         P(A("All museum pieces", href=AREA), cls="back"),
-        H1(record.short_name),
+        H1(own(record.short_name)),
         Dl(
             values.pair("Made by", record.made_by),
             values.pair("Lent to", record.lent_to or "–"),

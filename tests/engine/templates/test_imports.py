@@ -64,7 +64,15 @@ def test_the_bars_are_right() -> None:
 
 def test_what_was_understood_is_said() -> None:
     card = import_card(each("ready"))
-    for words in ("1,000 tasks", "CSV", "UTF-8", "separated by tabs", "gzipped", "<strong>cards</strong>", "lists (3)"):
+    for words in (
+        "1,000 tasks",
+        "CSV",
+        "UTF-8",
+        "separated by tabs",
+        "gzipped",
+        "<strong><bdi>cards</bdi></strong>",
+        "lists (3)",
+    ):
         assert words in card
     assert "2 rows cannot be used" in card
     assert "Line 3: No &lt;title&gt;." in card

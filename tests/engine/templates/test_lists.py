@@ -42,5 +42,5 @@ def test_an_empty_list_says_why() -> None:
 def test_what_is_deleted_can_be_brought_back() -> None:
     toast = lists.undo_toast("<b>", id="book-3", address="/books/3")
     assert 'action="/books/3/restore"' in toast
-    assert "“&lt;b&gt;”" in toast
+    assert "“<bdi>&lt;b&gt;</bdi>”" in toast
     assert "hx-post" not in lists.undo_toast("x", id="book-3", address="/books/3", fixed=True)

@@ -18,14 +18,14 @@ def test_a_day_is_said_with_its_year_where_that_is_another(day: str, words: str)
 
 @pytest.mark.parametrize("text", ["0000-01-01", "-0001-01-01", "2026-1-1", "next week", "-1.5", "<b>"])
 def test_what_is_no_value_of_its_kind_is_shown_as_it_stands(text: str) -> None:
-    assert values.day(text, TODAY) == f"<time>{text.replace('<', '&lt;').replace('>', '&gt;')}</time>"
+    assert values.day(text, TODAY) == f"<time><bdi>{text.replace('<', '&lt;').replace('>', '&gt;')}</bdi></time>"
     assert values.number(text) == values.yes_or_no(text) == text
     assert f">{text}</" in values.moment(text.replace("<b>", "b"), UTC) or text == "<b>"
 
 
 def test_a_moment_outside_the_years_of_a_zone_is_shown_as_it_stands() -> None:
     west = timezone(timedelta(hours=-8))
-    assert values.moment("0001-01-01T00:00:00Z", west) == "<time>0001-01-01T00:00:00Z</time>"
+    assert values.moment("0001-01-01T00:00:00Z", west) == "<time><bdi>0001-01-01T00:00:00Z</bdi></time>"
 
 
 def test_what_is_not_known_is_nothing() -> None:

@@ -131,7 +131,7 @@ def test_as_many_are_there_already_as_both_have(tmp_path_factory: Any, there: li
     data = Data(tmp_path_factory.getbasetemp() / "known")
     data.add(*({"title": title} for title in there))
     known = data.known(TITLE_ONLY)
-    known.met(map(row, file), is_counted=True)
+    known.met([row(title) for title in file], is_counted=True)
     assert known.counts == {
         "same": sum(min(there.count(title), file.count(title)) for title in set(file)),
         "changed": 0,
