@@ -6,7 +6,7 @@ The controls are fields of one form, so that none is lost when another is change
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from templates.directions import isolated, own, quoted
+from templates.directions import isolated, quoted
 from templates.import_options import OPTIONS
 from templates.tags import Code, Details, Div, Fieldset, Input, Label, Legend, Option, P, Safe, Select, Strong, Summary
 
@@ -64,7 +64,7 @@ def question(understood: Mapping[str, Any]) -> Safe | None:
             if any(each["is_mixed"] for each in asked)
             else "The file does not tell: ",
             [
-                (Code(own(example)), ", " if number < len(examples) else "")
+                (Code(isolated(example)), ", " if number < len(examples) else "")
                 for number, example in enumerate(examples, 1)
             ],
             ". Until you say, such dates are not read as days.",

@@ -173,3 +173,12 @@ def test_an_export_with_a_zero_byte_comes_back(client: httpx.Client, server: Ser
         found = server.sql("SELECT title, notes FROM tasks ORDER BY id")
         assert [tuple(row) for row in found] == [("zero", "xy"), ("other", "z")]
         server.sql("UPDATE tasks SET notes = 'x' || char(0) || 'y' WHERE title = 'zero'")
+
+
+def test_a_row_after_the_sample_says_how_the_dates_before_it_are_read(client: httpx.Client, server: Server) -> None:
+    rows = [f"Task {number},0{number % 9 + 1}/02/2026" for number in range(1500)]
+    content = "\n".join(["Title,Due", *rows, "Last,25/02/2026"]).encode()
+    each = bring(client, "dates.csv", content)
+    assert (each["rows_done"], each["problem_count"]) == (1501, 0)
+    found = {row["due"][:7] for row in server.sql("SELECT due FROM tasks")}
+    assert found == {"2026-02"}, "the last row has the day first, so all have"
