@@ -227,8 +227,6 @@ NO_LIMITS = {
     "server/reload.py STACK_LIMIT",
     "server/pieces.py LARGEST",
     "server/warm.py KEPT_CODES",
-    "server/edits.py MOST_LINKS",
-    "server/used.py MOST_FILES",
     "app/lost.py LONGEST_PAUSE",
     "app/reads.py LARGEST",
     "app/rows.py LARGEST_LINE",
