@@ -48,7 +48,7 @@
           git = link "git" "/usr/bin/git";
           uv = link "uv" (getEnv "STUB_UV");
           nixfmt-tree = link "treefmt" "/bin/true";
-          runCommand = name: attributes: build system name attributes;
+          runCommand = name: attributes: script: build system name attributes ("source $stdenv/setup\n" + script);
           mkShell =
             { packages, env, shellHook }:
             build system "shell" (env // { inherit shellHook; nativeBuildInputs = packages; }) "touch $out";
