@@ -39,13 +39,13 @@ from app.access.sessions import cookie_name, sessions
 from app.db import LostData, SeveralProcesses, UnusableDatabase, UnusableDirectory, claim, db, prepare
 from app.kinds import kinds
 from app.migrations import migrations
-from app.pages import HANDLERS, ROOT, assets, edited, head, may_see_code, page, shell
+from app.pages import HANDLERS, ROOT, edited, head, may_see_code, page, shell
 from app.presence import tabs_elsewhere
 from app.reads import Moments
 from app.room import UploadRoom
 from app.settings import settings
 from app.texts import texts
-from server import background, reports, served
+from server import background, served
 from server.bodies import FORM_LIMIT
 from server.failure import DEVELOPMENT, CannotStart
 from server.fragments import ZONE_COOKIE, FragmentCache, is_fragment
@@ -54,6 +54,8 @@ from server.live import Hub
 from server.log import RequestLog
 from server.name import SLUG
 from server.open_sockets import OpenSockets
+from server.reports import PATH as REPORTS
+from server.reports import Reports
 from server.streams import say
 from server.token import keep_out_of_logs, secret
 from templates import errors, layout
@@ -81,7 +83,7 @@ class App(FastHTML):
     def build_middleware_stack(self) -> ASGIApp:
         """Guard, then cache, then what FastHTML has, whose reads are of one moment."""
         self.guarded = Guard(
-            sockets.around(UploadRoom(super().build_middleware_stack(), UPLOADS)),
+            open_sockets.around(UploadRoom(super().build_middleware_stack(), UPLOADS)),
             hosts=settings.hosts,
             uploads=UPLOADS,
             max_upload=settings.max_upload,
@@ -92,7 +94,7 @@ class App(FastHTML):
             is_download=exports.is_download,
             is_private=settings.is_private,
             behind_proxy=settings.proxy_headers,
-            reports=reports.PATH if settings.reload else "",
+            reports=REPORTS if settings.reload else "",
         )
         return RequestLog(self.guarded) if settings.logs_requests else self.guarded
 
@@ -147,8 +149,8 @@ except UnusableDatabase as problem:
 
 
 sessions.open(settings.data, settings.is_private)
-sockets = OpenSockets(sessions.rights, sessions.may_stay)
-sessions.on_end = sockets.look
+open_sockets = OpenSockets(sessions.rights, sessions.may_stay)
+sessions.on_end = open_sockets.look
 keep_out_of_logs()
 
 
@@ -227,7 +229,7 @@ app = App(
     on_startup=[start],
     on_shutdown=[stop],
 )
-app.mount(assets.prefix, assets)
+app.mount(static_files.prefix, static_files)
 for feature in FEATURES:
     kinds[feature.KIND.table] = feature.KIND
 for part in (*FEATURES, imports, exports, lost, presence, sign_in, confirm, overview, security_txt):
@@ -241,7 +243,7 @@ hub = Hub(
 )
 app.router.routes.append(WebSocketRoute("/live", hub))
 if settings.reload:
-    app.router.routes.append(Route(reports.PATH, reports.Reports().take, methods=["POST"]))
+    app.router.routes.append(Route(REPORTS, Reports().take, methods=["POST"]))
     app.mount("/development", StaticFiles(directory=DEVELOPMENT))
 
 
@@ -249,7 +251,7 @@ def tell(message: dict[str, Any]) -> None:
     """Pass on to the open pages what the reloader says; a static file that has changed has another address."""
     app.cache.clear()
     if message["reload"] == "style":
-        message["styles"] = [assets.url(name) for name in message.pop("files")]
+        message["styles"] = [static_files.url(name) for name in message.pop("files")]
     if message["reload"] == "failure":
         # A page that comes later learns of it too.
         edited["failure"] = message["failure"]

@@ -5,6 +5,7 @@ the lists of app/main.py and templates/layout.py. How it was made stands at the 
 was written, and sees what was edited since.
 """
 
+import ast
 import builtins
 import keyword
 import re
@@ -189,10 +190,12 @@ def _check_names(root: Path, feature: Feature) -> None:
             "name."
         )
     taken = {
+        "a word of Python": set(keyword.kwlist),
         "a table or a part of one": _tables(root),
         "an address of the app": _addresses(root),
         "an element of its pages": _found(root, "templates/*.py", r'\bid="(\w+)"'),
         "used by the code of every feature": specimen.used_names(root),
+        f"a name of {MAIN}": set(_names_of(ast.parse(text_of(root / MAIN)))),
         "a module of Python": set(sys.stdlib_module_names) & {many},
     }
     for what, names in taken.items():
@@ -217,6 +220,19 @@ def _tables(root: Path) -> set[str]:
 def _addresses(root: Path) -> set[str]:
     """The first words of the addresses that the app and the engine speak of."""
     return _found(root, "app/**/*.py", r'"/(\w+)') | _found(root, "server/*.py", r'"/(\w+)')
+
+
+def _names_of(node: ast.AST) -> Iterator[str]:
+    """The names that a module gives to something, but for those within its functions and classes."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield child.name
+        elif isinstance(child, ast.alias):
+            yield (child.asname or child.name).partition(".")[0]
+        elif isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
+            yield child.id
+        else:
+            yield from _names_of(child)
 
 
 def _found(root: Path, paths: str, pattern: str) -> set[str]:

@@ -20,7 +20,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from server.tls import Certificate, certificate
-from tests.conftest import PATIENCE, ROOT, Server
+from tests.engine.conftest import PATIENCE, ROOT, Server
 from tests.engine.faults.test_proxies import free_port, running
 
 PAGE = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.engine.conftest import ROOT
 
 PAGES = ("README.md", "AGENTS.md", "SECURITY.md", "docs/running.md", "docs/security.md", "example/README.md")
 # What is typed: an indented line, or words between backticks; and the feature that templates and commands name.

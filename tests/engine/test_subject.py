@@ -10,7 +10,7 @@ import pytest
 
 from server.name import NAME, SLUG
 from tests.engine.project import Project
-from tests.engine.subject import HAS_EXAMPLE
+from tests.engine.subject import HAS_EXAMPLE, is_pristine, make
 
 # Names that mean something to somebody: to Python, to SQL, in English, in the tests, to the app.
 FEATURES = (
@@ -34,6 +34,13 @@ FIELDS = (
     *("weight:float:optional", "version:int:optional", "client:str", "server:text:optional", "made_by:date"),
 )
 TITLES = ("title:str", "name:str", "label:str", "short_name:str")
+SEASON = '''
+
+@migrations()
+def season(db: Database) -> None:
+    """Salt."""
+    db.execute("ALTER TABLE recipes ADD COLUMN salt INTEGER")
+'''
 PROJECTS = (NAME, "Larder", "Möhre & Co.", "My App", "Shelf")
 
 
@@ -86,12 +93,91 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path / "project")
 
 
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The subject of a project that was only named anew, and without the example."""
+    project = Project(tmp_path_factory.mktemp("pristine") / "project")
+    assert project.run("rename", "Larder", "--without-example", "--data", project.root / "none").returncode == 0
+    return make(project.root, project.root.parent / "subject")
+
+
 def contents(root: Path) -> dict[str, bytes]:
-    """The files that the engine's tests are about, by their names."""
-    rooms = ("app", "server", "templates", "specimen", "static", "tests")
-    paths = [root / "server.py", *(path for room in rooms for path in (root / room).rglob("*"))]
+    """What a project consists of, by its names."""
+    rooms = ("app", "server", "templates", "specimen", "static", "tests", "docs")
+    paths = [*root.glob("*.*"), *(path for room in rooms for path in (root / room).rglob("*"))]
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in paths
         if path.is_file() and "__pycache__" not in path.parts
     }
+
+
+def test_as_it_comes_the_project_is_its_own_subject() -> None:
+    assert is_pristine(ROOT)
+
+
+def test_what_was_made_and_edited_is_out_of_the_subject(project: Project, tmp_path: Path) -> None:
+    assert project.run("new", "recipe", "title:str", "minutes:int").returncode == 0
+    project.commit()
+    assert project.run("new", "tab", "title:str").returncode == 0
+    root = project.root
+    for name, more in (
+        # By hand: a migration of a feature, and a module that the app does not need.
+        ("app/migrations.py", SEASON),
+        ("app/meals.py", "from app import recipes\n\nKINDS = (recipes.KIND,)\n"),
+        ("tests/app/test_meals.py", ""),
+        ("app/recipes.py", "# Edited.\n"),
+    ):
+        path = root / name
+        path.write_text((path.read_text(encoding="utf-8") if path.exists() else "") + more, encoding="utf-8")
+    assert not is_pristine(root)
+    assert contents(make(root, tmp_path / "subject")) == contents(ROOT)
+
+
+def test_a_module_of_yours_that_the_app_needs_is_in_the_subject(project: Project, tmp_path: Path) -> None:
+    (project.root / "app/words.py").write_text("WORD = 1\n", encoding="utf-8")
+    path = project.root / "app/rows.py"
+    path.write_text(path.read_text(encoding="utf-8") + "\nfrom app import words\n", encoding="utf-8")
+    assert (make(project.root, tmp_path / "subject") / "app/words.py").exists()
+
+
+def test_where_the_list_of_features_is_in_another_form_it_is_said(project: Project) -> None:
+    path = project.root / "app/main.py"
+    path.write_text(path.read_text(encoding="utf-8").replace("FEATURES: list[ModuleType] = [", "FEATURES = ["))
+    ended = project.run("test", "--engine", "--version")
+    assert ended.returncode == 2
+    assert "app/main.py has no list that begins with a line “FEATURES: list[ModuleType] = [”" in ended.stderr
+
+
+def test_the_command_runs_the_engines_tests_on_the_subject(project: Project) -> None:
+    """One that looks at the whole project, of which a feature would be seen."""
+    one = "tests/engine/test_subject.py::test_as_it_comes_the_project_is_its_own_subject"
+    assert project.run("new", "recipe", "title:str").returncode == 0
+    refused = project.run("test", "-n0", one)
+    assert refused.returncode == 4
+    assert "python server.py test --engine" in refused.stderr
+    project.test("--engine", "-n0", one)
+
+
+@pytest.mark.parametrize(
+    ("seed", "steps"),
+    [pytest.param(1, 5), *(pytest.param(seed, 9, marks=pytest.mark.slow) for seed in range(2, 14))],
+)
+def test_after_any_sequence_of_commands_the_tests_are_green(
+    project: Project, pristine: Path, tmp_path: Path, seed: int, steps: int
+) -> None:
+    """It has features at the end, and the tests that are run have started the app."""
+    fork = Fork(project, random.Random(seed))
+    for _ in range(steps):
+        fork.step()
+    if not fork.made:
+        fork.new()
+        project.commit()
+    ran = project.run("test", "-n0", "--color=no")
+    assert ran.returncode == 0, "\n".join([*fork.done, ran.stdout[-10_000:]])
+    if fork.has_example:
+        assert project.run("rename", NAME).returncode == 0
+        assert contents(make(project.root, tmp_path / "subject")) == contents(ROOT), fork.done
+    else:
+        assert project.run("rename", "Larder").returncode == 0
+        assert contents(make(project.root, tmp_path / "subject")) == contents(pristine), fork.done

@@ -154,7 +154,7 @@ def said(answer: httpx.Response) -> dict[str, str]:
     return facts
 
 
-def add(server: Server, rows: int = 1, **columns: Any) -> None:
+def add(server: Server, rows: int = 1, /, **columns: Any) -> None:
     """Add rows called “Row 1” and so on, as another program would."""
     named = ({**KEPT, "short_name": f"Row {number}", **columns} for number in range(1, rows + 1))
     server.insert("museum_pieces", named)

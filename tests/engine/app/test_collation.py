@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pyuca import Collator
 
 from app.collation import KEY_LETTERS, LAST, sort_key
-from tests.conftest import ROOT
+from tests.engine.conftest import ROOT
 
 LETTERS = st.sampled_from("aAbBzZäÄéÉßſøıİ .,-_10\u0301\u0308l·Ł東京あいアяЯй한\u1100\u1161\tﬁﷺ½²🎂\0")
 TEXTS = st.text(LETTERS, max_size=8) | st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

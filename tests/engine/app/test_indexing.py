@@ -22,8 +22,7 @@ from app.indexing import BATCH_ROWS, INDEXED_BYTES, MOST_ROWS, Indexing
 from app.kinds import Field, kinds
 from app.migrations import migrations
 from app.tasks import KIND
-from tests.conftest import PATIENCE
-from tests.engine.conftest import Server
+from tests.engine.conftest import PATIENCE, Server
 from tests.engine.watching import Follower, version_of
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import PATIENCE, Server
+from tests.engine.conftest import PATIENCE, Server
 
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
 NEXT = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
