@@ -40,6 +40,7 @@ from app.db import LostData, SeveralProcesses, UnusableDatabase, UnusableDirecto
 from app.kinds import kinds
 from app.migrations import migrations
 from app.pages import HANDLERS, ROOT, edited, head, may_see_code, page, shell
+from app.pages import assets as static_files
 from app.presence import tabs_elsewhere
 from app.reads import Moments
 from app.room import UploadRoom

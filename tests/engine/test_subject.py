@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from server.name import NAME, SLUG
+from tests.engine.conftest import ROOT
 from tests.engine.project import Project
 from tests.engine.subject import HAS_EXAMPLE, is_pristine, make
 
