@@ -13,12 +13,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.auto_zttp_impl import AutoZttpProtocol
 from uvicorn.protocols.http.zttp_h2_impl import ZttpH2Protocol
 
-from server.connections import Doing, connections_of
+from server.bounded import BoundedConnection
+from server.connections import Doing
 from server.deadlines import BY_ITSELF, FRAMES_PER_SECOND, HEAD_FIELDS, HEAD_LIMIT, UNREAD, Patience, Phase, Unread
 from server.guard import ADMITTED
 from server.http2_frames import Frames
-from server.peer import CONNECTION, TRANSPORT
-from server.pieces import PIECE, PiecewiseFlow, taken_from
+from server.peer import CONNECTION
+from server.pieces import PIECE
 from server.protocol import TOO_LARGE, HttpProtocol
 from server.security_headers import NO_STORE, SECURITY_HEADERS
 
@@ -35,14 +36,11 @@ FLOOD = "it sent more than 1,000 frames without content in a second"
 NOT_HTTP2 = "it sent what is not HTTP/2, or not taken"
 
 
-class Http2Protocol(ZttpH2Protocol):
+class Http2Protocol(BoundedConnection, ZttpH2Protocol):
     """Uvicorn's HTTP/2, with limits, and mended where Uvicorn 0.54 and zttp 0.0.35 do not fit together."""
 
-    flow: PiecewiseFlow
-    _connection: dict[str, Any]
     _came = 0
     _requests = 0
-    _drained = 0
     # Of the frames without content, of the updates of windows, and of the bytes sent: how many until the last look.
     _before = (0, 0, 0)
     _sent = 0
@@ -53,9 +51,7 @@ class Http2Protocol(ZttpH2Protocol):
         super().__init__(*args, **named)
         self.app: Any = self._within_windows(self.app)
         self._frames = Frames(self.cycles)
-        self._patience = Patience(self.timeout_keep_alive)
         self._patience_of: dict[int, Patience] = {}
-        self._unread = Unread()
         self._sending: dict[int, _Sending] = {}
         self._blocked: dict[int, asyncio.Future[None]] = {}
         # Streams whose answer is finished, and whose body is still coming.
@@ -66,15 +62,9 @@ class Http2Protocol(ZttpH2Protocol):
         self.conn.initiate_connection()
         transport.write(self.conn.data_to_send().replace(OFFER, NO_OFFER))
         super().connection_made(transport)
-        self.flow = PiecewiseFlow(transport, self.loop, self._feed)
-        self._connection = {TRANSPORT: transport}
-        self._table = connections_of(self.server_state)
-        self._table.enter(self, self._address())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
-        self._table.leave(self)
-        self.flow.forget()
         super().connection_lost(exc)
         self._let_go_on()
 
@@ -214,11 +204,6 @@ class Http2Protocol(ZttpH2Protocol):
     def _pending(self) -> bool:
         return any(self._waiting(id) for id in self._sending)
 
-    def resume_writing(self) -> None:
-        """Let the app go on."""
-        self._drained += 1
-        super().resume_writing()
-
     def is_admitted(self) -> bool:
         """Whether the last request was one of somebody who may come in."""
         return self._last is not None and bool(self._last.get(ADMITTED))
@@ -232,19 +217,11 @@ class Http2Protocol(ZttpH2Protocol):
         at_work = any(not (cycle.more_body or id in self._sending) for id, cycle in self.cycles.items())
         return Doing.BUSY if at_work or self.is_admitted() else Doing.SLOW
 
-    def make_way(self) -> None:
-        """End at once."""
-        self.transport.abort()
-
     def look(self) -> None:
         """End what has taken too long."""
         self._before = self._frames.empty, self._frames.updates, self._sent
-        transport = self.transport
-        waiting = transport.get_write_buffer_size()
-        if self._unread.tick(bool(waiting), taken_from(transport, waiting, self._drained) if waiting else 0):
-            self._table.cuts.note(UNREAD, self._address())
-            transport.abort()
-        if transport.is_closing():
+        self._look_whether_read()
+        if self.transport.is_closing():
             return
         self._look_at_answers()
         self._look_at_bodies()
@@ -296,7 +273,7 @@ class Http2Protocol(ZttpH2Protocol):
 
     def _cut(self, id: int, kind: str, error: int = CANCEL) -> None:
         """End one stream; the app hears that the client is gone."""
-        self._table.cuts.note(kind, self._address())
+        self._note_cut(kind)
         self._sending.pop(id, None)
         self._unfinished.discard(id)
         cycle = self.cycles.pop(id, None)
@@ -313,15 +290,12 @@ class Http2Protocol(ZttpH2Protocol):
             self.flush()
 
     def _end(self, kind: str) -> None:
-        self._table.cuts.note(kind, self._address())
+        self._note_cut(kind)
         self.flow.forget()
         for cycle in self.cycles.values():
             cycle.disconnected = True
             cycle.message_event.set()
         super()._close_connection()
-
-    def _address(self) -> str:
-        return self.client[0] if self.client else ""
 
 
 class _Sending:

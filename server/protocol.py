@@ -5,19 +5,19 @@ how much is in server/deadlines.py; every second server/connections.py has each 
 """
 
 import re
-import socket
-from collections.abc import Callable
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from server.connections import Doing, connections_of
-from server.deadlines import HEAD_FIELDS, HEAD_LIMIT, REST_LIMIT, UNREAD, Limit, Patience, Phase, Unread, Wrapping
+from server.bounded import BoundedConnection
+from server.connections import Doing
+from server.deadlines import HEAD_FIELDS, HEAD_LIMIT, REST_LIMIT, Limit, Phase, Wrapping
 from server.guard import ADMITTED, REPEATED
 from server.old_http import asks_to_upgrade, new_parser, until_close, without_upgrade
-from server.peer import CONNECTION, TRANSPORT
-from server.pieces import PIECE, SMALL, PiecewiseFlow, taken_from
+from server.peer import CONNECTION
+from server.pieces import PIECE, SMALL
+from server.retiring import RetiringConnection
 from server.security_headers import NO_STORE, SECURITY_HEADERS
 
 WHOLE_ADDRESS = re.compile(rb"[^/]+://([^/?#]*)")
@@ -40,12 +40,9 @@ class _Forgetful(list[Any]):
 NOWHERE = _Forgetful()
 
 
-class HttpProtocol(HttpToolsProtocol):
+class HttpProtocol(RetiringConnection, BoundedConnection, HttpToolsProtocol):
     """httptools, with limits. Status 408 and 431 as in RFC 9110, section 15.5.9, and RFC 6585, section 5."""
 
-    flow: PiecewiseFlow
-    _connection: dict[str, Any]
-    _give: Callable[[socket.socket], None] | None = None
     # How many heads have come whole; how many bytes in all, of the head that comes, of the last body, of its rest.
     _heads = 0
     # The last head that came in one piece, without its first line; and what all requests that repeat it have in common.
@@ -63,27 +60,13 @@ class HttpProtocol(HttpToolsProtocol):
     _refusal: tuple[int, str] | None = None
     # What is refused behind a request that is being answered is answered after it.
     _refusal_to_come: tuple[int, str, str] | None = None
-    _drained = 0
     # The heads and bytes that had come when the connection was first seen idle after them.
     _idle_with = (0, 0)
     # While others wait behind it: the request that is being answered, where `cycle` is the last that has come.
     _answering: Any = None
 
-    def connection_made(self, transport: Any) -> None:
-        """Begin to wait for the first head."""
-        super().connection_made(transport)
-        self.flow = PiecewiseFlow(transport, self.loop, self._feed)
-        # What is found out about the connection, such as whose it is, holds for all of its requests.
-        self._connection = {TRANSPORT: transport}
-        self._patience = Patience(self.timeout_keep_alive)
-        self._unread = Unread()
-        self._table = connections_of(self.server_state)
-        self._table.enter(self, self._address())
-
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
-        self._table.leave(self)
-        self.flow.forget()
         if self._answering is not None:
             # Uvicorn tells the last request alone.
             self._answering.disconnected = True
@@ -276,11 +259,6 @@ class HttpProtocol(HttpToolsProtocol):
         if self._give is not None:
             self._give_when_idle()
 
-    def resume_writing(self) -> None:
-        """Let the app go on."""
-        self._drained += 1
-        super().resume_writing()
-
     def is_admitted(self) -> bool:
         """Whether the last request was one of somebody who may come in."""
         return self.cycle is not None and bool(self.cycle.scope.get(ADMITTED))
@@ -295,18 +273,10 @@ class HttpProtocol(HttpToolsProtocol):
         is_new = phase is Phase.NEW and not self._patience.has_begun
         return Doing.BUSY if is_new or (phase is Phase.APP and not self.flow.write_paused) else Doing.SLOW
 
-    def make_way(self) -> None:
-        """End at once."""
-        self.transport.abort()
-
     def look(self) -> None:
         """End what has taken too long."""
-        transport = self.transport
-        waiting = transport.get_write_buffer_size()
-        if self._unread.tick(bool(waiting), taken_from(transport, waiting, self._drained) if waiting else 0):
-            self._table.cuts.note(UNREAD, self._address())
-            transport.abort()
-        if transport.is_closing():
+        waiting = self._look_whether_read()
+        if self.transport.is_closing():
             return
         phase = self._phase()
         if phase is Phase.IDLE and waiting:
@@ -356,7 +326,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(status, words, kind)
 
     def _end(self, kind: str) -> None:
-        self._table.cuts.note(kind, self._address())
+        self._note_cut(kind)
         self.transport.abort()
 
     def _refuse(self, status: int, words: str, kind: str) -> None:
@@ -367,7 +337,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
             self.flow.is_held = True
             return
-        self._table.cuts.note(kind, self._address())
+        self._note_cut(kind)
         headers = [
             (b"content-type", b"text/plain; charset=utf-8"),
             (b"content-length", b"%d" % len(words)),
@@ -379,30 +349,6 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.write(b"".join(lines))
         self.transport.close()
 
-    def retire(self, give: Callable[[socket.socket], None]) -> None:
-        """Pass the connection on through `give`, as soon as nothing is being asked or answered on it."""
-        self._give = give
-        self._give_when_idle()
-
-    def shutdown(self) -> None:
-        """Close when the answer is done; a connection that is passed on stays open."""
-        if self._give is None:
-            super().shutdown()
-
-    def _give_when_idle(self) -> None:
-        if self.transport.is_closing() or self._give is None:
-            return
-        if self.scheme == "https":
-            super().shutdown()
-        elif self._is_idle():
-            # What comes from here on waits in the socket for the next process.
-            self.transport.pause_reading()
-            if self.transport.get_write_buffer_size():
-                self.loop.call_later(0.01, self._give_when_idle)
-                return
-            self._give(self.transport.get_extra_info("socket").dup())
-            self.transport.abort()
-
     def _is_idle(self) -> bool:
         """Whether all that has come is answered; of a request that is answered already, the rest may still come."""
         if self._reads_message or self.flow.has_rest:
@@ -412,6 +358,3 @@ class HttpProtocol(HttpToolsProtocol):
     def _is_in_head(self) -> bool:
         """Whether what has come so far ends within a head; a message that has begun gets its method when that ends."""
         return self.scope is None or "method" not in self.scope
-
-    def _address(self) -> str:
-        return self.client[0] if self.client else ""

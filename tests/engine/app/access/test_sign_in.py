@@ -33,15 +33,9 @@ DAYS_180 = 180 * 24 * 60 * 60
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Told to listen to all machines; for the tests it is bound to this one."""
-    running = Running(
-        *("-m", "uvicorn", "app.main:app", "--port", "0"),
-        data=tmp_path_factory.mktemp("open") / "data",
-        **{f"{PREFIX}HOST": "0.0.0.0"},
-    )
-    yield running
-    running.end_anyhow()
+def running(shared: Running) -> Running:
+    """The one of this room, as others in this file are started too."""
+    return shared
 
 
 @pytest.fixture
