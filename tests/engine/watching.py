@@ -23,6 +23,7 @@ from server.guard import ADMITTED
 from server.live import Hub
 from server.views import State
 from server.wire import Frame
+from tests.engine.conftest import PATIENCE
 
 
 class App:
@@ -191,7 +192,7 @@ class Follower:
 
     def next(self) -> tuple[str, str]:
         """The element and version of the next frame."""
-        self.frames.append(str(self.socket.recv(timeout=5)))
+        self.frames.append(str(self.socket.recv(timeout=PATIENCE)))
         return state_of(self.frames[-1])
 
     def until(self, id: str, version: str) -> None:
