@@ -44,7 +44,7 @@ OPEN = {"0", "0.0", "0%", "false", "no", "n", "[]", "☐", "open", "opened", "re
 CANCELLED = {"cancelled", "canceled", "abandoned", "wontdo", "won'tdo", "dropped"}
 
 
-# What holds a date in an object of Microsoft Graph, Google, Notion or Todoist, and what names its time zone.
+# What holds a date in an object of Microsoft Graph, Google or Notion, and what names its time zone.
 DATE_NAMES = ("dateTime", "datetime", "date", "start")
 ZONE_NAMES = ("timeZone", "time_zone", "timezone")
 UTC_NAMES = {"utc", "etc/utc", "etc/gmt", "gmt", "tzone://microsoft/utc"}
