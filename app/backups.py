@@ -106,6 +106,8 @@ def restore(directory: Path, file: Path) -> str:
         lines.append(f"Left out, as it is not only rows: {_listed(left_out)}.")
     if before:
         lines.append(f"What was there before is kept in {before}.")
+    if (lost := held(path)) is not None:
+        lines.append(f"The server {lost.process} still shows what it had open before: start it again.")
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ from sqlite_utils.utils import sqlite3
 
 from app.db import BACKUPS, FILE_NAME, SAFE_FOR_SEVERAL, open_unchanged, tables_of, unknown_migrations
 from app.migrations import migrations
+from app.open_files import held
 from server.doctor import Finding
 
 
@@ -30,6 +31,11 @@ def sqlite(workers: int) -> Finding:
 
 def file(path: Path) -> Finding:
     """Whether the file is whole, and written by a version that this code knows."""
+    if (lost := held(path)) is not None:
+        return Finding(
+            f"{path} was deleted, moved or replaced while the server {lost.process} has it open",
+            "save a copy with `python3 server.py backup FILE`, start that server again, and `restore` the copy",
+        )
     if not path.exists():
         return Finding(f"{path}: made at the first start")
     try:

@@ -5,6 +5,7 @@ newest of each sort, and for a year the newest from before each migration. A cop
 of these, and is never touched.
 """
 
+import logging
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,8 @@ from typing import NamedTuple
 
 from app.copies import BACKUPS
 from app.settings import settings
+
+logger = logging.getLogger(__name__)
 
 # How long one a day stays, and one a month.
 DAYS, YEAR = timedelta(days=14), timedelta(days=365)
@@ -80,12 +83,16 @@ def superfluous(those: list[Copy], keep: int, now: datetime) -> list[Copy]:
 
 
 def thin(directory: Path) -> list[Copy]:
-    """Delete those that need not stay; which these were."""
-    going = superfluous(copies(directory), settings.keep_copies, datetime.now(UTC))
-    for copy in going:
-        for file in copy.files():
-            file.unlink(missing_ok=True)
-    return going
+    """Delete those that need not stay; which these were. What cannot be deleted stays, and the log says so."""
+    gone = []
+    try:
+        for copy in superfluous(copies(directory), settings.keep_copies, datetime.now(UTC)):
+            for file in copy.files():
+                file.unlink(missing_ok=True)
+            gone.append(copy)
+    except OSError as error:
+        logger.warning("Old copies cannot be deleted: %s.", error)
+    return gone
 
 
 def listed(directory: Path) -> str:

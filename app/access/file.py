@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from sqlite_utils.utils import sqlite3
 
 from app.db import LOG_INDEX_HEADER, Connection, Row, begin, db, map_log_index
-from app.identity import number_of
+from app.identity import ENDINGS, number_of
 from server import background
 
 Result = TypeVar("Result")
@@ -80,7 +80,7 @@ class AccessFile:
         self.path = directory / FILE_NAME
         self._reading: Connection | None = None
         self._index: Any = None
-        self._opened = ""
+        self._opened: list[str] = []
         self._writer: ThreadPoolExecutor | None = None
         self._soon: deque[Change] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -109,7 +109,7 @@ class AccessFile:
         before = self._opened
         end = time.monotonic() + BUSY_SECONDS
         result = await asyncio.get_running_loop().run_in_executor(self._thread(), self._write, change, end)
-        if self._reading is not None and number_of(self.path) != before:
+        if self._reading is not None and _numbers(self.path) != before:
             raise UnusableFile(f"{self.path} was deleted or moved at this moment, so nothing was kept. Try again.")
         return result
 
@@ -169,7 +169,7 @@ class AccessFile:
 
     def look_after(self) -> None:
         """Let go of a file that is not in its place any more; the one that is there is opened when it is needed."""
-        if self._reading is not None and number_of(self.path) != self._opened:
+        if self._reading is not None and _numbers(self.path) != self._opened:
             logger.warning("%s is another file than before: only the sessions in it count.", self.path)
             self._forget()
 
@@ -181,7 +181,7 @@ class AccessFile:
     def _reader(self) -> Connection:
         if self._reading is None:
             self._reading = _connected(self.path, 0)
-            self._opened = number_of(self.path)
+            self._opened = _numbers(self.path)
         return self._reading
 
     def _thread(self) -> ThreadPoolExecutor:
@@ -224,6 +224,11 @@ def _connected(path: Path, seconds: float) -> Connection:
         connection.close()
         raise
     return connection
+
+
+def _numbers(path: Path) -> list[str]:
+    """Which files these are: that at `path`, its log and the index of that."""
+    return [number_of(Path(f"{path}{ending}")) for ending in ENDINGS]
 
 
 def _make(connection: Connection) -> None:

@@ -169,3 +169,18 @@ def test_another_file_in_its_place_is_the_one_that_counts(file: AccessFile, capl
     assert "is another file than before" in caplog.text
     file.look_after()
     assert caplog.text.count("another file") == 1
+
+
+@pytest.mark.parametrize("ending", ["", "-wal", "-shm"])
+def test_a_change_to_a_file_that_goes_meanwhile_is_not_acknowledged(file: AccessFile, ending: str) -> None:
+    write(file, "before")
+
+    def change(connection: Connection) -> None:
+        connection.execute("INSERT INTO tokens VALUES ('lost')")
+        Path(f"{file.path}{ending}").unlink()
+
+    with pytest.raises(UnusableFile, match=r"access\.db.* at this moment"):
+        asyncio.run(file.write(change))
+    file.look_after()
+    write(file, "after")
+    assert "after" in values(file)
