@@ -154,14 +154,16 @@ def _noted(connection: Connection, kind: Kind, most: int) -> list[int]:
 def _index(connection: Connection, kind: Kind, ids: Sequence[int]) -> None:
     """Make words and keys of these rows anew."""
     table, texts = kind.table, _texts(connection, kind, ids)
-    gone = [(id,) for id in ids if id not in texts]
-    connection.executemany(f"DELETE FROM {table}_fts WHERE rowid = ?", gone)
-    connection.executemany(f"DELETE FROM {table}_sort WHERE id = ?", gone)
-    words = [(id, "".join(map(folded, each))) for id, each in texts.items()]
-    connection.executemany(f"INSERT OR REPLACE INTO {table}_fts (rowid, words) VALUES (?, ?)", words)
     keys = [(id, sort_key(each[0])) for id, each in texts.items()]
     connection.executemany(f"INSERT OR REPLACE INTO {table}_sort VALUES (?, ?)", keys)
     connection.executemany("DELETE FROM unindexed WHERE table_name = ? AND id = ?", [(table, id) for id in ids])
+    gone = [(id,) for id in ids if id not in texts]
+    if gone:
+        connection.executemany(f"DELETE FROM {table}_sort WHERE id = ?", gone)
+        connection.executemany(f"DELETE FROM {table}_fts WHERE rowid = ?", gone)
+    # Last: what FTS5 has in memory would be written for each statement after it.
+    words = [(id, "".join(map(folded, each))) for id, each in texts.items()]
+    connection.executemany(f"INSERT OR REPLACE INTO {table}_fts (rowid, words) VALUES (?, ?)", words)
 
 
 def _texts(connection: Connection, kind: Kind, ids: Sequence[int]) -> dict[int, list[str]]:

@@ -190,3 +190,9 @@ def test_what_was_replaced_before_is_counted_again() -> None:
         migrations.apply(schema)
         assert connection.execute("SELECT tasks FROM task_counts ORDER BY done").fetchall() == [(1,), (1,)]
         assert connection.execute("SELECT task_id FROM completions").fetchall() == [(9,)]
+
+
+def test_a_task_can_be_replaced_by_its_number_alone(made: Path) -> None:
+    """A unique key that is added later needs more: what it may replace is to be noted too (count_replaced_tasks)."""
+    with closing(sqlite3.connect(made)) as connection:
+        assert connection.execute("SELECT name FROM pragma_index_list('tasks') WHERE \"unique\"").fetchall() == []
