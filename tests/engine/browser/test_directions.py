@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from server.name import NAME
 from tests.engine.conftest import Server
 
 # An override, one that ends the frame first, one that begins frames, and plain Hebrew and Arabic.
@@ -41,7 +42,7 @@ def test_the_words_around_a_title_stay_where_they_are(page: Any, server: Server,
     page.evaluate("document.querySelector('#toasts').id")
     page.goto(f"/tasks/{id}")
     assert page.title().startswith("\u2068"), "the title of the document has a frame"
-    assert page.title().endswith("\u2069 · Kindling")
+    assert page.title().endswith(f"\u2069 · {NAME}")
     note = page.request.get(f"/tasks/{id}/changes?since=other", headers={"HX-Request": "true"}).text()
     page.evaluate("(html) => document.querySelector('main').insertAdjacentHTML('beforeend', html)", note)
     around = ("Changed", "elsewhere", "title", "there", "now", "Your", "text", "kept")
