@@ -211,12 +211,8 @@ async def _listed(row: Mapping[str, Any]) -> show.ListedImport:
 def _chosen(each: Import, form: Mapping[str, str], before: dict[str, str | None]) -> dict[str, str | None]:
     """The column of each field, None where there is to be none; 422 for one that the file does not have.
 
-    Where the form says that the columns themselves become others, those of before mean nothing any more.
+    Where the form says that the columns themselves become others, fields without one look for it anew.
     """
-    if not any(field in form for field in each.kind.labels):
-        return before
-    if _changes_columns(each, form):
-        return {}
     known = {column["name"] for column in each.understood.get("columns", ())}
     for field, label in each.kind.labels.items():
         if form.get(field) and form[field] not in known:
@@ -224,7 +220,11 @@ def _chosen(each: Import, form: Mapping[str, str], before: dict[str, str | None]
                 422,
                 f"The file has no such column for “{label}”. Open {AREA}/{each.id} again, and choose one of its own.",
             )
-    return {field: form.get(field) or None for field in each.kind.labels}
+    is_said = any(field in form for field in each.kind.labels)
+    columns = {field: form.get(field) or None for field in each.kind.labels} if is_said else before
+    if _changes_columns(each, form):
+        return {field: column for field, column in columns.items() if column}
+    return columns
 
 
 def _changes_columns(each: Import, form: Mapping[str, str]) -> bool:

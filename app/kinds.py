@@ -60,7 +60,8 @@ TIMES = (
         label="Changed",
         reads="moment",
         names="""updatedat updated updatedon updateddate updatedtime dateupdated modified modifiedat lastmodified
-        datemodified lastmodifieddate modifieddate lastupdated lastedited lasteditedtime datelastactivity""",
+        datemodified lastmodifieddate modifieddate lastupdated lastedited lasteditedtime datelastactivity
+        lastmodifieddatetime geändert geändertam""",
     ),
 )
 

@@ -48,21 +48,23 @@ KIND = Kind(
             label="Title",
             reads="title",
             names="""name task taskname tasktitle todo todoname todoitem subject summary content headline text item what
-            description""",
+            description titel aufgabe bezeichnung betreff titre tâche título tarea""",
             required=True,
         ),
         Field(
             name="notes",
             label="Notes",
             reads="text",
-            names="note description desc body details detail content comments comment memo text",
+            names="""note description desc body details detail content comments comment memo text notizen notiz
+            beschreibung""",
             default="",
         ),
         Field(
             name="due",
             label="Due",
             reads="day",
-            names="""duedate dueon dueat dueby duetime duedatetime datedue deadline targetdate date enddate""",
+            names="""duedate dueon dueat dueby duetime duedatetime datedue deadline targetdate date enddate
+            fällig fälligam fälligkeit fälligkeitsdatum termin frist échéance vencimiento""",
         ),
         Field(
             name="done",
@@ -70,7 +72,7 @@ KIND = Kind(
             reads="done",
             names="""isdone completed iscompleted complete iscomplete duecomplete checked ischecked finished completedat
             completedtime completedon completeddate datecompleted status state taskstatus closed isclosed closedat
-            completiondate completiontime""",
+            completiondate completiontime completeddatetime erledigt abgeschlossen fertig terminé hecho""",
             default=0,
         ),
     ),

@@ -48,6 +48,9 @@ OVERLONG_NUMBER = re.compile(rb"[-+.0-9eE]{%d,}|[0-9.][eE][-+]?[0-9]{%d,}" % (LO
 SIGNS_OF_NUMBERS = frozenset("-+.0123456789eE")
 # The parser's own, of texts that are no UTF-8 and of numbers that are none.
 PARSER_ERRORS = (ijson.JSONError, ValueError, ArithmeticError)
+# The end of the path of an object of objects, and what the key of each is called among its values.
+KEYED = "*"
+KEY = "key"
 BEGINNINGS = frozenset(("start_map", "start_array"))
 ENDS = frozenset(("end_map", "end_array"))
 
@@ -56,7 +59,10 @@ Opener = Callable[[], io.TextIOBase]
 
 @dataclass
 class ObjectList:
-    """A list of objects; an object that is in no list counts as a list of one."""
+    """A list of objects; an object that is in no list counts as a list of one.
+
+    An object of nothing but objects is a list too, of which each has a key: its path ends with KEYED.
+    """
 
     path: str
     depth: int
@@ -69,7 +75,7 @@ class ObjectList:
     @property
     def name(self) -> str | None:
         """The path as people write it: `cards`, or `items.items`; None for what is not named at all."""
-        return re.sub(r"(^|\.)item(?=\.|$)", "", self.path).strip(".") or None
+        return re.sub(r"(^|\.)(item|\*)(?=\.|$)", "", self.path).strip(".") or None
 
     @property
     def has_too_many_names(self) -> bool:
@@ -112,7 +118,32 @@ def lists_in(opened: Opener, kind: Kind) -> list[ObjectList]:
 def objects_of(opened: Opener, path: str) -> Iterator[Any]:
     """The objects of one list, in turn."""
     with opened() as text:
-        yield from ijson.items(_JsonBytes(text), path, multiple_values=True)
+        if path.endswith(KEYED):
+            for key, value in ijson.kvitems(
+                _JsonBytes(text), path.removesuffix(KEYED).rstrip("."), multiple_values=True
+            ):
+                yield {KEY: key, **value}
+        else:
+            yield from ijson.items(_JsonBytes(text), path, multiple_values=True)
+
+
+@dataclass
+class _Container:
+    """A list or an object around the present place."""
+
+    path: str | None
+    is_list: bool
+    present: ObjectList | None
+    keyed: ObjectList | None
+
+    def another(self, event: str, given: int) -> ObjectList | None:
+        """The list of the values of this object, in which one more begins; none where one is no object."""
+        if event != "start_map":
+            self.keyed = None
+        if self.keyed is not None:
+            self.keyed.rows += 1
+            self.keyed.began = given
+        return self.keyed
 
 
 class _JsonBytes:
@@ -201,8 +232,9 @@ def _lists(stream: _JsonBytes) -> list[ObjectList]:
     """Every list of objects in the text, by its path as ijson writes it, and the object at the top."""
     found: dict[str, ObjectList] = {}
     names = letters = 0
-    # The containers around the present place: path, whether it is a list, and which list it is an object of.
-    around: list[tuple[str | None, bool, ObjectList | None]] = []
+    # The containers around the present place: path, whether it is a list, which list it is an object of, and which list
+    # its own values are.
+    around: list[_Container] = []
     name = ""
     present: ObjectList | None = None
     for event, value in ijson.basic_parse(stream, multiple_values=True):
@@ -221,25 +253,40 @@ def _lists(stream: _JsonBytes) -> list[ObjectList]:
             present = None
             if event == "start_map" and (in_list or not around):
                 present = _another(found, path, len(around), stream.given)
-            around.append((path, event == "start_array", present))
+            elif around:
+                present = around[-1].another(event, stream.given)
+            is_list = event == "start_array"
+            keyed = (
+                None if is_list or path is None or any(each.is_list for each in around) else _keyed(path, len(around))
+            )
+            around.append(_Container(path, is_list, present, keyed))
             if len(around) > DEEPEST:
                 raise UnreadableFile(
                     f"The JSON is nested more than {DEEPEST} deep. Expected a list of objects, each with a few named "
                     "values."
                 )
         elif event in ENDS:
-            _, _, ended = around.pop()
-            if ended is not None:
+            container = around.pop()
+            if (ended := container.present) is not None:
                 ended.largest = max(ended.largest, stream.given - ended.began)
-            present = around[-1][2] if around else None
+            if (keyed := container.keyed) is not None and keyed.rows and len(found) < MOST_LISTS:
+                found.setdefault(keyed.path, keyed)
+            present = around[-1].present if around else None
+        elif around and around[-1].keyed is not None:
+            around[-1].keyed = None
     return list(found.values())
 
 
-def _inner_path(around: list[tuple[str | None, bool, ObjectList | None]], name: str) -> tuple[str | None, bool]:
+def _keyed(path: str, depth: int) -> ObjectList:
+    """The list that an object would be whose values are all objects."""
+    return ObjectList(f"{path}.{KEYED}" if path else KEYED, depth + 1, names={KEY: None})
+
+
+def _inner_path(around: list["_Container"], name: str) -> tuple[str | None, bool]:
     """The path of the container that begins here, None where it is too long, and whether it stands in a list."""
     if not around:
         return "", False
-    path, in_list, _ = around[-1]
+    path, in_list = around[-1].path, around[-1].is_list
     step = "item" if in_list else name
     if path is None or len(path) + len(step) > LONGEST_PATH:
         return None, in_list

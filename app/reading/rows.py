@@ -45,7 +45,6 @@ from app.reading.known import Known, UnreadableData
 from app.reading.limits import LONGEST_TEXT, limit_this_process
 from app.reading.names import LONGEST_NAME, MOST_COLUMNS
 from app.reading.values import is_empty, shortened, text_of
-from templates.directions import quoted
 
 BATCH_ROWS = 1000
 # A thousand rows may be long ones, and the server holds a whole message.
@@ -221,16 +220,15 @@ def _pulse() -> Callable[[], None]:
 
 def _fields(export: Export, kind: Kind, choices: Choices) -> dict[str, str]:
     """The field of each column that has one."""
-    for column in choices.columns.values():
-        if column is not None and column not in export.columns:
-            raise UnreadableFile(f"The file has no column {quoted(column, LONGEST_NAME)}. Choose one of its columns.")
+    # With another header or encoding some of the columns that were chosen may be gone.
+    chosen = {field: name for field, name in choices.columns.items() if name is None or name in export.columns}
     known: dict[str, str | None] = {}
     if todoist.is_todoist(kind, export.columns):
         known = {field: name for field, name in todoist.COLUMNS.items() if name in export.columns}
     elif export.has_header is False:
         records = [record for _, record in _sample(export)]
-        known = {field: name for name, field in fields_by_values(kind, records, choices.columns).items()}
-    fields = matched(kind, export.columns, {**known, **choices.columns})
+        known = {field: name for name, field in fields_by_values(kind, records, chosen).items()}
+    fields = matched(kind, export.columns, {**known, **chosen})
     if export.is_own:
         fields["id"] = "id"
     return fields

@@ -238,7 +238,9 @@ def _found(sample: bytes) -> str:
 def _with_mark(codec: str, sample: bytes) -> str:
     """An encoding in the manner of Python that takes off the mark at the beginning, where there is one."""
     marked = _marked(sample)
-    return marked if marked and marked.startswith(codec[:6]) else codec
+    if marked and marked.startswith(codec[:6]):
+        return marked
+    return _unmarked_utf16(sample) or "utf-16-le" if codec == "utf-16" else codec
 
 
 def _named(codec: str) -> str:

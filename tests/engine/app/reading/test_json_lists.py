@@ -163,3 +163,33 @@ def test_the_largest_record_is_read() -> None:
     rows = [{"title": "x", "notes": "y" * (LONGEST_RECORD - 1000)}] * 3
     opened = opener(rows)
     assert list(objects_of(opened, lists_in(opened, KIND)[0].path)) == rows
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "titles"),
+    [
+        ({"tasks": {"k1": {"title": "a"}, "k2": {"title": "b"}}}, "tasks", ["a", "b"]),
+        ({"k1": {"title": "a", "tags": ["x"]}, "k2": {"title": "b", "owner": {"name": "Kim"}}}, None, ["a", "b"]),
+        ({"v": 1, "data": {"tasks": {"k1": {"title": "a", "steps": {"s1": {"title": "s"}}}}}}, "data.tasks", ["a"]),
+    ],
+)
+def test_objects_under_their_keys_are_a_list(content: Any, name: str | None, titles: list[str]) -> None:
+    best, *_ = lists_in(opener(content), KIND)
+    assert best.name == name
+    records = list(objects_of(opener(content), best.path))
+    assert [record["title"] for record in records] == titles
+    assert records[0]["key"] == "k1"
+    assert set(best.names) == {name for record in records for name in record}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"title": "a", "owner": {"name": "Kim"}, "due": "2026-05-01"},
+        [{"title": "a", "people": {"k1": {"name": "Kim", "title": "Dr"}, "k2": {"name": "Max", "title": "Dr"}}}],
+        {"tasks": [{"title": "a", "due": None}], "users": {"u1": {"name": "Kim"}, "u2": {"name": "Max"}}},
+    ],
+)
+def test_objects_within_a_record_are_none(content: Any) -> None:
+    best, *_ = lists_in(opener(content), KIND)
+    assert [record["title"] for record in objects_of(opener(content), best.path)] == ["a"]

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from app.kinds import Kind, to_json
+from app.kinds import Field, Kind, to_json
 from app.reading import rows as rows_module
-from app.reading.choices import Choices
+from app.reading.choices import NONE, Choices, choices_of
 from app.reading.columns import harmless
 from app.reading.rows import BATCH_ROWS, LISTED_PROBLEMS, messages
 from tests.engine.app.reading.kind import COLUMNS, KIND
@@ -153,8 +155,7 @@ def test_a_person_may_choose_the_columns(path: Path) -> None:
     assert list(map(list, tasks(found))) == [
         [None, "b", "Name: a\nWhen: 2026-05-01\nDue: 2026-06-01", None, 0, None, None]
     ]
-    with pytest.raises(rows_module.UnreadableFile, match="no column “Gone”"):
-        told(path, content, title="Gone")
+    assert tasks(told(path, content, title="Gone"))[0].title == "a", "one that is gone is looked for anew"
 
 
 def test_our_own_exports_come_back_as_they_were(path: Path) -> None:
@@ -172,6 +173,64 @@ def test_our_own_exports_come_back_as_they_were(path: Path) -> None:
         found = told(path, content)
         assert found[0]["understood"]["own_export"]
         assert [list(task) for task in tasks(found)] == expected
+
+
+TRIPS = Kind(
+    "trips",
+    "deleted_trips",
+    "trip",
+    "trips",
+    (Field("name", "Name", "line", required=True), Field("start", "Start", "day"), Field("finish", "Finish", "day")),
+)
+
+
+def test_columns_of_one_file_agree_on_the_order_of_dates(path: Path) -> None:
+    path.write_text("Name,Start,Finish\nSea,03/04/2026,25/04/2026\nHills,05/06/2026,07/06/2026\n", encoding="utf-8")
+    found = list(messages(path, path.name, TRIPS, NONE, check=False))
+    assert [row[1:4] for message in found for row in message.get("rows", [])] == [
+        ["Sea", "2026-04-03", "2026-04-25"],
+        ["Hills", "2026-06-05", "2026-06-07"],
+    ]
+
+
+def test_what_a_check_has_found_is_what_is_written(path: Path) -> None:
+    content = "title,due\n" + "a,01/05/2026\n" * 1500 + "b,13/05/2026\n"
+    checked = told(path, content, check=True)
+    first, last = (message["understood"] for message in checked if "understood" in message)
+    assert [each["sample"][0]["due"] for each in (first, last)] == [None, "2026-05-01"]
+    assert [message["end"] for message in checked if "end" in message] == [{"rows": 1501, "problems": 0}]
+    choices = choices_of({"facts": json.loads(json.dumps(last["facts"]))})
+    rows = tasks(list(messages(path, path.name, KIND, choices, check=False)))
+    assert {row.due for row in rows} == {"2026-05-01", "2026-05-13"}
+
+
+ROWS = [
+    {"title": "One", "due": "13/05/2026", "notes": "x", "place": "Kiel", "done": "yes"},
+    {"title": "Two", "due": "01/05/2026", "notes": "", "place": "", "done": "no"},
+    {"title": 'Say "hi", you', "due": "", "notes": "a\nb", "place": "Bonn", "done": ""},
+    {"title": "Four", "due": "02/03/2026", "notes": "y", "place": "Ulm", "done": "maybe"},
+]
+
+
+@given(st.permutations(ROWS), st.permutations(list(ROWS[0])), st.sampled_from(["doubled", "backslash"]))
+def test_rows_and_columns_in_another_order_are_the_same_rows(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, str]], columns: list[str], quotes: str
+) -> None:
+    text = io.StringIO(newline="")
+    escape: dict[str, Any] = {"doublequote": False, "escapechar": "\\"} if quotes == "backslash" else {}
+    writer = csv.DictWriter(text, columns, quoting=csv.QUOTE_ALL, **escape)
+    writer.writeheader()
+    writer.writerows(rows)
+    path = tmp_path_factory.mktemp("shuffled") / "a.csv"
+    found = {
+        (row.title, row.due, row.done, frozenset(row.notes.splitlines())) for row in tasks(told(path, text.getvalue()))
+    }
+    assert found == {
+        ("One", "2026-05-13", 1, frozenset({"x", "", "place: Kiel"})),
+        ("Two", "2026-05-01", 0, frozenset()),
+        ('Say "hi", you', None, 0, frozenset({"a", "b", "", "place: Bonn"})),
+        ("Four", "2026-03-02", 0, frozenset({"y", "", "place: Ulm", "done: maybe"})),
+    }
 
 
 def test_batches_are_bounded_and_progress_only_grows(path: Path) -> None:
