@@ -119,7 +119,7 @@ _KEPT: dict[str, Check] = {
     "problems": _list_of(_object_with("line", "reason", line=_is_number, reason=_is_text)),
     # What it knows of the rows that are in the data already, and has done with them (templates/known_rows.py).
     "known": _object_with(
-        choice=lambda value: value in CHOICES,
+        choice=lambda value: isinstance(value, str) and value in CHOICES,
         **dict.fromkeys(("same", "changed", "twice", "updated", "skipped"), _is_number),
     ),
 }

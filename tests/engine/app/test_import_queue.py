@@ -416,6 +416,8 @@ def test_a_stop_of_the_server_does_not_count_as_an_attempt(file: Path, monkeypat
             )
         ),
         "state = 'ready', problem_count = 1, problems = '[5]'",
+        "state = 'ready', known = '{\"choice\": []}'",
+        "state = 'ready', choices = '{\"columns\": [[]]}'",
     ],
 )
 def test_a_row_that_another_program_has_changed_harms_no_other(

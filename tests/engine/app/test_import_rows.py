@@ -71,6 +71,12 @@ def test_a_row_of_ours_is_as_it_is() -> None:
         ("understood", '{"delimiter": []}'),
         ("understood", '{"other_lists": {"a": "many"}}'),
         ("understood", '{"more_lists": 1.5}'),
+        ("understood", '{"facts": {"orders": []}}'),
+        ("understood", '{"dates": [{}]}'),
+        ("choices", '{"columns": [[]]}'),
+        ("known", '{"choice": []}'),
+        ("known", '{"choice": {}}'),
+        ("known", '{"same": "many"}'),
     ],
 )
 def test_one_that_makes_no_sense_has_failed(name: str, value: object) -> None:
