@@ -10,11 +10,13 @@ keep of a row that is gone says nothing: all is asked of `books` too.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Hashable, Sequence
 from functools import partial
 
 from sqlite_utils.db import Database
+from sqlite_utils.utils import sqlite3
 
 from app.collation import LAST, sort_key
 from app.db import SIZE, TEXT, Connection, db, open_value
@@ -26,10 +28,14 @@ MOST_ROWS = 1000
 # How many of those that wait at once, and how often is looked whether any do.
 BATCH_ROWS = 500
 LOOK_SECONDS = 0.3
+# A disk that is full, or a file that another program holds, is not asked as often.
+RETRY_SECONDS = 5
 # Of larger texts, which only other programs write, the words of the begin are kept: so many bytes.
 INDEXED_BYTES = 1024 * 1024
 # Built into SQLite: it finds three characters and more, wherever they stand.
 _SEARCH = "fts5(words, tokenize='trigram case_sensitive 1', detail=none)"
+
+logger = logging.getLogger(__name__)
 
 
 def create_unindexed(schema: Database) -> None:
@@ -95,13 +101,21 @@ class Indexing:
         token = db.token()
         if token == self._seen:
             return
+        try:
+            await self._index_all()
+        except sqlite3.OperationalError as error:
+            logger.warning("Rows of other programs could not be indexed, and will be tried again: %s.", error)
+            await asyncio.sleep(RETRY_SECONDS)
+            return
+        self._seen = token
+
+    async def _index_all(self) -> None:
         for kind in kinds.values():
             while await db.read("SELECT 1 FROM unindexed WHERE table_name = ? LIMIT 1", [kind.table]):
                 begin = time.monotonic()
                 await db.write(partial(_index_some, kind=kind))
                 # Others are to have their turn.
                 await asyncio.sleep((time.monotonic() - begin) / 2)
-        self._seen = token
 
 
 indexing = Indexing()

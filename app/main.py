@@ -180,7 +180,7 @@ def look_after() -> list[asyncio.Task[None]]:
         background.every(LOOK_AFTER_SECONDS, "Taking up imports", patient(imports.recover)),
         background.every(LOOK_AFTER_SECONDS, "Forgetting closed tabs", patient(presence.presence.clear)),
         background.every(LOOK_AFTER_SECONDS, "Looking after sessions", patient(sessions.look_after)),
-        background.every(indexing.LOOK_SECONDS, "Indexing", patient(indexing.indexing.catch_up)),
+        background.every(indexing.LOOK_SECONDS, "Indexing", indexing.indexing.catch_up),
     ]
 
 

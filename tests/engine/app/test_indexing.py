@@ -174,6 +174,27 @@ def test_rows_of_other_programs_are_caught_up_with_once(tmp_path: Path) -> None:
         db.close()
 
 
+def test_what_cannot_be_written_is_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = prepare(tmp_path / "data", migrations)
+    db, caught_up = Database(), Indexing()
+    db.open(path)
+    monkeypatch.setattr(indexing, "db", db)
+    monkeypatch.setattr(indexing, "RETRY_SECONDS", 0)
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            add(other, "Milk")
+            with patch.object(db, "write", side_effect=sqlite3.OperationalError("database or disk is full")):
+                asyncio.run(caught_up.catch_up())
+            assert "disk is full" in caplog.text
+            assert noted(other) == [1]
+            asyncio.run(caught_up.catch_up())
+            assert noted(other) == []
+    finally:
+        db.close()
+
+
 def titles(answer: httpx.Response) -> list[str]:
     """The titles of the rows in an answer, in order."""
     assert answer.status_code == 200, answer.text
