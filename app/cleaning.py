@@ -6,7 +6,9 @@ NOT_OF_A_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 # Half of a character: JSON can write it, but no database holds it.
 HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 # What looks like a date, with a year of too few or too many digits.
-ODD_YEAR = re.compile(r"(?P<year>0\d{2,7}|[1-9]\d\d|[1-9]\d{4,7})([-/.])(?P<month>\d\d?)\2(?P<day>\d\d?)", re.ASCII)
+ODD_YEAR = re.compile(
+    r"(?P<year>0\d{2,7}|[1-9]\d\d|[1-9]\d{4,7})([-/.])(?P<month>\d\d?)\2(?P<day>\d\d?)([T ].*)?", re.ASCII
+)
 
 
 def storable(text: str) -> str:
@@ -35,4 +37,5 @@ def odd_year(text: str) -> str:
     year = int(found["year"])
     meant = year + 2000 if 0 < year < 100 else year
     said = f"{meant}-{found['month']:0>2}-{found['day']:0>2}" if 1000 <= meant <= 9999 else "2026-12-31"
-    return f"The year of “{found[0]}” is not one from 1000 to 9999. Write its four digits, as in {said}."
+    written = text.strip()[: found.end("day")]
+    return f"The year of “{written}” is not one from 1000 to 9999. Write its four digits, as in {said}."

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from app.cleaning import storable
+from app.cleaning import odd_year, storable
 from app.kinds import TIMES, Field, Kind
 from app.reading.dates import PLAIN, Manner, zone_named
 from app.reading.values import READERS, is_cancelled, is_empty, own_day, text_of
 from templates.directions import quoted
 
+# What databases and programs write where there is no day.
+NO_DAYS = ("0000-00-00", "0001-01-01")
 # How a spreadsheet program recognises a formula, which it would run.
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
 # Columns that tell the time zone of their row, that something was given up, and how far it is; compared as names are.
@@ -110,6 +112,8 @@ def row_of(kind: Kind, record: Mapping[str, Any], places: Places) -> Row:
         read = own_day if places.is_own and reads[field] == "day" else READERS[reads[field]]
         values[field], says_all = read(value, manner)
         if not says_all:
+            if reads[field] == "day" and values[field] is None:
+                _refuse_odd_year(text_of(value))
             kept.append((name, value))
     if places.states:
         _end_what_is_over(values, reads, record, places)
@@ -162,6 +166,12 @@ def _end_what_is_over(values: Row, reads: Mapping[str, str], record: Mapping[str
 def _is_over(value: Any, counts: bool) -> bool:
     """Whether a value says that it was given up or, where that counts, that it is done."""
     return not is_empty(value) and (is_cancelled(value) or (counts and bool(READERS["done"](value, PLAIN)[0])))
+
+
+def _refuse_odd_year(text: str) -> None:
+    """Raises Unusable for a day that is mistyped; what programs write for no day is kept like any other word."""
+    if not text.strip().startswith(NO_DAYS) and (error := odd_year(text)):
+        raise Unusable(error)
 
 
 def _refuse_what_was_not_understood(field: Field, record: Mapping[str, Any], places: Places) -> None:

@@ -10,8 +10,8 @@ as little memory as ten. The data is read as it is at one moment, before the fir
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,22 +25,25 @@ from app.kinds import Kind
 from app.reading.limits import LONGEST_TEXT
 
 HASH_BYTES = 12
-CACHE_KIB = 32 * 1024
+# In place of the hash of an empty text.
+NOTHING = b""
+CACHE_KIB = 96 * 1024
 BUSY_SECONDS = 5
-PULSE_ROWS = 1000
+BATCH_ROWS = 1000
 # No value of a file is as long as what only other programs write.
 SIZE = "octet_length" if sqlite3.sqlite_version_info >= (3, 43) else "length"
 VERSION = "coalesce((SELECT version FROM row_versions WHERE table_name = ? AND row_versions.id = {table}.id), 0)"
 TABLES = (
-    "CREATE TABLE known (id INTEGER PRIMARY KEY, version, fields, rest, name, created)",
-    "CREATE INDEX by_fields ON known (fields, rest)",
+    "CREATE TABLE known (id INTEGER PRIMARY KEY, version, fields, rest, created, name)",
     "CREATE TABLE seen (row PRIMARY KEY) WITHOUT ROWID",
 )
-# For files with moments of creation.
-INDEXES = (
-    "CREATE INDEX by_fields_and_moment ON known (fields, created, rest)",
+INDEXES = ("CREATE INDEX by_fields ON known (fields, rest)",)
+INDEXES_WITH_MOMENTS = (
+    "CREATE INDEX by_fields ON known (fields, created, rest)",
     "CREATE INDEX by_name ON known (name, created)",
 )
+# Of a row that does not say when it was created, in a file in which others do, so many rows like it are looked at.
+MOST_LOOKED_AT = 100
 
 Row = Mapping[str, Any]
 
@@ -82,18 +85,20 @@ class Known:
         self.counts = {"same": 0, "changed": 0, "twice": 0}
         self._has_moments = "created_at" in given
         self._left = 0
-        schema = TABLES + (INDEXES if self._has_moments else ())
-        self._file = _file(beside.with_name(f"{beside.name}.known"), schema)
-        try:
+        schema = TABLES + (INDEXES_WITH_MOMENTS if self._has_moments else INDEXES)
+        with _said():
+            self._file = _file(beside.with_name(f"{beside.name}.known"), schema)
             self._fill(data, kind, on_read)
-        except sqlite3.Error as error:
-            raise UnreadableData(str(error)) from error
 
     def met(self, rows: Sequence[Row], *, is_counted: bool = False) -> list[Any]:
         """Of each row what to say of it: None, "same", or which row it changes, and in what.
 
         With `is_counted` also those are counted that have come before in the file.
         """
+        with _said():
+            return self._met_all(rows, is_counted)
+
+    def _met_all(self, rows: Sequence[Row], is_counted: bool) -> list[Any]:
         looks = [self._look_of(row) for row in rows]
         if is_counted:
             new = self._file.executemany("INSERT OR IGNORE INTO seen VALUES (?)", [(_whole(look),) for look in looks])
@@ -122,29 +127,31 @@ class Known:
         return None
 
     def _same(self, row: Row, look: Look) -> Match | None:
-        conditions = ["fields = ?"]
-        values: list[Any] = [look.fields]
+        conditions: dict[str, Any] = {"fields = ?": look.fields}
         if look.created is not None:
-            conditions.append("created = ?")
-            values.append(look.created)
+            conditions["created = ?"] = look.created
         if self._says_rest(row):
-            conditions.append("rest = ?")
-            values.append(look.rest)
-        return self._first(conditions, values, is_same=True)
+            conditions["rest = ?"] = look.rest
+        if self._has_moments and look.created is None:
+            alike = f"(SELECT * FROM known WHERE fields = ? LIMIT {MOST_LOOKED_AT})"
+            return self._first(conditions, is_same=True, source=alike, begin=[look.fields])
+        return self._first(conditions, is_same=True)
 
     def _changed(self, row: Row, look: Look) -> Match | None:
         if look.created is None:
             return None
-        return self._first(["name = ?", "created = ?"], [_hash([row[self._name]]), look.created], is_same=False)
+        return self._first({"name = ?": _hash([row[self._name]]), "created = ?": look.created}, is_same=False)
 
-    def _first(self, conditions: Iterable[str], values: list[Any], *, is_same: bool) -> Match | None:
-        sql = f"SELECT id, version FROM known WHERE {' AND '.join(conditions)} LIMIT 1"
-        for id, version in self._file.execute(sql, values):
+    def _first(
+        self, conditions: Mapping[str, Any], *, is_same: bool, source: str = "known", begin: Sequence[Any] = ()
+    ) -> Match | None:
+        sql = f"SELECT id, version FROM {source} WHERE {' AND '.join(conditions)} LIMIT 1"
+        for id, version in self._file.execute(sql, [*begin, *conditions.values()]):
             return Match(id=id, version=version, is_same=is_same)
         return None
 
     def _look_of(self, row: Row) -> Look:
-        rest = _hash([row[self._rest]]) if self._rest else b""
+        rest = NOTHING if not self._rest or not row[self._rest] else _hash([row[self._rest]])
         return Look(fields=_hash([row[name] for name in self._fields]), rest=rest, created=row["created_at"])
 
     def _fill(self, data: Path, kind: Kind, on_read: Callable[[], None]) -> None:
@@ -157,14 +164,24 @@ class Known:
         with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
             connection.row_factory = sqlite3.Row
             connection.text_factory = lambda text: text.decode(errors="replace")
-            for number, row in enumerate(connection.execute(sql, [kind.table])):
-                noted = self._look_of(row)._asdict() | {"id": row["id"], "version": row["version"]}
-                # By its name a row is only looked for together with the moment of its creation.
-                noted["name"] = _hash([row[self._name]]) if self._has_moments else None
-                self._file.execute("INSERT INTO known VALUES (:id, :version, :fields, :rest, :name, :created)", noted)
-                self._left += 1
-                if number % PULSE_ROWS == 0:
-                    on_read()
+            found = connection.execute(sql, [kind.table])
+            while rows := found.fetchmany(BATCH_ROWS):
+                self._file.executemany("INSERT INTO known VALUES (?, ?, ?, ?, ?, ?)", map(self._noted, rows))
+                self._left += len(rows)
+                on_read()
+
+    def _noted(self, row: Row) -> tuple[Any, ...]:
+        # By its name a row is only looked for together with the moment of its creation.
+        name = _hash([row[self._name]]) if self._has_moments else None
+        return row["id"], row["version"], *self._look_of(row), name
+
+
+@contextmanager
+def _said() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise UnreadableData(str(error)) from error
 
 
 def _whole(look: Look) -> bytes:

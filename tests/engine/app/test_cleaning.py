@@ -36,12 +36,13 @@ def test_a_text_is_cleaned_once(text: str, line: str, kept: str) -> None:
         ("0999-12-31", "2026-12-31"),
         ("10000-01-01", "2026-12-31"),
         ("20260-05-01", "2026-12-31"),
+        ("0026-05-01T10:00", "2026-05-01"),
     ],
 )
 def test_a_year_that_is_none_is_said_with_what_to_write(text: str, meant: str) -> None:
-    assert odd_year(text) == (
-        f"The year of “{text.strip()}” is not one from 1000 to 9999. Write its four digits, as in {meant}."
-    )
+    written = text.strip().removesuffix("T10:00")
+    words = f"The year of “{written}” is not one from 1000 to 9999. Write its four digits, as in {meant}."
+    assert odd_year(text) == words
 
 
 @pytest.mark.parametrize(

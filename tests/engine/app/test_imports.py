@@ -182,3 +182,18 @@ def test_a_row_after_the_sample_says_how_the_dates_before_it_are_read(client: ht
     assert (each["rows_done"], each["problem_count"]) == (1501, 0)
     found = {row["due"][:7] for row in server.sql("SELECT due FROM tasks")}
     assert found == {"2026-02"}, "the last row has the day first, so all have"
+
+
+def test_a_mistyped_year_is_refused_in_a_file_as_in_the_form(client: httpx.Client, server: Server) -> None:
+    content = b"Title,Due\nGood,2026-05-01\nBad,0026-05-01\nBad too,20260-05-01\nNone,0001-01-01\nOld,1000-01-01\n"
+    each = bring(client, "dates.csv", content)
+    words = "The year of “0026-05-01” is not one from 1000 to 9999. Write its four digits, as in 2026-05-01."
+    assert (each["problems"][0]["line"], each["problems"][0]["reason"]) == (3, words)
+    assert each["problem_count"] == 2
+    found = {row["title"]: row["due"] for row in server.sql("SELECT title, due FROM tasks")}
+    assert found == {"Good": "2026-05-01", "None": None, "Old": "1000-01-01"}
+    for due in ("0026-05-01", "20260-05-01", "0000-05-01"):
+        for form in ({"data": {"title": "x", "due": due}}, {"json": {"title": "x", "due": due}}):
+            refused = client.post("/tasks", **form, headers=JSON)
+            assert refused.status_code == 422
+            assert "is not one from 1000 to 9999" in refused.text
