@@ -512,7 +512,7 @@ def test_what_is_looked_after_comes_back_after_any_failure_and_health_tells_of_i
         from server import background
 
         background.FIRST_PAUSE = 0.01
-        main.LOOK_AFTER_SECONDS = main.lost.LOOK_SECONDS = 0.01
+        main.LOOK_AFTER_SECONDS = main.lost.LOOK_SECONDS = main.indexing.LOOK_SECONDS = 0.01
         calls = {}
 
         def failing(name):
@@ -527,11 +527,12 @@ def test_what_is_looked_after_comes_back_after_any_failure_and_health_tells_of_i
         main.sessions.look_after = failing("sessions")
         main.sessions.file.look = failing("access.db")
         main.lost.lost.look = failing("app.db")
+        main.indexing.indexing.catch_up = failing("rows of others")
 
         async def go():
             tasks = main.look_after()
             async with asyncio.timeout(30):
-                while len(background.troubles()) < 5:
+                while len(background.troubles()) < 6:
                     await asyncio.sleep(0.001)
                 while not all(calls[name] > 4 for name in calls):
                     await asyncio.sleep(0.001)
@@ -543,8 +544,8 @@ def test_what_is_looked_after_comes_back_after_any_failure_and_health_tells_of_i
         """,
         tmp_path / "data",
     )
-    assert asked.stdout.strip() == "[2, 2, 2, 2, 2] []", asked.stderr
-    assert asked.stderr.count("Traceback") == 10
+    assert asked.stdout.strip() == "[2, 2, 2, 2, 2, 2] []", asked.stderr
+    assert asked.stderr.count("Traceback") == 12
 
 
 def test_the_session_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
