@@ -37,9 +37,9 @@ def fill(connection: Connection, theirs: Mapping[str, Table], odd: Iterable[Thin
     ours = _plain_tables(connection)
     counted = counters(connection, ours)
     left_out = _not_ours(odd, made)
-    made_anew = {*PRESENT, *_made_anew(connection)}
-    known = [theirs[name] for name in ours if name in theirs and name not in made_anew]
-    _check_tables(ours, theirs, {*made_anew, *counted.columns})
+    left = {*PRESENT, *made_anew(connection)}
+    known = [theirs[name] for name in ours if name in theirs and name not in left]
+    _check_tables(ours, theirs, {*left, *counted.columns})
     for table in known:
         left_out += _add_columns(connection, table) + _other_rules(table, made)
     with triggers_only(connection, counted.triggers):
@@ -60,6 +60,13 @@ def fill(connection: Connection, theirs: Mapping[str, Table], odd: Iterable[Thin
     return left_out
 
 
+def made_anew(connection: Connection) -> list[str]:
+    """The tables that hold what is made of the rows of others, or what is of one statement, in small letters."""
+    sql = "SELECT tbl_name FROM sqlite_schema WHERE type = 'trigger' AND name = 'replaced_' || tbl_name || '_insert'"
+    replaced = [f"replaced_{table}" for (table,) in connection.execute(sql)]
+    return [*replaced, *(f"{table}_sort".lower() for table in indexed_tables(connection)), "unindexed"]
+
+
 def _plain_tables(connection: Connection) -> list[str]:
     """The tables of the schema, without those that are parts of others, in small letters."""
     asked = "SELECT lower(name) FROM pragma_table_list WHERE schema = 'main' AND type = 'table'"
@@ -71,13 +78,6 @@ def _latest() -> dict[str, str]:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         migrations.apply(tables_of(connection))
         return {each.name.lower(): each.sql for each in things(connection) if each.type == "table"}
-
-
-def _made_anew(connection: Connection) -> list[str]:
-    """The tables that hold what is made of the rows of others, or what is of one statement, in small letters."""
-    sql = "SELECT tbl_name FROM sqlite_schema WHERE type = 'trigger' AND name = 'replaced_' || tbl_name || '_insert'"
-    replaced = [f"replaced_{table}" for (table,) in connection.execute(sql)]
-    return [*replaced, *(f"{table}_sort".lower() for table in indexed_tables(connection)), "unindexed"]
 
 
 def _check_tables(ours: Iterable[str], theirs: Mapping[str, Table], optional: Collection[str]) -> None:
