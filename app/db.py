@@ -31,6 +31,7 @@ from sqlite_utils import Database as SqliteUtils
 from sqlite_utils import Migrations
 from sqlite_utils.utils import sqlite3
 
+from app import newer
 from app.copies import BACKUPS, check_room, copy_opened, keep, newest_saved, sweep
 from app.identity import Identity, Loss, number_of
 from app.kept_copies import thin
@@ -83,6 +84,20 @@ class FailedMigration(UnusableDatabase):
         super().__init__(
             f"The migration “{name}” failed ({own.filename}:{own.lineno}): {type(error).__name__}: {error}. {path} is "
             "as it was before. Mend the migration, or go back to the version of the app before it; then start again."
+        )
+
+
+class NewerFile(UnusableDatabase):
+    """The file has migrations, `names`, that this code does not know; the message says what to do."""
+
+    def __init__(self, path: Path, names: Sequence[str], copy: Path | None) -> None:
+        self.path = path
+        self.names = names
+        listed = ", ".join(f"“{name}”" for name in names)
+        before = f" Or take the copy from before: python server.py restore {copy}." if copy is not None else ""
+        super().__init__(
+            f"{path} was written by a newer version of this app (it has {listed}, which this version does not know). "
+            f"It was not touched. Update the app, or choose another directory with --data.{before}"
         )
 
 
@@ -429,7 +444,9 @@ def _keep_log(connection: Connection) -> None:
         time.sleep(0.01)
 
 
-def prepare(directory: Path, migrations: Migrations, *, is_in_use: bool = False, served: str = "") -> Path:
+def prepare(
+    directory: Path, migrations: Migrations, *, is_in_use: bool = False, served: str = "", accepts_newer: bool = False
+) -> Path:
     """Make the directory and the file ready: private, checked, migrated, with a copy kept from before a migration.
 
     `served` is the number of the file that another process of the same server has served: it is to be that one.
@@ -452,7 +469,7 @@ def prepare(directory: Path, migrations: Migrations, *, is_in_use: bool = False,
     sweep(directory)
     thin(directory)
     try:
-        _check(path, migrations, is_in_use)
+        _check(path, migrations, is_in_use, accepts_newer)
         _migrate(path, migrations)
     except sqlite3.Error as error:
         raise UnusableDatabase(f"{path} cannot be opened: {error}.") from error
@@ -528,8 +545,13 @@ def open_unchanged(path: Path) -> Connection:
 
 def unknown_migrations(connection: Connection, migrations: Migrations) -> set[str]:
     """The migrations that a file has and this code does not: it was written by a newer version."""
-    known = {migration.name for migration in migrations.pending(SqliteUtils(memory=True, execute_plugins=False))}
-    return {migration.name for migration in migrations.applied(tables_of(connection))} - known
+    return set(_unknown(connection, migrations))
+
+
+def _unknown(connection: Connection, migrations: Migrations) -> list[str]:
+    """The same in their order."""
+    known = newer.known(migrations)
+    return [name for name in newer.applied(connection, migrations) if name not in known]
 
 
 def tables_of(connection: Connection) -> SqliteUtils:
@@ -551,7 +573,7 @@ def make_private(directory: Path) -> None:
         ) from error
 
 
-def _check(path: Path, migrations: Migrations, is_in_use: bool) -> None:
+def _check(path: Path, migrations: Migrations, is_in_use: bool, accepts_newer: bool) -> None:
     """Raises UnusableDatabase for a file that is corrupt, or newer than this code; reads only."""
     if path.stat().st_size == 0:
         return
@@ -559,7 +581,7 @@ def _check(path: Path, migrations: Migrations, is_in_use: bool) -> None:
     with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
         try:
             problem = None if is_in_use else _first_problem(connection)
-            unknown = unknown_migrations(connection, migrations)
+            unknown = [] if accepts_newer else _unknown(connection, migrations)
         except sqlite3.OperationalError:
             # Locked, say: that is no damage.
             raise
@@ -572,10 +594,7 @@ def _check(path: Path, migrations: Migrations, is_in_use: bool) -> None:
                 f"sqlite3 {path} .recover"
             )
         if unknown:
-            raise UnusableDatabase(
-                f"{path} was written by a newer version of this app (it has “{min(unknown)}”, which this "
-                "version does not know). It was not touched. Update the app, or choose another directory with --data."
-            )
+            raise NewerFile(path, unknown, newer.copy_before(path, migrations))
 
 
 def _first_problem(connection: Connection) -> str | None:

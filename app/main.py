@@ -11,6 +11,7 @@ import tempfile
 import time
 import tomllib
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -18,7 +19,7 @@ from fasthtml import core
 from fasthtml.core import FastHTML
 from sqlite_utils.utils import sqlite3
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Match, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -29,6 +30,7 @@ from app import (
     imports,
     indexing,
     lost,
+    newer,
     presence,
     security_txt,
     tasks,
@@ -36,7 +38,7 @@ from app import (
 from app.access import confirm, overview, sign_in
 from app.access.file import Unreadable, UnusableFile
 from app.access.sessions import cookie_name, sessions
-from app.db import LostData, SeveralProcesses, UnusableDatabase, UnusableDirectory, claim, db, prepare
+from app.db import LostData, NewerFile, SeveralProcesses, UnusableDatabase, UnusableDirectory, claim, db, prepare
 from app.kinds import kinds
 from app.migrations import migrations
 from app.pages import HANDLERS, ROOT, edited, head, may_see_code, page, shell
@@ -48,7 +50,7 @@ from app.settings import settings
 from app.texts import texts
 from server import background, served
 from server.bodies import FORM_LIMIT
-from server.failure import DEVELOPMENT, CannotStart
+from server.failure import CHOOSE_PATH, DEVELOPMENT, CannotStart, Undecided, choose
 from server.fragments import ZONE_COOKIE, FragmentCache, is_fragment
 from server.guard import ADMITTED, Guard
 from server.live import Hub
@@ -134,8 +136,36 @@ def is_in_use() -> bool:
     return follows_another()
 
 
+def made_ready() -> Path:
+    """The file, in the way that somebody has chosen where it was written by a newer version of the app."""
+    choice = chosen() if settings.reload else ""
+    try:
+        return prepare(
+            settings.data, migrations, is_in_use=is_in_use(), served=served.before(), accepts_newer=choice == newer.KEEP
+        )
+    except NewerFile as problem:
+        copy = newer.copy_before(problem.path, migrations)
+        if choice == newer.RESTORE and copy is not None:
+            from app.backups import restore  # Only here.
+
+            say(restore(settings.data, copy), error=True)
+            return prepare(settings.data, migrations)
+        if not settings.reload:
+            raise
+        names = ", ".join(f"“{name}”" for name in problem.names)
+        words = f"The data are newer than the code: {problem.path} has {names}, which this version does not know."
+        raise Undecided(words, newer.offers(problem.path, migrations, ROOT)) from None
+
+
+def chosen() -> str:
+    """What somebody has chosen on the page that said why the app cannot start."""
+    from server import handover  # Only where there is a handover.
+
+    return handover.chosen()
+
+
 try:
-    database = prepare(settings.data, migrations, is_in_use=is_in_use(), served=served.before())
+    database = made_ready()
     # The reloader takes care that there is one server, and lets two versions of it overlap for a moment.
     if not settings.reload:
         claim(settings.data, settings.workers)
@@ -212,6 +242,14 @@ async def stop() -> None:
     db.close()
 
 
+async def choose_what_to_do(request: Request) -> Response:
+    """Pass on to the reloader what its page was told; who may not see the code may not choose."""
+    if not may_see_code(request.scope):
+        return Response("Only the owner of the code chooses that.", 403)
+    await choose(request)
+    return Response(status_code=204)
+
+
 # FastHTML reads a form for the parameters of every route: as our own routes do, and not by halves where it comes in
 # pieces or says its charset.
 core.parse_form = forms.read_form
@@ -244,6 +282,7 @@ hub = Hub(
 )
 app.router.routes.append(WebSocketRoute("/live", hub))
 if settings.reload:
+    app.router.routes.append(Route(CHOOSE_PATH, choose_what_to_do, methods=["POST"]))
     app.router.routes.append(Route(REPORTS, Reports().take, methods=["POST"]))
     app.mount("/development", StaticFiles(directory=DEVELOPMENT))
 

@@ -8,11 +8,13 @@ to the owner of the code alone.
 import html
 import re
 import signal
+from collections.abc import Sequence
 from itertools import dropwhile
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.types import Receive, Scope, Send
 
@@ -23,6 +25,7 @@ from server.settings import EDITORS
 LINES_AROUND = 4
 NO_APP = "<!doctype html><title>No app</title><p>The app could not start. The terminal of the server says why.</p>"
 AGAIN_PATH = "/development/again"
+CHOOSE_PATH = "/development/choose"
 AGAIN = (
     f'<form method="post" action="{AGAIN_PATH}"><p>It starts again at the next edit. <button>Start now</button></form>'
 )
@@ -42,6 +45,22 @@ class CannotStart(SystemExit):
     def __init__(self, words: str, code: int) -> None:
         super().__init__(code)
         self.words = words
+
+
+class Offer(NamedTuple):
+    """Something that can be done where the app cannot start: said in `words`, done where `choice` is chosen, if any."""
+
+    words: str
+    choice: str = ""
+    label: str = ""
+
+
+class Undecided(Exception):
+    """The app does not start before somebody has chosen one of the `offers`, or has edited the code."""
+
+    def __init__(self, words: str, offers: Sequence[Offer]) -> None:
+        super().__init__(words)
+        self.offers = tuple(offers)
 
 
 class Failure(NamedTuple):
@@ -88,8 +107,21 @@ def as_html(failure: Failure, root: Path, editor: str, more: str = "") -> str:
         for number, text in failure.lines
     )
     return (
-        f'<section role="alert" class="failure"><h1>{html.escape(failure.message)}</h1>{place}<ol>{lines}</ol>'
-        f"<details><summary>Traceback</summary><pre>{html.escape(failure.trace)}</pre></details>{more}</section>"
+        f'<section role="alert" class="failure"><h1>{html.escape(failure.message)}</h1>{place}'
+        + (f"<ol>{lines}</ol>" if lines else "")
+        + f"{more}<details><summary>Traceback</summary><pre>{html.escape(failure.trace)}</pre></details></section>"
+    )
+
+
+def offered(offers: Sequence[Offer]) -> str:
+    """What can be done, as HTML, with a button for each choice."""
+    return "".join(f"<p>{html.escape(offer.words)}</p>{_button(offer) if offer.choice else ''}" for offer in offers)
+
+
+def _button(offer: Offer) -> str:
+    return (
+        f'<form method="post" action="{CHOOSE_PATH}"><p><button name="choice" value="{html.escape(offer.choice)}">'
+        f"{html.escape(offer.label)}</button></p></form>"
     )
 
 
@@ -141,10 +173,22 @@ class StandIn:
             signal.raise_signal(signal.SIGTERM)  # The reloader starts the app in its place.
             await Response(status_code=204)(scope, receive, send)
             return
+        if scope["method"] == "POST" and scope["path"] == CHOOSE_PATH:
+            await choose(Request(scope, receive))
+            await Response(status_code=204)(scope, receive, send)
+            return
         file = DEVELOPMENT / Path(scope["path"]).name
         is_own = scope["path"].startswith("/development/") and file.is_file()
         answer = FileResponse(file) if is_own else HTMLResponse(self.page, 500, {"cache-control": "no-store"})
         await answer(scope, receive, send)
+
+
+async def choose(request: Request) -> None:
+    """Tell the reloader what was chosen."""
+    from server.handover import choose  # Only where there is a handover; it imports this module.
+
+    async with request.form(max_files=0, max_fields=1) as form:
+        choose(str(form.get("choice", "")))
 
 
 def _message(trace: str) -> str:

@@ -27,7 +27,7 @@ from starlette.types import ASGIApp
 
 from server import background, name, renewal, served
 from server.accepting import AcceptingServer
-from server.failure import CannotStart
+from server.failure import CannotStart, Undecided
 from server.passing import pass_on, take
 from server.protocol import HttpProtocol
 from server.used import ROOT, Used
@@ -44,6 +44,8 @@ THERE, BEGIN, STARTED, FAILED, ENDED = "there", "begin", "started", "failed", "e
 SLOW, PAUSED = "slow", "paused"
 # What files it uses, and has written.
 USED = "used"
+# What somebody has chosen of what was offered where the app cannot start.
+CHOSEN = "chosen"
 # How much sooner than others a process is ended where the machine has no memory left (Linux, of 1,000): what fills it
 # is then more likely this one than what watches it.
 OOM_SCORE = "400"
@@ -57,6 +59,8 @@ ACCEPTING_TURNS = 4
 # What a page hears whose socket goes on: the code is another.
 NEWS = Frame('{"reload": "code"}')
 _follows = False
+_choice = ""
+_supervisor: Connection | None = None
 
 logger = logging.getLogger(__name__)
 CAN_PASS_ON = sys.platform != "win32"
@@ -95,11 +99,12 @@ def begin(
     stand_in: ASGIApp | None,
     follows: bool,
     data: str,
+    choice: str,
 ) -> None:
-    """Serve. Edited modules are read anew; `stand_in` takes the place of the app; `follows` is for follows_another, and
-    `data` for served.before.
+    """Serve. Edited modules are read anew; `stand_in` takes the place of the app; `follows` is for follows_another,
+    `data` for served.before and `choice` for chosen.
     """
-    global _follows
+    global _follows, _choice, _supervisor
     served.remember(data)
     if edited:
         # It would be of a file that may differ by then; Python goes by second and length, and would take it for this.
@@ -109,11 +114,11 @@ def begin(
             begin_as_edited = importlib.import_module(__name__).begin
             _keep_settings()
         except BaseException:
-            _say(pipe, FAILED, traceback.format_exc())
+            _say(pipe, FAILED, (traceback.format_exc(), ()))
             return
-        begin_as_edited(config, listening, stack, pipe, known, (), stand_in, follows, data)
+        begin_as_edited(config, listening, stack, pipe, known, (), stand_in, follows, data, choice)
         return
-    _follows = follows
+    _follows, _choice, _supervisor = follows, choice, pipe
     used = Used(ROOT, Path(os.environ.get(f"{name.PREFIX}DATA", "data")).absolute())
     remembered = _Remembered()
     logging.getLogger("uvicorn.error").addFilter(remembered)
@@ -130,13 +135,16 @@ def begin(
         server.run([listening])
     except CannotStart as end:
         _say(pipe, ENDED, (end.code, end.words))
+    except Undecided as question:
+        server.tell_used()
+        _say(pipe, FAILED, (str(question), question.offers))
     except BaseException as end:
         # Uvicorn ends with SystemExit where the app cannot start, having logged why.
         trace = (isinstance(end, SystemExit) and remembered.text) or traceback.format_exc()
         if remembered.started:
             logger.exception("The app has ended this process.")
         server.tell_used()
-        _say(pipe, FAILED, trace)
+        _say(pipe, FAILED, (trace, ()))
 
 
 def _keep_settings() -> None:
@@ -150,6 +158,17 @@ def _keep_settings() -> None:
 def follows_another() -> bool:
     """Whether another process serves the app until this one does."""
     return _follows
+
+
+def chosen() -> str:
+    """What somebody has chosen of what was offered, as the app could not start; empty where nothing was."""
+    return _choice
+
+
+def choose(choice: str) -> None:
+    """Tell the supervisor what somebody has chosen."""
+    if _supervisor is not None:
+        _say(_supervisor, CHOSEN, choice)
 
 
 class GivingServer(AcceptingServer):

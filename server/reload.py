@@ -19,6 +19,7 @@ import re
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from socket import socket
@@ -29,9 +30,10 @@ import uvicorn
 
 from server import consequences, endings
 from server.edits import Edits
-from server.failure import AGAIN, Failure, StandIn, as_html, as_page, as_text, failure, shown
+from server.failure import AGAIN, Failure, Offer, StandIn, as_html, as_page, as_text, failure, offered, shown
 from server.handover import (
     BEGIN,
+    CHOSEN,
     CONNECTION,
     END,
     ENDED,
@@ -63,9 +65,11 @@ SAME_EDIT_SECONDS = 0.05
 # One that was told to retire and has not said within this time that it does is ended. Its own watch does that sooner,
 # unless it is kept from it by C code that never gives way.
 RETIRE_SECONDS = 3
-# A start that takes longer is ended; time of migrations, and in a debugger, does not count. It is counted in parts, as
-# time in which this process was stopped, or the machine slept, is one of them at most.
+# A start that takes longer is ended; time of migrations, and in a debugger, does not count. Where nothing served before,
+# a page says after FIRST_SECONDS that it takes long. It is counted in parts: time in which this process was stopped, or
+# the machine slept, is one of them at most.
 START_SECONDS = 10
+FIRST_SECONDS = 5
 PART_SECONDS = 0.5
 # How long one may take to be gone when its pipe is closed.
 GONE_SECONDS = 1
@@ -73,6 +77,8 @@ GONE_SECONDS = 1
 BRIEF_SECONDS, BRIEF_LIVES = 5, 3
 # More than faulthandler writes of one thread, and as much as a pipe holds.
 STACK_LIMIT = 65536
+# A choice that holds until the server ends; any other is for one start.
+LASTING = ("keep",)
 NOT_FOUND = re.compile(r"No module named '([\w.]+)'")
 LAST_SERVES = "The last version that worked goes on serving."
 PAGE_SAYS_SO = "There is a page that says so, no app."
@@ -102,6 +108,9 @@ class Reloader:
         self.edited_meanwhile = False
         self.has_failed = False
         self.brief_lives = 0
+        # What can be chosen at this moment, and what was.
+        self.choices: set[str] = set()
+        self.choice = ""
         self.ended = False
         self.exit_code = 0
         self._events: SimpleQueue[Any] = SimpleQueue()
@@ -203,18 +212,33 @@ class Reloader:
         if old is None:
             self._prepare_next()
 
-    def _on_failed(self, worker: Worker, trace: str) -> None:
+    def _on_failed(self, worker: Worker, content: tuple[str, tuple[Offer, ...]]) -> None:
         """The new one cannot start: the old one stays, and says why."""
+        trace, offers = content
         if worker is not self.starting:
             return
         worker.has_failed = True
         for module in NOT_FOUND.findall(trace):
             self._edits.expect(module)
-        self._show(failure(trace, self.root))
+        self._show(failure(trace, self.root), offers)
+
+    def _on_chosen(self, worker: Worker, choice: str) -> None:
+        """Somebody has chosen what is to be done: it is tried."""
+        if choice in self.choices:
+            self.choice = choice
+            self._start()
 
     def _on_slow(self, worker: Worker, stack: str) -> None:
-        """The new one has not started yet; it may be at something long, such as a migration, so it goes on."""
-        if worker is not self.starting or worker.is_slow:
+        """The new one has not started yet, and says where it is."""
+        worker.stack = stack
+        self._say_slow(worker, 0)
+
+    def _say_slow(self, worker: Worker, grace: float) -> None:
+        """Say that a start takes long; it may be at something that does, such as a migration, so it goes on."""
+        # Where nothing served before, whoever asks waits for it: the page in its place is for who has waited long.
+        limit = SLOW_SECONDS if self.has_app else FIRST_SECONDS
+        is_told = worker.is_slow or worker.has_failed or worker.pause == DEBUGGER
+        if worker is not self.starting or is_told or worker.age + PART_SECONDS < limit + grace:
             return
         worker.is_slow = True
         end = (
@@ -222,13 +246,11 @@ class Reloader:
             if worker.pause
             else f"It is ended when that takes {START_SECONDS} s."
         )
-        self._show(failure(f"{stack}It has not started within {SLOW_SECONDS} s. {end}", self.root))
+        self._show(failure(f"{worker.stack}It has not started within {limit} s. {end}", self.root))
 
     def _on_paused(self, worker: Worker, why: str) -> None:
         """Its time does not count, or counts again."""
         worker.pause = why
-        if worker is self.starting and why and why != DEBUGGER:
-            self._on_slow(worker, "")
         if worker is self.serving and not why:
             self._start_again()
 
@@ -243,11 +265,12 @@ class Reloader:
         now = time.monotonic()
         part, self._looked = min(now - self._looked, PART_SECONDS), now
         worker = self.starting
-        if worker is None or worker.pause or not worker.pid:
+        if worker is None or not worker.pid:
             return
-        worker.waited += part
-        if worker.waited > SLOW_SECONDS + GONE_SECONDS:
-            self._on_slow(worker, "")  # C code that never gives way keeps it from saying so itself.
+        worker.age += part
+        worker.waited += 0 if worker.pause else part
+        # C code that never gives way, or what it waits for, keeps it from saying where it is.
+        self._say_slow(worker, GONE_SECONDS)
         if worker.waited > START_SECONDS and not worker.has_failed:
             self._kill(worker, worker.waited > START_SECONDS + GONE_SECONDS)
 
@@ -339,15 +362,18 @@ class Reloader:
         except BlockingIOError:
             return ""
 
-    def _show(self, found: Failure) -> None:
-        """Say in the terminal and on every page what went wrong."""
+    def _show(self, found: Failure, offers: Sequence[Offer] = ()) -> None:
+        """Say in the terminal and on every page what went wrong, and what can be done."""
         say(as_text(found, self.root, LAST_SERVES if self.has_app else PAGE_SAYS_SO), error=True)
+        for offer in offers:
+            say(f"* {offer.words}", error=True)
+        self.choices = {offer.choice for offer in offers if offer.choice}
         self.has_failed = True
         self._running.say(failed=time.monotonic(), why=found.message)
         if self.has_app:
-            self._tell({"reload": "failure", "failure": as_html(found, self.root, self.editor)})
+            self._tell({"reload": "failure", "failure": as_html(found, self.root, self.editor, offered(offers))})
         else:
-            self._stand_in(as_page(found, self.root, self.editor, AGAIN))
+            self._stand_in(as_page(found, self.root, self.editor, offered(offers) + AGAIN))
 
     def _follow(self) -> None:
         """Start what was edited; while a debugger holds the one that serves, and the terminal, that waits."""
@@ -374,10 +400,12 @@ class Reloader:
     def _begin(self, stand_in: StandIn | None = None) -> Worker:
         """Let the worker that waits begin, or a new one where none does."""
         worker, self.waiting = self.waiting or Worker(self._warm, self._events), None
-        worker.begun = time.monotonic()
+        worker.begun = self._looked = time.monotonic()
         # What stands in for an app is to serve whatever was edited.
         edited = set() if stand_in else self._edited
-        worker.say(BEGIN, (edited, stand_in, self.has_app, self.served))
+        worker.say(BEGIN, (edited, stand_in, self.has_app, self.served, self.choice))
+        if self.choice not in LASTING:
+            self.choice = ""
         return worker
 
     def _prepare_next(self) -> None:
@@ -439,6 +467,7 @@ _HANDLERS: dict[str, Any] = {
     LEARN: Reloader._on_learn,
     STARTED: Reloader._on_started,
     FAILED: Reloader._on_failed,
+    CHOSEN: Reloader._on_chosen,
     SLOW: Reloader._on_slow,
     PAUSED: Reloader._on_paused,
     RETIRING: Reloader._on_retiring,

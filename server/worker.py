@@ -29,8 +29,11 @@ class Worker:
         self.exit_code: int | None = None
         # Why it cannot start, where no edit would mend that.
         self.refusal = ""
-        # How long it has been starting, in seconds in which it could run, and why that does not count at the moment.
+        # How long it has been starting, in seconds that count, and in all; and why they do not count at the moment.
         self.waited = 0.0
+        self.age = 0.0
+        # Where it stood when it last said so.
+        self.stack = ""
         self.pause = ""
         self.is_slow = False
         self.has_failed = False
