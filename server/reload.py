@@ -65,7 +65,7 @@ SAME_EDIT_SECONDS = 0.05
 # One that was told to retire and has not said within this time that it does is ended. Its own watch does that sooner,
 # unless it is kept from it by C code that never gives way.
 RETIRE_SECONDS = 3
-# A start that takes longer is ended; time of migrations, and in a debugger, does not count. Where nothing served before,
+# A start that takes longer is ended; time of migrations, and in a debugger, does not count. Where nothing served yet,
 # a page says after FIRST_SECONDS that it takes long. It is counted in parts: time in which this process was stopped, or
 # the machine slept, is one of them at most.
 START_SECONDS = 10
