@@ -8,13 +8,28 @@ from typing import Any
 
 from templates.directions import isolated, quoted
 from templates.import_options import OPTIONS
-from templates.tags import Code, Details, Div, Fieldset, Input, Label, Legend, Option, P, Safe, Select, Strong, Summary
+from templates.tags import (
+    Button,
+    Code,
+    Details,
+    Div,
+    Fieldset,
+    Input,
+    Label,
+    Legend,
+    Option,
+    P,
+    Safe,
+    Select,
+    Strong,
+    Summary,
+)
 
 FOUND_OUT = "found out"
 LABELS = {
-    "header": "The first line is",
+    "header": "The first line has",
     "delimiter": "Columns are separated by",
-    "quotes": "Quotation marks in a value have",
+    "quotes": "Quotation marks in values are",
     "encoding": "Encoding",
     "order": "In dates such as 01/02/2026 comes first",
     "serials": "Numbers in a column of days are",
@@ -39,7 +54,7 @@ def how_it_was_read(understood: Mapping[str, Any]) -> Safe:
         Summary("How it was read"),
         Div(
             [
-                _select(name, f"{FOUND_OUT}: {found}" if found else FOUND_OUT, chosen.get(name, ""))
+                _select(name, f"{found} (found out)" if found else FOUND_OUT, chosen.get(name, ""))
                 for name, found in _found(understood).items()
                 if is_table or name in ("encoding", "order", "serials")
             ],
@@ -79,6 +94,7 @@ def question(understood: Mapping[str, Any]) -> Safe | None:
             ],
             cls="radios",
         ),
+        Button("Read the dates so", cls="button"),
         cls="question",
     )
 

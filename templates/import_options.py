@@ -45,10 +45,10 @@ OPTIONS: dict[str, Mapping[str, str]] = {
     },
     "quotes": {
         "doubled": 'doubled: ""',
-        "backslash": 'a backslash before them: \\"',
-        "none": "nothing: they are letters",
+        "backslash": 'after a backslash: \\"',
+        "none": "letters like others",
     },
-    "header": {"yes": "the names of the columns", "no": "already a row"},
+    "header": {"yes": "names of columns", "no": "a row already"},
     "order": {"day": "the day: 31/12/2026", "month": "the month: 12/31/2026", "year": "the year: 26-12-31"},
     "serials": {"yes": "days, as spreadsheets count them: 46143 is 1 May 2026"},
 }

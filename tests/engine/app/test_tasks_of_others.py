@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.reading.choices import NONE
 from app.reading.formats import opened
 from app.reading.rows import messages
 from app.tasks import KIND
@@ -20,7 +21,7 @@ NAMES = sorted(path.name for path in EXPORTS.iterdir())
 
 def told_of(name: str) -> list[dict[str, Any]]:
     """The messages about an export."""
-    return list(messages(EXPORTS / name, name, KIND, {}, False))
+    return list(messages(EXPORTS / name, name, KIND, NONE, False))
 
 
 def tasks(found: list[dict[str, Any]]) -> list[Task]:
@@ -99,7 +100,7 @@ def test_todoist_comes_with_its_comments_and_sections() -> None:
         ("asana.csv", [("Launch the site", "2026-05-01", 0), ("Write the copy", "2026-04-19", 1)]),
         ("github-api.json", [("Keep the scroll position", None, 0), ("Typo in the README", None, 1)]),
         ("google-tasks.json", [("Renew the passport", "2026-05-01", 0), ("Post the form", None, 1)]),
-        ("notion.csv", [("Plan the trip", "2026-05-01", 0), ("Book the hotel", None, 1)]),
+        ("notion.csv", [("Plan the trip", "2026-05-01", 0), ("Book the hotel", "2026-04-20", 1)]),
         ("outlook.csv", [("Reisepass verlängern", "2026-05-01", 0), ("Rechnung über 80 € bezahlen", "2026-04-20", 1)]),
         ("ticktick.csv", [("Buy boots", "2026-05-01", 0), ("Stretch", None, 1)]),
         ("todo.ndjson", [("Buy milk", None, 0), ("Pay the rent", "2026-05-01", 1)]),

@@ -26,7 +26,7 @@ def test_a_table_has_a_control_for_each_guess() -> None:
     card = how_it_was_read(UNDERSTOOD)
     for name in ("header", "delimiter", "quotes", "encoding", "order"):
         assert f'name="_{name}"' in card
-    for words in ("found out: Windows-1252", "found out: semicolons", "found out: the names of the columns"):
+    for words in ("Windows-1252 (found out)", "semicolons (found out)", "names of columns (found out)"):
         assert words in card
     assert "_serials" not in card
     assert "_zone" not in card
@@ -36,7 +36,7 @@ def test_a_choice_that_was_made_is_selected() -> None:
     card = how_it_was_read(UNDERSTOOD | {"choices": {"encoding": "cp1250", "order": "month"}})
     assert '<option value="cp1250" selected>' in card
     assert '<option value="month" selected>' in card
-    assert "found out: Windows" not in card
+    assert "Windows-1252 (found" not in card
 
 
 def test_json_has_no_header_and_no_delimiter() -> None:
