@@ -6,6 +6,7 @@ What such a process has open can be read by the same account for as long as it l
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,8 @@ from app.identity import number_of
 
 PROCESSES = Path("/proc")
 DELETED = " (deleted)"
+# After this time what was made or closed at the first look has been.
+SETTLED_SECONDS = 0.1
 
 
 class Held(NamedTuple):
@@ -26,13 +29,27 @@ class Held(NamedTuple):
 
 
 def held(path: Path) -> Held | None:
-    """What a process has open as the file at `path` and its log, where one of these names leads elsewhere by now."""
-    name = str(path.resolve())
-    present = [number_of(path), number_of(Path(f"{path}-wal"))]
+    """What a process has open as the file at `path` and its log, where one of these names leads elsewhere by now.
+
+    It is looked twice: a process that makes the files at this moment, or closes them, is no such process.
+    """
+    found = _held(path)
+    if found is not None:
+        time.sleep(SETTLED_SECONDS)
+        found = found if found == _held(path) else None
+    return found
+
+
+def _held(path: Path) -> Held | None:
+    names = [path.resolve(), Path(f"{path.resolve()}-wal")]
     for process in _processes():
-        found = [_opened(process, each) for each in (name, f"{name}-wal")]
-        if found[0] and found[1] and [number_of(each) for each in found if each] != present:
-            return Held(process, file=found[0], log=found[1])
+        file, log = (_opened(process, str(each)) for each in names)
+        if file is None or log is None:
+            continue
+        opened = [number_of(file), number_of(log)]
+        # The names are looked at last: what was made meanwhile is there by now.
+        if all(opened) and opened != [number_of(each) for each in names]:
+            return Held(process, file=file, log=log)
     return None
 
 

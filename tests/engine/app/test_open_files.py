@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app import open_files as module
 from app.open_files import copy_held, held
 
 HOLDING = """
@@ -54,3 +55,31 @@ def test_one_that_was_deleted_is_found_and_copied_with_what_its_log_has(
     assert copy.stat().st_mode & 0o777 == 0o600
     with closing(sqlite3.connect(copy)) as connection:
         assert connection.execute("SELECT b FROM a").fetchall() == [("kept",)]
+
+
+# Another process that begins at the same moment is seen to make the files, as here in between two looks.
+
+
+def test_files_that_are_made_between_two_looks_are_not_held(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = module.number_of
+    named = []
+
+    def number_of(path: Path) -> str:
+        named.append(path)
+        return numbers(path)
+
+    monkeypatch.setattr(module, "number_of", number_of)
+    assert held(file) is None
+    assert [path.parent.name == "fd" for path in named[:4]] == [True, True, False, False], (
+        "the names are looked at last"
+    )
+
+
+def test_what_is_over_at_the_second_look_is_not_held(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    aside = file.with_name("aside.db")
+    file.rename(aside)
+    file.touch()
+    monkeypatch.setattr(module, "_opened", lambda process, name: aside if name == str(file) else Path(f"{file}-wal"))
+    assert held(file), "another file stands there"
+    monkeypatch.setattr(module.time, "sleep", lambda seconds: aside.replace(file))
+    assert held(file) is None
