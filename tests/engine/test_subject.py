@@ -4,6 +4,7 @@ The subject is the same, byte for byte, whatever was done before: so what the en
 """
 
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,7 @@ FIELDS = (
     *("weight:float:optional", "version:int:optional", "client:str", "server:text:optional", "made_by:date"),
 )
 TITLES = ("title:str", "name:str", "label:str", "short_name:str")
+CACHE = ROOT / ".mypy_cache"
 SEASON = '''
 
 @migrations()
@@ -174,6 +176,8 @@ def test_after_any_sequence_of_commands_the_tests_are_green(
     if not fork.made:
         fork.new()
         project.commit()
+    if CACHE.exists():  # What mypy knows of the libraries takes it most of its time.
+        shutil.copytree(CACHE, project.root / CACHE.name)
     ran = project.run("test", "-n0", "--color=no")
     assert ran.returncode == 0, "\n".join([*fork.done, ran.stdout[-10_000:]])
     if fork.has_example:

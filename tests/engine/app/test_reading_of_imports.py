@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import Server
-from tests.engine.app.test_imports import settled, until, upload
+from tests.engine.conftest import Server
 from tests.engine.subject import ROOT
+from tests.importing import settled, until, upload
 
 CASES = ROOT.parent / "shared" / "cases"
 JS = "Title,Created,Due Date\n{}\n"

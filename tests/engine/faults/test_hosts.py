@@ -119,7 +119,11 @@ def test_the_host_of_the_request_line_counts_before_the_header(kept: Server, sch
 
 
 def test_an_absolute_address_of_our_own_is_answered(kept: Server) -> None:
-    for target in (b"http://localhost/tasks", b"http://LOCALHOST/tasks?q=task", b"http://localhost/tasks?q=a://task"):
+    for target in (
+        b"http://localhost/tasks",
+        b"http://LOCALHOST/tasks?q=task",
+        b"http://localhost/tasks?q=task&next=a://task",
+    ):
         answer = ask(kept, request(target, b"Host: localhost\r\n", kept))
         assert (answer.status, SECRET in answer.text) == (200, True), target
     for head in (b"", b"Host: localhost\r\nHost: localhost\r\n", b"Host: evil.example\r\n"):

@@ -101,14 +101,14 @@ def data(tmp_path: Path) -> Path:
 MANY = pytest.param(60, marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize("kills", [5, MANY])
+@pytest.mark.parametrize("kills", [2, MANY])
 def test_restore(data: Path, tmp_path: Path, kills: int) -> None:
     other = write(prepare(tmp_path / "other", migrations), "After")
     changed = kill_at_any_moment(["server.py", "restore", other, "--data", data], data, kills)
     print(f"\n{kills} kills of restore, {changed} after its commit: each file and each backup whole")
 
 
-@pytest.mark.parametrize("kills", [3, MANY])
+@pytest.mark.parametrize("kills", [2, MANY])
 def test_backup(data: Path, kills: int) -> None:
     assert kill_at_any_moment(["server.py", "backup", "--data", data], data, kills) == 0
 

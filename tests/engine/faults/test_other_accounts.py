@@ -75,7 +75,7 @@ def test_the_owner_needs_no_session_and_another_account_does(running: Running) -
 def test_another_account_is_told_only_whether_it_is_well(running: Running) -> None:
     assert json.loads(ask(NAMELESS, running, "GET /healthz")[1]) == {"status": "ok"}
     owner = json.loads(ask(0, running, "GET /healthz")[1])
-    assert owner.keys() == {"status", "version", "commit token", "uptime", "clients"}
+    assert owner.keys() == {"status", "version", "commit token", "uptime", "clients", "failures"}
 
 
 def test_another_account_signs_in_with_the_token_as_a_phone_does(running: Running) -> None:
