@@ -16,6 +16,7 @@ from app.reading.values import dated
 # What every date of numbers alone holds that does not begin with a year of four digits.
 NUMBERS = re.compile(r"(?<!\d)\d{1,2}([/-])\d{1,2}\1\d\d", re.ASCII)
 EXAMPLES = 3
+ISO_LETTERS = len("2026-05-01")
 # Programs whose instants are always such, also those at midnight in UTC, by a column that they have.
 WITH_INSTANTS = ("dueComplete",)
 
@@ -69,14 +70,20 @@ class Evidence:
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Take note of one more record."""
+        try:
+            texts = "\n".join(record.values())
+        except TypeError:
+            # JSON has other values too.
+            texts = "\n".join(value for value in record.values() if value.__class__ is str)
         # One look at the whole record, as nearly all have no such date.
-        if NUMBERS.search("\n".join(value for value in record.values() if value.__class__ is str)):
+        if NUMBERS.search(texts):
             for name, value in record.items():
                 if isinstance(value, str) and len(value) <= LONGEST_DATE and NUMBERS.search(value):
                     self._add_numbered(name, value)
         for name in self._days:
             value = record.get(name)
-            if value is not None:
+            # A day as ISO has it, as most have, tells nothing.
+            if value is not None and (value.__class__ is not str or len(value) != ISO_LETTERS):
                 self._add_day(name, dated(value)[0])
 
     def facts(self) -> Facts:
@@ -95,7 +102,7 @@ class Evidence:
             self._columns.setdefault(name, _Column()).add(value.strip(), found.orders, found.is_american)
 
     def _add_day(self, name: str, text: str) -> None:
-        if len(text) > len("2026-05-01"):
+        if len(text) > ISO_LETTERS:
             if name not in self._instants and instant(text) not in (None, MIDNIGHT):
                 self._instants.add(name)
         elif len(text) < len("1/5/2026") and SERIAL.fullmatch(text.strip()):
