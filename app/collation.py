@@ -52,7 +52,7 @@ def sort_key(title: str) -> bytes:
 
 def _ascii_levels(text: str) -> Levels:
     letters = text.lower().translate(_PRIMARY).encode("utf-16-be")
-    return Levels(letters, b"", text.translate(_CASE).encode())
+    return Levels(letters=letters, accents=b"", case=text.translate(_CASE).encode())
 
 
 @lru_cache(maxsize=4096)
@@ -63,9 +63,9 @@ def _levels(part: str) -> Levels:
     weights = _collator().collation_elements(normalize("NFD", part))
     letters, accents, case = ([each[level] for each in weights if each[level]] for level in range(3))
     return Levels(
-        b"".join(weight.to_bytes(2, "big") for weight in letters),
-        b"".join(weight.to_bytes(2, "big") for weight in accents),
-        bytes(case),
+        letters=b"".join(weight.to_bytes(2, "big") for weight in letters),
+        accents=b"".join(weight.to_bytes(2, "big") for weight in accents),
+        case=bytes(case),
     )
 
 

@@ -89,11 +89,11 @@ class Evidence:
     def facts(self) -> Facts:
         """What is known by now."""
         return Facts(
-            self._orders(),
-            {name: list(_mixed_up(column.examples))[:EXAMPLES] for name, column in self._columns.items()},
-            tuple(name for name, column in self._columns.items() if not column.orders),
-            tuple(sorted(self._instants)),
-            tuple(sorted(self._serials)),
+            orders=self._orders(),
+            examples={name: list(_mixed_up(column.examples))[:EXAMPLES] for name, column in self._columns.items()},
+            mixed=tuple(name for name, column in self._columns.items() if not column.orders),
+            instants=tuple(sorted(self._instants)),
+            serials=tuple(sorted(self._serials)),
         )
 
     def _add_numbered(self, name: str, value: str) -> None:

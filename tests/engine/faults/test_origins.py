@@ -55,13 +55,17 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> list[Route]:
 
 @pytest.fixture
 def filled(server: Server) -> Server:
-    """A server that has something to change behind every address."""
+    """A server that has something to change behind every address, and has made its index of it."""
     server.sql("INSERT INTO tasks (id, title, done) VALUES (1, 'Mine', 1), (3, 'Also mine', 0)")
     server.sql(
         f"INSERT INTO {DELETIONS} (id, title, notes, done, created_at, updated_at) VALUES (2, 'x', '', 0, '', '')"
     )
     server.sql("INSERT INTO imports (id, kind, filename, state, process) VALUES (1, 'tasks', 'a.csv', 'discarded', 0)")
     server.sql("INSERT INTO imports (id, kind, filename, state, process) VALUES (2, 'tasks', 'b.csv', 'ready', 0)")
+    end = time.monotonic() + PATIENCE
+    while server.sql("SELECT 1 FROM unindexed"):
+        assert time.monotonic() < end, "the rows never came into the index"
+        time.sleep(0.02)
     return server
 
 

@@ -1,5 +1,9 @@
 """Edits of the project: all files of one change or none."""
 
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +25,19 @@ def test_files_are_written_and_taken_away(tmp_path: Path) -> None:
     put({tmp_path / "new": "new", tmp_path / "kept": "edited", tmp_path / "old": None})
     assert tree(tmp_path) == {"new": "new", "kept": "edited"}
     assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o755
+
+
+def test_an_edit_within_the_same_second_is_not_taken_for_what_was_compiled(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text("print(1)\n", encoding="utf-8")
+    for number in (2, 3, 4):
+        # Compiles it.
+        subprocess.run([sys.executable, "-c", "import module"], cwd=tmp_path, check=True)
+        os.utime(module, (time.time(), int(time.time())))
+        subprocess.run([sys.executable, "-c", "import module"], cwd=tmp_path, check=True)
+        put({module: f"print({number})\n"})
+        ran = subprocess.run([sys.executable, "-c", "import module"], cwd=tmp_path, check=True, capture_output=True)
+        assert ran.stdout.decode().strip() == str(number)
 
 
 @pytest.mark.parametrize("missing", ["no/such/directory", "."])
