@@ -30,14 +30,17 @@ def test_files_are_written_and_taken_away(tmp_path: Path) -> None:
 def test_an_edit_within_the_same_second_is_not_taken_for_what_was_compiled(tmp_path: Path) -> None:
     module = tmp_path / "module.py"
     module.write_text("print(1)\n", encoding="utf-8")
+    compiling = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     for number in (2, 3, 4):
-        # Compiles it.
-        subprocess.run([sys.executable, "-c", "import module"], cwd=tmp_path, check=True)
         os.utime(module, (time.time(), int(time.time())))
-        subprocess.run([sys.executable, "-c", "import module"], cwd=tmp_path, check=True)
-        put({module: f"print({number})\n"})
-        ran = subprocess.run([sys.executable, "-c", "import module"], cwd=tmp_path, check=True, capture_output=True)
-        assert ran.stdout.decode().strip() == str(number)
+        said = [
+            subprocess.run(
+                [sys.executable, "-c", "import module"], cwd=tmp_path, check=True, capture_output=True, env=compiling
+            ).stdout
+            for edit in ({}, {module: f"print({number})\n"})
+            if put(edit) is None
+        ]
+        assert said == [f"{number - 1}\n".encode(), f"{number}\n".encode()]
 
 
 @pytest.mark.parametrize("missing", ["no/such/directory", "."])
