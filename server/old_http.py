@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import httptools
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message
 
 UPGRADE = b"upgrade"
 
@@ -33,23 +33,20 @@ def new_parser(protocol: object) -> httptools.HttpRequestParser:
     return parser
 
 
-def until_close(app: ASGIApp, cycle: Any) -> ASGIApp:
-    """The app, whose answers end with the connection where their length is not known (RFC 9112, section 6.3)."""
+def end_with_connection(cycle: Any) -> None:
+    """Have the answer of Uvicorn's cycle end with its connection where its length is not known (RFC 9112, 6.3)."""
+    send = cycle.send
+    is_open_ended = False
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        is_open_ended = False
+    async def send_plain(message: Message) -> None:
+        nonlocal is_open_ended
+        if message["type"] == "http.response.start":
+            is_open_ended = all(name.lower() != b"content-length" for name, _ in message.get("headers", ()))
+            if is_open_ended:
+                # Uvicorn then neither adds the header nor writes chunks.
+                cycle.chunked_encoding = False
+        elif is_open_ended:
+            cycle.expected_content_length = len(message.get("body", b""))
+        await send(message)
 
-        async def send_plain(message: Message) -> None:
-            nonlocal is_open_ended
-            if message["type"] == "http.response.start":
-                is_open_ended = all(name.lower() != b"content-length" for name, _ in message.get("headers", ()))
-                if is_open_ended:
-                    # Uvicorn then neither adds the header nor writes chunks.
-                    cycle.chunked_encoding = False
-            elif is_open_ended:
-                cycle.expected_content_length = len(message.get("body", b""))
-            await send(message)
-
-        await app(scope, receive, send_plain)
-
-    return answer
+    cycle.send = send_plain

@@ -14,7 +14,7 @@ from server.bounded import BoundedConnection
 from server.connections import Doing
 from server.deadlines import HEAD_FIELDS, HEAD_LIMIT, REST_LIMIT, Limit, Phase, Wrapping
 from server.guard import ADMITTED, REPEATED
-from server.old_http import asks_to_upgrade, new_parser, until_close, without_upgrade
+from server.old_http import asks_to_upgrade, end_with_connection, new_parser, without_upgrade
 from server.peer import CONNECTION
 from server.pieces import PIECE, SMALL
 from server.retiring import RetiringConnection
@@ -102,7 +102,12 @@ class HttpProtocol(RetiringConnection, BoundedConnection, HttpToolsProtocol):
         self._head_bytes += size
         body = self._body_bytes
         try:
-            self._parse(data)
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                if not self._declined:
+                    raise
+                self._parse_declined(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._end_request(*(self._refusal or (400, NOT_HTTP)), "it sent what is not HTTP, or not taken")
             return
@@ -115,19 +120,18 @@ class HttpProtocol(RetiringConnection, BoundedConnection, HttpToolsProtocol):
         else:
             self._head_bytes = 0
 
-    def _parse(self, data: bytes | memoryview) -> None:
-        """Give it to the parser; a head that asks for what is not agreed to is given to another one, without that."""
-        while True:
-            try:
-                self.parser.feed_data(data)
-                return
-            except httptools.HttpParserUpgrade as upgrade:
-                head, self._declined = self._declined, b""
-                if not head:
-                    raise
-                data = data[upgrade.args[0] :]
+    def _parse_declined(self, data: bytes | memoryview) -> None:
+        """Have another parser read a head without the upgrade that is not agreed to, and what follows it."""
+        while self._declined:
+            head, self._declined = self._declined, b""
             self.parser = new_parser(self)
             self.parser.feed_data(head)
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                if not self._declined:
+                    raise
+                data = data[upgrade.args[0] :]
 
     def _count(self, size: int, body: int | None) -> None:
         """Look at a piece of a message that is not whole; `body` is how much of it is body, if no head is in it."""
@@ -183,6 +187,8 @@ class HttpProtocol(RetiringConnection, BoundedConnection, HttpToolsProtocol):
         self._head_bytes = self._body_bytes = self._rest_bytes = 0
         before = self.cycle
         super().on_headers_complete()
+        if self.scope["http_version"] == "1.0":
+            end_with_connection(self.cycle)
         if not upgrades:
             self.headers = NOWHERE
         if self.pipeline:
@@ -223,12 +229,6 @@ class HttpProtocol(RetiringConnection, BoundedConnection, HttpToolsProtocol):
         self.flow.piece = PIECE
         if self._give is not None:
             self.loop.call_soon(self._give_when_idle)
-
-    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        """Have the app answer; HTTP/1.0 without chunks."""
-        if cycle.scope["http_version"] == "1.0":
-            app = until_close(app, cycle)
-        super()._start_asgi_task(cycle, app)
 
     def _names_two_hosts(self) -> bool:
         """Whether the target is a whole address, and of another host than the Host header says.
