@@ -114,7 +114,7 @@ def _reloading(app: str) -> list[str]:
 def _whole(system: System, directory: Path) -> Project:
     # New files: of one that was not changed for days, Chromium keeps the old version for hours.
     shutil.copytree(ROOT, directory, ignore=LEFT_OUT, copy_function=shutil.copyfile)
-    places = edits("templates/tasks.py", "app/tasks.py", "sum(counts.values())")
+    places = edits("templates/tasks.py", "app/tasks.py", "sum(kept.values())")
     return Project(system, directory, places, "/tasks", True)
 
 
