@@ -26,7 +26,7 @@ from app.import_rows import UNREADABLE, odd_columns, readable
 from app.import_sweep import TooMany
 from app.kinds import Kind, kinds
 from app.pages import answer, form_again, page
-from app.reading.dates import LONGEST_ZONE, zone_named
+from app.reading.zones import LONGEST_ZONE, zone_named
 from app.room import refuse_without_room
 from app.settings import settings
 from server.fragments import fragment, wants_json, zone

@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from app.reading.date_order import Facts
-from app.reading.dates import zone_named
 from app.reading.text import UnreadableFile
+from app.reading.zones import zone_named
 from templates.directions import quoted
 from templates.import_options import OPTIONS
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from app.cleaning import odd_year, storable
 from app.kinds import TIMES, Field, Kind
-from app.reading.dates import PLAIN, Manner, zone_named
+from app.reading.dates import PLAIN, Manner
 from app.reading.values import READERS, is_cancelled, is_empty, own_day, text_of
+from app.reading.zones import zone_named
 from templates.directions import quoted
 
 # What databases and programs write where there is no day.

@@ -6,7 +6,6 @@ UTC says nothing of it, and its day is that of the row's own time zone, if the f
 """
 
 import re
-import zoneinfo
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from typing import NamedTuple
@@ -18,7 +17,6 @@ OWN_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", re.ASCII)
 # Days as spreadsheet programs count them, from 1927 to 2173: what a date becomes in a cell that is shown as a number.
 SERIAL = re.compile(r"[1-9]\d{4}(\.0+)?", re.ASCII)
 SERIALS_BEGIN = date(1899, 12, 30)
-LONGEST_ZONE = 64
 MIDNIGHT = time()
 
 
@@ -78,15 +76,6 @@ def instant(text: str) -> time | None:
     """The time of day in UTC of a text that names an instant in UTC; None for any other text."""
     found = written(text) if len(text) > len("2026-05-01") else None
     return found.clock if found and found.zone is UTC else None
-
-
-@lru_cache(REMEMBERED_DATES)
-def zone_named(name: str) -> tzinfo | None:
-    """The time zone of an IANA name; None where there is none of that name."""
-    try:
-        return zoneinfo.ZoneInfo(name) if 0 < len(name) <= LONGEST_ZONE else None
-    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
-        return None
 
 
 @lru_cache(REMEMBERED_DATES)

@@ -38,13 +38,14 @@ from app.reading import todoist
 from app.reading.choices import Choices, choices_of
 from app.reading.columns import Places, Row, Unusable, columns_beside, matched, row_of
 from app.reading.date_order import Evidence, Facts
-from app.reading.dates import Manner, zone_named
+from app.reading.dates import Manner
 from app.reading.formats import Export, UnreadableFile, opened
 from app.reading.headers import SAMPLE_ROWS, fields_by_values
 from app.reading.known import Known, UnreadableData
 from app.reading.limits import LONGEST_TEXT, limit_this_process
 from app.reading.names import LONGEST_NAME, MOST_COLUMNS
 from app.reading.values import is_empty, shortened, text_of
+from app.reading.zones import zone_named
 
 BATCH_ROWS = 1000
 # A thousand rows may be long ones, and the server holds a whole message.

@@ -15,7 +15,8 @@ from typing import Any
 from app.cleaning import one_line, storable, without_controls
 from app.reading import dates
 from app.reading.date_forms import REMEMBERED_DATES, written
-from app.reading.dates import Manner, zone_named
+from app.reading.dates import Manner
+from app.reading.zones import zone_named
 
 # Longer titles are cut, and kept whole with the rest.
 LONGEST_TITLE = 1000

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.reading.dates import Manner, day, moment, zone_named
+from app.reading.dates import Manner, day, moment
 
 DAY_FIRST, MONTH_FIRST = Manner("day"), Manner("month")
 
@@ -131,13 +131,6 @@ def test_a_number_is_a_day_only_where_that_is_said() -> None:
     assert day("46143") == (None, False)
     assert day(" 46143.0", Manner(has_serials=True)) == ("2026-05-01", True)
     assert day("46143.5", Manner(has_serials=True)) == (None, False)
-
-
-@pytest.mark.parametrize(
-    "name", ["", "Nowhere/Else", "../etc/passwd", "Europe", "x" * 100, "Europe/Berlin\0", "\ud800"]
-)
-def test_what_names_no_time_zone_is_none(name: str) -> None:
-    assert zone_named(name) is None
 
 
 @pytest.mark.parametrize(
