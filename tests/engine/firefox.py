@@ -142,10 +142,10 @@ class Tab:
         return json.loads(result["result"]["value"])
 
     def wait(self, expression: str, what: str = "") -> None:
-        """Wait until an expression is true."""
+        """Wait until an expression is true, on this page or the one that comes; while one goes there is no body."""
         end = time.monotonic() + PATIENCE
-        while not self.evaluate(f"Boolean({expression})"):
-            assert time.monotonic() < end, f"{what or expression}: {self.evaluate('document.body.innerText')}"
+        while not self.evaluate(f"Boolean(document.body && ({expression}))"):
+            assert time.monotonic() < end, f"{what or expression}: {self.evaluate('document.body?.innerText')}"
             time.sleep(0.02)
 
     def click(self, selector: str) -> None:
@@ -181,7 +181,7 @@ class Tab:
         """What BiDi calls the first such element by, once it is there, scrolled into view."""
         end = time.monotonic() + PATIENCE
         while not (nodes := self._located(locator)):
-            assert time.monotonic() < end, f"no {locator}: {self.evaluate('document.body.innerText')}"
+            assert time.monotonic() < end, f"no {locator}: {self.evaluate('document.body?.innerText')}"
             time.sleep(0.02)
         element = {"sharedId": nodes[0]["sharedId"]}
         self._firefox.call(

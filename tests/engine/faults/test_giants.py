@@ -41,7 +41,10 @@ MULTIPART = "multipart/form-data; boundary=x"
 
 @pytest.fixture
 def bounded(server: Server, client: httpx.Client) -> Iterator[Server]:
-    """A server that grows by less than 32 MB meanwhile, and answers afterwards as before."""
+    """A server that grows by less than 64 MB meanwhile, and answers afterwards as before.
+
+    A megabyte of JSON may become 20 MB of objects, in a thread whose allocator keeps some of it for the next.
+    """
     server.sql("INSERT INTO tasks (id, title) VALUES (1, 'x')")
     client.get("/tasks")
     memory_of(server)
@@ -49,7 +52,7 @@ def bounded(server: Server, client: httpx.Client) -> Iterator[Server]:
     yield server
     grown = memory_of(server) - before
     print(f"\n{grown / MEGABYTE:.1f} MB")
-    assert grown < 32 * MEGABYTE
+    assert grown < 64 * MEGABYTE
     assert client.get("/healthz").status_code == 200
 
 
@@ -187,7 +190,7 @@ def test_wide_and_deep_json(bounded: Server, client: httpx.Client) -> None:
         b'{"title":"x",' + b",".join(b'"%d":0' % number for number in range(60_000)) + b"}": (303, 422),
         b"[" + b"{}," * 300_000 + b"{}]": (400, 422),
     }
-    for body, statuses in bodies.items():
+    for body, statuses in [*bodies.items()] * 3:
         answer = client.post("/tasks", content=body, headers={"Content-Type": "application/json"})
         assert answer.status_code in statuses, (body[:20], answer.status_code, answer.text)
 
