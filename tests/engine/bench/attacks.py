@@ -33,6 +33,8 @@ from tests.engine.conftest import Server
 PACKAGES = ("uvicorn", "uvloop", "httptools", "starlette", "python-fasthtml")
 EVERY_SECONDS = 0.02
 PATIENCE_SECONDS = 30
+# How long an index of all the rows may take.
+INDEX_SECONDS = 120
 # The aims: what another person's fragment may take, in ms, and what the server may hold over idle, in MB.
 MOST_MS, MOST_MB = 200, 200
 NOTHING = "nothing"
@@ -102,7 +104,22 @@ def make(directory: Path, plan: Plan) -> dict[str, Path]:
         with contextlib.closing(sqlite3.connect(rooms[name] / "app.db")) as connection:
             connection.executemany("INSERT INTO tasks (title, notes) VALUES (?, ?)", rows)
             connection.commit()
+        _index(rooms[name])
     return rooms
+
+
+def _index(data: Path) -> None:
+    """Have the app make its index of what was added, which is work of its own and not that of an attack."""
+    server = Server(data)
+    try:
+        with contextlib.closing(sqlite3.connect(data / "app.db", timeout=PATIENCE_SECONDS)) as connection:
+            end = time.monotonic() + INDEX_SECONDS
+            while connection.execute("SELECT 1 FROM unindexed").fetchone():
+                if time.monotonic() > end:
+                    raise RuntimeError(f"The index was not made within {INDEX_SECONDS} s.")
+                time.sleep(0.2)
+    finally:
+        server.stop()
 
 
 def _attacked(name: str, attack: Attack, rooms: dict[str, Path], data: Path, plan: Plan) -> Seen:
