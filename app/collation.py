@@ -40,7 +40,7 @@ class Levels(NamedTuple):
 
 
 def sort_key(title: str) -> bytes:
-    """What a title is sorted by."""
+    """The key that sorts a title."""
     title = title[:KEY_LETTERS]
     parts = [_ascii_levels(title)] if title.isascii() else [_levels(part) for part in _PART.findall(title)]
     letters, accents, case = (b"".join(level) for level in zip(*parts, strict=True)) if parts else (b"", b"", b"")

@@ -130,7 +130,7 @@ class Database:
         self.before_commit: Callable[[Connection], None] = lambda connection: None
         self._version = 0
         self._identity: Identity | None = None
-        # What has become of the file; None while it is where it was.
+        # How the file was lost; None while it is where it was.
         self.loss: Loss | None = None
         # The copy of it that was saved then.
         self.saved: Path | None = None
@@ -185,7 +185,7 @@ class Database:
         return await asyncio.wrap_future(write.done)
 
     def look(self) -> Loss | None:
-        """What has become of the file, looked at now; None while it is where it was."""
+        """How the file was lost, looked at now; None while it is where it was."""
         if self._identity is not None and (self.loss is not None or not self._identity.is_whole()):
             self.loss = self._identity.loss()
         return self.loss
@@ -324,7 +324,7 @@ class Database:
                 write.run(connection)
             completing.run(connection)
             connection.execute("COMMIT")
-            # What is on a file without its name is not to be found at the next start.
+            # A file that has lost its name is not found at the next start, nor what is written to it.
             self._refuse_loss()
         except BaseException as error:
             # A full disk ends the whole transaction: nothing of the batch is in the file, and each is told so. Whatever
@@ -652,7 +652,7 @@ def copied(connection: Connection, path: Path, suffix: Callable[[], str]) -> Ite
                 kept = keep(path, ending) if (ending := suffix()) else None
                 yield kept.path if kept is not None else None
         except BaseException as error:
-            # What is done may have committed a part of it by itself, or a disk may have failed to take it back.
+            # A migration may have committed a part by itself, or the disk may have failed as it was taken back.
             if kept is not None and "I/O" not in str(error) and _version_of(watching) == before:
                 kept.drop()
             elif kept is not None:

@@ -88,7 +88,7 @@ class Identity:
         return None  # It has come back meanwhile.
 
     def _missing(self, name: str, more: str = "") -> Loss:
-        """What has become of the file that this name led to."""
+        """How the file that this name led to was lost."""
         if name != str(self.path):
             if more:
                 return Loss(Kind.LOG, f"{name} is another file than the one that the app has open.")

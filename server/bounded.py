@@ -4,6 +4,7 @@
 """
 
 import asyncio
+from abc import abstractmethod
 from typing import Any
 
 from server.connections import connections_of
@@ -50,8 +51,9 @@ class BoundedConnection(asyncio.Protocol):
         """End at once."""
         self.transport.abort()
 
+    @abstractmethod
     def _feed(self, data: bytes | memoryview) -> None:
-        raise NotImplementedError
+        """Read a piece of what has come."""
 
     def _look_whether_read(self) -> int:
         """End the connection where its client does not take what it is sent; how much waits for that."""

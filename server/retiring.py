@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -44,5 +45,6 @@ class RetiringConnection(asyncio.Protocol):
     def _shut_down(self) -> None:
         super().shutdown()  # type: ignore[misc]
 
+    @abstractmethod
     def _is_idle(self) -> bool:
-        raise NotImplementedError
+        """Whether all that has come is answered."""
