@@ -50,7 +50,7 @@ from app.settings import settings
 from app.texts import texts
 from server import background, served
 from server.bodies import FORM_LIMIT
-from server.failure import CHOOSE_PATH, DEVELOPMENT, CannotStart, Undecided, choose
+from server.failure import CHOOSE_PATH, DEVELOPMENT, choose
 from server.fragments import ZONE_COOKIE, FragmentCache, is_fragment
 from server.guard import ADMITTED, Guard
 from server.live import Hub
@@ -59,6 +59,7 @@ from server.name import SLUG
 from server.open_sockets import OpenSockets
 from server.reports import PATH as REPORTS
 from server.reports import Reports
+from server.start_errors import CannotStart, Undecided
 from server.streams import say
 from server.token import keep_out_of_logs, secret
 from templates import errors, layout

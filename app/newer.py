@@ -15,7 +15,7 @@ from sqlite_utils import Migrations
 from sqlite_utils.utils import sqlite3
 
 from app.copies import BACKUPS
-from server.failure import Offer
+from server.start_errors import Offer
 from server.used import top_of
 
 RESTORE, KEEP = "restore", "keep"

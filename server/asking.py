@@ -8,9 +8,9 @@ from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Scope
 
-from server.fragments import cookie_header, headers_by_name
 from server.guard import ADMITTED
 from server.peer import CONNECTION, OWNER
+from server.request_headers import cookie_header, headers_by_name
 
 logger = logging.getLogger("uvicorn.error")
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from server.fragments import HEADERS
 from server.multipart import CHARSET_FIELD, FIELDS, NOT_UTF8, boundary_of, watched
+from server.request_headers import HEADERS
 from server.utf8 import CHARSETS, has_half_a_pair, is_escaped_utf8, is_utf8, names_utf8, unescaped
 
 FORM_LIMIT = 1024 * 1024

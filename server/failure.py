@@ -18,9 +18,11 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from server import handover
 from server.guard import Guard
 from server.peer import account_of, accounts_of_owner
 from server.settings import EDITORS
+from server.start_errors import Offer
 
 LINES_AROUND = 4
 NO_APP = "<!doctype html><title>No app</title><p>The app could not start. The terminal of the server says why.</p>"
@@ -34,33 +36,6 @@ DEVELOPMENT = Path(__file__).resolve().parent / "development"
 # A group of exceptions has its traceback behind a margin.
 _PLACE = re.compile(r'^[ |]*File "(.+?)", line (\d+).*', re.MULTILINE)
 _MARGIN = re.compile(r"^ *(?:\+-.*|\| ?)")
-
-
-class CannotStart(SystemExit):
-    """The app cannot start, and nothing that is edited would mend that: the process ends with `code`.
-
-    The one who raises it has said `words`, unless the reloader is there to say them.
-    """
-
-    def __init__(self, words: str, code: int) -> None:
-        super().__init__(code)
-        self.words = words
-
-
-class Offer(NamedTuple):
-    """Something that can be done where the app cannot start: said in `words`, done where `choice` is chosen, if any."""
-
-    words: str
-    choice: str = ""
-    label: str = ""
-
-
-class Undecided(Exception):
-    """The app does not start before somebody has chosen one of the `offers`, or has edited the code."""
-
-    def __init__(self, words: str, offers: Sequence[Offer]) -> None:
-        super().__init__(words)
-        self.offers = tuple(offers)
 
 
 class Failure(NamedTuple):
@@ -185,10 +160,8 @@ class StandIn:
 
 async def choose(request: Request) -> None:
     """Tell the reloader what was chosen."""
-    from server.handover import choose  # Only where there is a handover; it imports this module.
-
     async with request.form(max_files=0, max_fields=1) as form:
-        choose(str(form.get("choice", "")))
+        handover.choose(str(form.get("choice", "")))
 
 
 def _message(trace: str) -> str:

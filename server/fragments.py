@@ -24,6 +24,7 @@ from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server import answers
+from server.request_headers import cookie_header, headers_by_name
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -35,9 +36,6 @@ ZONE_COOKIE = "timezone"
 NOBODY: Person = ("", "", "")
 # Where a scope says that the person is signed in; whoever checks it sets it to any text.
 SIGNED_IN = "server.signed_in"
-
-# Where a scope keeps its headers by their names.
-HEADERS = "server.headers"
 
 # What an entry costs beside its body and its key: headers and place in the table, measured with tracemalloc.
 ENTRY_BYTES = 1024
@@ -138,19 +136,6 @@ def signed_in() -> bool:
     """Whether the person has signed in, and so can sign out; it is part of the person, so any view may ask for it."""
     view = _view.get()
     return view is not None and view.signed_in
-
-
-def headers_by_name(scope: Scope) -> dict[bytes, bytes]:
-    """The headers of a request by their names, made once for all who ask; of several with one name the last."""
-    named: dict[bytes, bytes] | None = scope.get(HEADERS)
-    if named is None:
-        named = scope[HEADERS] = dict(scope["headers"])
-    return named
-
-
-def cookie_header(scope: Scope) -> bytes:
-    """What a browser says of its cookies; the header may come in several pieces."""
-    return b"; ".join([value for name, value in scope["headers"] if name == b"cookie"])
 
 
 def cookies_of(scope: Scope) -> Mapping[str, str]:

@@ -15,9 +15,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.bodies import FORM_LIMIT, KEPT_FORMS, STRANGER_LIMIT, check_fields, checked, limited_messages
 from server.callers import OWN_SITES, PROXY, SAFE_METHODS, TELLING, is_own_page, is_passed_on, keeps_open, refusal
-from server.fragments import HEADERS, cookie_header, headers_by_name
 from server.hosts import Host, is_of_machine, named, of_header
 from server.peer import CONNECTION, OWNER
+from server.request_headers import HEADERS, cookie_header, headers_by_name
 from server.security_headers import SECURITY_HEADERS, reporting, with_security_headers
 from server.utf8 import is_escaped_utf8
 

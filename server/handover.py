@@ -27,9 +27,9 @@ from starlette.types import ASGIApp
 
 from server import background, name, renewal, served
 from server.accepting import AcceptingServer
-from server.failure import CannotStart, Undecided
 from server.passing import pass_on, take
 from server.protocol import HttpProtocol
+from server.start_errors import CannotStart, Undecided
 from server.used import ROOT, Used
 from server.warm import LEARN, TERMINAL_SIGNALS, forget, lessons
 from server.watch import Watch, is_held, main_frame

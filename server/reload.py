@@ -30,7 +30,7 @@ import uvicorn
 
 from server import consequences, endings
 from server.edits import Edits
-from server.failure import AGAIN, Failure, Offer, StandIn, as_html, as_page, as_text, failure, offered, shown
+from server.failure import AGAIN, Failure, StandIn, as_html, as_page, as_text, failure, offered, shown
 from server.handover import (
     BEGIN,
     CHOSEN,
@@ -51,6 +51,7 @@ from server.handover import (
 )
 from server.running import Running
 from server.settings import LOOPBACK_NAMES, is_loopback
+from server.start_errors import Offer
 from server.streams import say
 from server.used import STATIC, News
 from server.warm import LEARN, Warm, name_of

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 from starlette.types import Message, Scope, Send
 
-from server.fragments import headers_by_name
+from server.request_headers import headers_by_name
 
 POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "

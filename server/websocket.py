@@ -15,10 +15,18 @@ from server.guard import ADMITTED
 from server.peer import CONNECTION, TRANSPORT
 from server.pieces import SMALL, PiecewiseFlow, taken_from
 from server.utf8 import is_utf8
-from server.wire import DEFLATE
 
 NO_UTF8 = "A text is UTF-8."
 TOO_MANY = "a WebSocket sent more than 1,000 frames in a second"
+# Each frame is compressed by itself, so that the bytes are the same for all. On the fastest level 15 kB become 2 in
+# 19 µs, twice the time that it takes to send them to one tab.
+DEFLATE = PerMessageDeflate(
+    remote_no_context_takeover=True,
+    local_no_context_takeover=True,
+    remote_max_window_bits=15,
+    local_max_window_bits=15,
+    compress_settings={"level": 1},
+)
 
 
 class Frame(Protocol):

@@ -1,6 +1,7 @@
 """What a person sees when something went wrong: what it was, and what to do."""
 
-from templates.tags import H1, A, Button, Div, P, Safe, Section
+from templates.tags import H1, A, Div, P, Safe, Section
+from templates.toast import toast
 
 TITLES = {
     400: "That request does not make sense",
@@ -39,13 +40,3 @@ def error_page(status: int, message: str) -> Safe:
 def error_toast(status: int, message: str) -> Safe:
     """The same, small, where a fragment was asked for."""
     return toast(Div(P(title(status), cls="toast-title"), P(message)), kind="error")
-
-
-def toast(*content: object, id: str | None = None, kind: str = "note") -> Safe:
-    """A short message at the foot of the page; it can be closed, and a note goes by itself."""
-    return Div(
-        content,
-        Button(cls="icon-button close", type="button", data_close=True, aria_label="Close this message"),
-        id=id,
-        cls=f"toast {kind}",
-    )

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlencode
 
 from templates.directions import own
-from templates.errors import toast
 from templates.live import live
 from templates.tags import A, Button, Div, Form, HxPartial, Input, Li, Ol, Option, P, Safe, Section, Select, Span
+from templates.toast import toast
 
 # A browser takes 150 ms to put a thousand rows in their place.
 SHOWN_PAGES = 50

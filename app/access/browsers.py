@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from starlette.types import Scope
 
-from server.fragments import headers_by_name
+from server.request_headers import headers_by_name
 
 # In this order: most say that they are several others too.
 BROWSERS = {

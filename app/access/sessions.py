@@ -21,10 +21,11 @@ from app.db import Connection, Row
 from app.pages import assets
 from app.security_txt import PATH as SECURITY_TXT
 from server import links
-from server.fragments import SIGNED_IN, cookies_of, headers_by_name
+from server.fragments import SIGNED_IN, cookies_of
 from server.guard import ADMITTED, Refused, local_address
 from server.name import SLUG
 from server.peer import CONNECTION, OWNER, account_of, accounts_of_owner
+from server.request_headers import headers_by_name
 from server.settings import is_loopback
 from server.token import Token, hashed
 
