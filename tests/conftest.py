@@ -89,17 +89,19 @@ class Server:
                 [*limited, sys.executable, project / "server.py", *SERVED, "--data", data, *options],
                 stdout=subprocess.PIPE,
                 stderr=log,
-                text=True,
+                encoding="utf-8",
                 env={**os.environ, **(environment or {})},
                 cwd=project,
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         found = re.search(r"https?://\S+", line)
-        assert found, f"no address in {line!r}; {self.log.read_text()}"
+        assert found, f"no address in {line!r}; {self.log.read_text(encoding='utf-8')}"
         self.url = found[0]
         with httpx.Client(transport=httpx.HTTPTransport(retries=3, verify=self.trust())) as client:
-            assert client.get(f"{self.url}/healthz", timeout=PATIENCE).status_code == 200, self.log.read_text()
+            assert client.get(f"{self.url}/healthz", timeout=PATIENCE).status_code == 200, self.log.read_text(
+                encoding="utf-8"
+            )
 
     def trust(self) -> ssl.SSLContext:
         """What a person's browser trusts who has imported the authority of this server, and nothing else."""
@@ -150,7 +152,7 @@ def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("server") / "data")
     yield server
     assert server.stop() == 0
-    log = server.log.read_text()
+    log = server.log.read_text(encoding="utf-8")
     assert "Traceback" not in log, log
 
 

@@ -25,7 +25,7 @@ ROOMS = {*MAY_IMPORT, "tests"}
     ids=" ".join,
 )
 def test_the_sources_are_clean(command: tuple[str, ...]) -> None:
-    checked = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
+    checked = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, encoding="utf-8")
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
@@ -57,7 +57,7 @@ def sources(room: str) -> list[Path]:
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
     """Every import of a file, those inside functions as well, with its line; relative ones stay in their room."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, name.name) for name in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

@@ -48,7 +48,7 @@ def started_as(account: int, program: str, *arguments: object) -> "subprocess.Po
         [*_as(account), _python(), "-I", "-S", "-c", program, *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         cwd="/",
     )
 

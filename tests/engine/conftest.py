@@ -55,7 +55,7 @@ def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("server") / "data")
     yield server
     assert server.stop() == 0
-    log = server.log.read_text()
+    log = server.log.read_text(encoding="utf-8")
     assert "Traceback" not in log, log
 
 

@@ -29,7 +29,7 @@ class Project:
         """What git says."""
         identity = ["-c", "user.name=A person", "-c", "user.email=person@example.org", "-c", "gc.auto=0"]
         return subprocess.run(
-            ["git", *identity, *command], cwd=self.root, check=True, capture_output=True, text=True
+            ["git", *identity, *command], cwd=self.root, check=True, capture_output=True, encoding="utf-8"
         ).stdout
 
     def commit(self) -> None:
@@ -58,7 +58,7 @@ class Project:
             [sys.executable, "server.py", *map(str, arguments)],
             cwd=self.root,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             timeout=1800,
             **options,
         )

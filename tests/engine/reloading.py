@@ -80,7 +80,7 @@ def _copy(root: Path) -> Path:
             shutil.copytree(PROJECT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(PROJECT / name, root / name)
-    with (root / "app" / "main.py").open("a") as main:
+    with (root / "app" / "main.py").open("a", encoding="utf-8") as main:
         main.write(PROBE)
     return root
 
@@ -116,7 +116,7 @@ class Checkout:
                 [*command, "--no-open", "--port", "0", "--data", self.data],
                 stdout=subprocess.PIPE,
                 stderr=log,
-                text=True,
+                encoding="utf-8",
                 env={**clean, "PROBE": str(self.probe), **environment},
                 cwd=self.root,
                 # A process group of its own, as a terminal gives one.
@@ -132,11 +132,11 @@ class Checkout:
 
     def printed(self) -> str:
         """What the server has said in the terminal."""
-        return self.log.read_text()
+        return self.log.read_text(encoding="utf-8")
 
     def starts(self) -> list[int]:
         """The process of every start of the app so far."""
-        return [int(line) for line in self.probe.read_text().split()] if self.probe.exists() else []
+        return [int(line) for line in self.probe.read_text(encoding="utf-8").split()] if self.probe.exists() else []
 
     def client(self, **options: Any) -> httpx.Client:
         """A client of this server."""
@@ -158,15 +158,17 @@ class Checkout:
     def edit(self, name: str, old: str, new: str) -> None:
         """Save a file with other words in it."""
         path = self.root / name
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         assert old in text
-        path.write_text(text.replace(old, new, 1))
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
     def publish(self) -> str:
         """Save an edition that was never there, wait until it is served, and say which it is."""
         edition = f"edition {next(self._editions)}"
         path = self.root / "app" / "main.py"
-        path.write_text(re.sub(r'EDITION = ".*"', f'EDITION = "{edition}"', path.read_text()))
+        path.write_text(
+            re.sub(r'EDITION = ".*"', f'EDITION = "{edition}"', path.read_text(encoding="utf-8")), encoding="utf-8"
+        )
         until(lambda: self.edition() == edition, f"{edition} is served")
         return edition
 

@@ -25,7 +25,7 @@ class Comparison(ctypes.Structure):
 def settings(unit: Path) -> dict[str, list[str]]:
     """What a unit sets: the values of each name, in order."""
     found: dict[str, list[str]] = {}
-    for line in unit.read_text().splitlines():
+    for line in unit.read_text(encoding="utf-8").splitlines():
         name, is_set, value = line.partition("=")
         if is_set and not line.startswith(("#", ";")):
             found.setdefault(name, []).append(value)
@@ -44,7 +44,9 @@ def system_calls(filters: list[str]) -> set[str]:
 def _members(word: str) -> set[str]:
     if not word.startswith("@"):
         return {word}
-    said = subprocess.run(["systemd-analyze", "syscall-filter", word], check=True, capture_output=True, text=True)
+    said = subprocess.run(
+        ["systemd-analyze", "syscall-filter", word], check=True, capture_output=True, encoding="utf-8"
+    )
     words = [line.strip() for line in said.stdout.splitlines()[1:]]
     return set().union(*(_members(each) for each in words if each and not each.startswith("#")))
 

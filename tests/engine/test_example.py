@@ -62,7 +62,7 @@ def mine(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Project:
 def served(mine: Project, tmp_path: Path) -> Iterator[httpx.Client]:
     """A client of that project, served with new data."""
     command = [sys.executable, "server.py", *SERVED, "--data", tmp_path / "data"]
-    with subprocess.Popen(command, cwd=mine.root, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=mine.root, stdout=subprocess.PIPE, encoding="utf-8") as process:
         assert process.stdout is not None
         address = process.stdout.readline().split()[-1]
         with httpx.Client(base_url=address, **PLAIN) as client:
@@ -77,7 +77,7 @@ def test_nothing_speaks_of_tasks_any_more(mine: Project) -> None:
         ["git", "grep", "-inIP", words, "--", *places, "*.md", "*.toml", "*.nix"],
         cwd=mine.root,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     ).stdout.splitlines()
     said = [line for line in found if not OTHER_TASKS.search(line)]
     assert said == []
@@ -86,13 +86,13 @@ def test_nothing_speaks_of_tasks_any_more(mine: Project) -> None:
 
 
 def test_no_style_function_or_import_is_left_over(mine: Project) -> None:
-    code = "\n".join(path.read_text() for room in CODE for path in sources(mine, room))
-    style = re.sub(r"url\([^)]*\)", "", (mine.root / "static/app.css").read_text())
+    code = "\n".join(path.read_text(encoding="utf-8") for room in CODE for path in sources(mine, room))
+    style = re.sub(r"url\([^)]*\)", "", (mine.root / "static/app.css").read_text(encoding="utf-8"))
     classes = set(re.findall(r"\.([a-z][a-z-]*)(?=[^{}]*\{)", style)) - {"htmx-request"}
     used = set(re.findall(r"[a-z][a-z-]*", code.replace(style, "")))
     assert sorted(classes - used) == []
     for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."]):
-        checked = subprocess.run([sys.executable, "-m", *command], cwd=mine.root, capture_output=True, text=True)
+        checked = subprocess.run([sys.executable, "-m", *command], cwd=mine.root, capture_output=True, encoding="utf-8")
         assert checked.returncode == 0, checked.stdout
 
 
@@ -101,12 +101,12 @@ def sources(project: Project, room: str) -> list[Path]:
 
 
 def test_the_texts_are_those_of_a_project_of_ones_own(mine: Project) -> None:
-    readme = (mine.root / "README.md").read_text()
+    readme = (mine.root / "README.md").read_text(encoding="utf-8")
     assert readme.startswith("# Larder\n")
     assert [line for line in readme.splitlines() if line.startswith("## ")][:2] == ["## Run it", "## Change it"]
-    assert "--without-example" not in readme + (mine.root / "AGENTS.md").read_text()
+    assert "--without-example" not in readme + (mine.root / "AGENTS.md").read_text(encoding="utf-8")
     assert "LARDER_PORT" in readme
-    assert len((mine.root / "CHANGELOG.md").read_text().splitlines()) < 10
+    assert len((mine.root / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()) < 10
 
 
 def test_its_data_is_as_if_it_had_never_had_tasks(mine: Project, data: Path, tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_the_first_feature_comes_and_goes(mine: Project, tmp_path: Path) -> None
         cwd=mine.root,
         env={"LARDER_DATA": str(tmp_path / "data")},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
     )
     assert shown.stdout.split() == ["recipes", "/recipes", "/imports"]
@@ -177,7 +177,9 @@ def test_a_second_time_there_is_nothing_to_do(mine: Project) -> None:
 @pytest.mark.slow
 def test_its_own_tests_pass_and_those_of_its_first_feature(mine: Project, tmp_path: Path) -> None:
     mine.test()
-    locked = subprocess.run(["uv", "lock", "--check", "--offline"], cwd=mine.root, capture_output=True, text=True)
+    locked = subprocess.run(
+        ["uv", "lock", "--check", "--offline"], cwd=mine.root, capture_output=True, encoding="utf-8"
+    )
     assert locked.returncode == 0, locked.stderr
     assert mine.run("new", "recipe", "title:str", "minutes:int", "cooked:date?", "tags:text").returncode == 0
     mine.test("tests/app/test_recipes.py", "tests/templates/test_recipes.py", "tests/engine/test_project.py")

@@ -22,7 +22,7 @@ from server.specimen import TYPES
 from tests.conftest import ROOT
 from tests.test_sources import MAY_IMPORT, imports, listed, sources
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 # What the group of the tests names itself; what it includes are groups of their own, each with its reason.
 OF_TESTS = [each for each in PROJECT["dependency-groups"]["dev"] if isinstance(each, str)]
@@ -53,8 +53,10 @@ def test_every_text_names_its_encoding() -> None:
     """Or it is read as the locale of whoever runs it has it: on Windows, and where LANG says so, that is not UTF-8."""
     wrong = [
         f"{path.relative_to(ROOT)}:{call.lineno}"
-        for room in (*MAY_IMPORT, "specimen")
-        for path in (*sources(room), ROOT / "server.py")
+        for path in (
+            *(path for room in (*MAY_IMPORT, "specimen", "tests") for path in sources(room)),
+            ROOT / "server.py",
+        )
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(call, ast.Call) and leaves_encoding_to_the_locale(call)
     ]
@@ -74,6 +76,12 @@ def leaves_encoding_to_the_locale(call: ast.Call) -> bool:
     if called in ("open", "io.open", "os.fdopen"):
         mode = ast.unparse(call.args[1]) if len(call.args) > 1 else options.get("mode", "")
         return "b" not in mode
+    if called.endswith(".open"):  # Of a path: what else has this name takes no such mode as its first argument.
+        mode = ast.unparse(call.args[0]) if call.args else options.get("mode", "")
+        return re.fullmatch(r"'[rwax]t?\+?t?'", mode) is not None
+    if called.endswith("TemporaryFile"):
+        mode = ast.unparse(call.args[0]) if call.args else options.get("mode", "'w+b'")
+        return "b" not in mode
     return options.keys() & {"text", "universal_newlines"} != set()
 
 
@@ -92,13 +100,17 @@ def test_all_that_is_printed_goes_one_way() -> None:
 
 @pytest.mark.parametrize("directory", ["static/vendor", "tests/engine/vendor"])
 def test_vendored_files_are_as_published(directory: str) -> None:
-    noted = re.findall(r"^([0-9a-f]{64})\s+(\S+)", (ROOT / directory / "VENDORED.txt").read_text(), re.MULTILINE)
+    noted = re.findall(
+        r"^([0-9a-f]{64})\s+(\S+)", (ROOT / directory / "VENDORED.txt").read_text(encoding="utf-8"), re.MULTILINE
+    )
     found = {path.name: sha256(path) for path in (ROOT / directory).iterdir() if path.suffix != ".txt"}
     assert found == {name: digest for digest, name in noted}
 
 
 def test_every_dependency_stands_under_the_reason_for_it() -> None:
-    lists = re.findall(r"^(\S+) = \[\n(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL)
+    lists = re.findall(
+        r"^(\S+) = \[\n(.*?)^\]", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
     of_packages = {name: lines for name, lines in lists if name in {"dependencies", *PROJECT["dependency-groups"]}}
     assert of_packages.keys() == {"dependencies", *PROJECT["dependency-groups"]}
     without = [name for name, lines in of_packages.items() if not lines.lstrip().startswith("# ")]
@@ -127,7 +139,7 @@ def test_the_list_of_what_others_use_names_only_dependencies() -> None:
 
 
 def test_every_peer_is_measured() -> None:
-    bench = "\n".join(path.read_text() for path in sources("tests/engine/bench"))
+    bench = "\n".join(path.read_text(encoding="utf-8") for path in sources("tests/engine/bench"))
     peers = map(name_of, PROJECT["dependency-groups"].get("bench", []))
     assert [name for name in peers if not re.search(rf"\b{name}\b", bench, re.IGNORECASE)] == []
 
@@ -144,7 +156,7 @@ def test_no_file_but_the_lock_file_names_a_package_registry() -> None:
 
 
 def test_the_lock_file_names_the_public_registry_only() -> None:
-    hosts = set(re.findall(r"https?://([^/\"]+)", (ROOT / "uv.lock").read_text()))
+    hosts = set(re.findall(r"https?://([^/\"]+)", (ROOT / "uv.lock").read_text(encoding="utf-8")))
     assert hosts == set(REGISTRIES[:2])
 
 
@@ -162,7 +174,7 @@ def sha256(path: Path) -> str:
 
 def texts() -> Iterator[Path]:
     """Every text file of the project, but not what .gitignore leaves out."""
-    ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text().split()]
+    ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text(encoding="utf-8").split()]
     leave_out = shutil.ignore_patterns(".git", *ignored)
     waiting = [ROOT]
     while waiting:
@@ -179,14 +191,14 @@ def lines_with(pattern: re.Pattern[str], paths: Iterator[Path]) -> list[str]:
     return [
         f"{path.relative_to(ROOT)}:{number} has {found.group()}"
         for path in paths
-        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1)
+        for number, line in enumerate(path.read_text(errors="replace", encoding="utf-8").splitlines(), 1)
         if (found := pattern.search(line))
     ]
 
 
 def test_the_readme_names_every_option_as_it_is() -> None:
     row = rf"^\| (`--.+?) \| `({PREFIX}\w+)` \| (.+?) \|"
-    rows = re.findall(row, (ROOT / "README.md").read_text(), re.MULTILINE)
+    rows = re.findall(row, (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     told = {names: (variable, default.strip("`")) for names, variable, default in rows}
     asked = [parameter for parameter in cli.run.params if isinstance(parameter, click.Option)]
     assert told == {
@@ -204,7 +216,7 @@ def shown(option: click.Option) -> str:
 
 @pytest.mark.parametrize("name", ["README.md", "AGENTS.md"])
 def test_every_command_and_file_that_is_named_is_there(name: str) -> None:
-    text = (ROOT / name).read_text()
+    text = (ROOT / name).read_text(encoding="utf-8")
     commands = re.findall(r"server\.py (\w+)", text)
     assert commands
     for command in commands:
@@ -243,7 +255,7 @@ LIMIT = re.compile(r"^\| (.+?) \| ([\d,.]+) ?(\w*) \| `(\S+)\.py` `([A-Z_]+)` \|
 
 
 def test_every_limit_in_the_documentation_is_that_of_the_code() -> None:
-    found = LIMIT.findall((ROOT / "docs" / "security.md").read_text())
+    found = LIMIT.findall((ROOT / "docs" / "security.md").read_text(encoding="utf-8"))
     assert len(found) > 40
     for what, number, unit, path, name in found:
         limit = getattr(importlib.import_module(path.replace("/", ".")), name)
@@ -252,12 +264,14 @@ def test_every_limit_in_the_documentation_is_that_of_the_code() -> None:
 
 
 def test_every_limit_of_the_code_is_in_the_documentation() -> None:
-    documented = set(re.findall(r"`(\S+\.py)` `([A-Z_]+)`", (ROOT / "docs" / "security.md").read_text()))
+    documented = set(
+        re.findall(r"`(\S+\.py)` `([A-Z_]+)`", (ROOT / "docs" / "security.md").read_text(encoding="utf-8"))
+    )
     found = [
         (path.relative_to(ROOT).as_posix(), name)
         for room in ("server", "app")
         for path in sources(room)
-        for name in LIKE_A_LIMIT.findall(path.read_text())
+        for name in LIKE_A_LIMIT.findall(path.read_text(encoding="utf-8"))
     ]
     assert len(found) > 20
     missing = [f"{path} {name}" for path, name in found if (path, name) not in documented]
@@ -265,13 +279,15 @@ def test_every_limit_of_the_code_is_in_the_documentation() -> None:
 
 
 def test_every_test_that_the_documentation_of_security_names_is_there() -> None:
-    named = re.findall(r"`(?:(tests/[\w/]*)/)?(test_\w+\.py)`", (ROOT / "docs" / "security.md").read_text())
+    named = re.findall(
+        r"`(?:(tests/[\w/]*)/)?(test_\w+\.py)`", (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    )
     assert len(named) > 30
     missing = [name for room, name in named if not any((ROOT / (room or "tests")).rglob(name))]
     assert missing == []
 
 
 def test_what_assistants_read_is_short_and_names_every_type_of_field() -> None:
-    text = (ROOT / "AGENTS.md").read_text()
+    text = (ROOT / "AGENTS.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) < 60
     assert ", ".join(TYPES) in text

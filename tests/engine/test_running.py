@@ -16,7 +16,7 @@ from server.name import SLUG
 from tests.engine.conftest import PATIENCE, PROJECT, ROOT
 from tests.engine.reloading import until
 
-PAGE = (ROOT / "docs" / "running.md").read_text()
+PAGE = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
 CSV = "title,done\nbread,no\nwater,yes\n"
 
 
@@ -25,7 +25,7 @@ def unit(tmp_path: Path) -> Path:
     """The unit of the page, as a file."""
     (text,) = re.findall(r"^```ini\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     path = tmp_path / f"{SLUG}.service"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -33,11 +33,13 @@ def analyzed(*words: str | Path) -> subprocess.CompletedProcess[str]:
     """What systemd-analyze says of a unit."""
     if shutil.which("systemd-analyze") is None:
         pytest.skip("no systemd-analyze here")
-    return subprocess.run(["systemd-analyze", *map(str, words)], capture_output=True, text=True)
+    return subprocess.run(["systemd-analyze", *map(str, words)], capture_output=True, encoding="utf-8")
 
 
 def test_systemd_understands_every_line_of_the_unit(unit: Path) -> None:
-    unit.write_text(unit.read_text().replace(f"/srv/{SLUG}/.venv/bin/python", sys.executable))
+    unit.write_text(
+        unit.read_text(encoding="utf-8").replace(f"/srv/{SLUG}/.venv/bin/python", sys.executable), encoding="utf-8"
+    )
     said = analyzed("verify", unit)
     assert (said.returncode, [line for line in said.stderr.splitlines() if unit.name in line]) == (0, [])
 
@@ -61,22 +63,22 @@ def confined(unit: Path, tmp_path: Path) -> Iterator[tuple[str, Path]]:
     data, log = tmp_path / "data", tmp_path / "log"
     data.mkdir()
     command = [sys.executable, "server.py", "--no-open", "--no-reload", "--port", "0", "--data", data]
-    with log.open("w") as errors:
+    with log.open("w", encoding="utf-8") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.engine.sandbox", unit, data, *command],
-            cwd=PROJECT, stdout=subprocess.PIPE, stderr=errors, text=True,
+            cwd=PROJECT, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8",
         )  # fmt: skip
     assert process.stdout is not None
     line = process.stdout.readline()
-    if "libseccomp" in log.read_text():
+    if "libseccomp" in log.read_text(encoding="utf-8"):
         pytest.skip(why)
     found = re.search(r"http://\S+", line)
-    assert found, log.read_text()
+    assert found, log.read_text(encoding="utf-8")
     yield found[0], data
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE) == 0
     process.stdout.close()
-    assert "Traceback" not in log.read_text(), log.read_text()
+    assert "Traceback" not in log.read_text(encoding="utf-8"), log.read_text(encoding="utf-8")
 
 
 def test_the_app_serves_writes_and_imports_under_what_the_unit_allows(confined: tuple[str, Path]) -> None:
@@ -115,5 +117,5 @@ print("all refused")
 def test_code_cannot_be_written_nor_made_in_memory_there(confined: tuple[str, Path], unit: Path) -> None:
     data = confined[1]
     command = [sys.executable, "-m", "tests.engine.sandbox", unit, data, sys.executable, "-c", TRIES, data]
-    said = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    said = subprocess.run(command, cwd=PROJECT, capture_output=True, encoding="utf-8")
     assert said.stdout == "all refused\n", said.stderr

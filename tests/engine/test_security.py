@@ -17,7 +17,7 @@ import pytest
 
 from tests.engine.conftest import ROOT
 
-PAGE = (ROOT / "SECURITY.md").read_text()
+PAGE = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 KNOWN = {
     "id": "GHSA-test",
     "modified": "2026-01-01T00:00:00Z",
@@ -71,7 +71,7 @@ def audit(address: str) -> subprocess.CompletedProcess[str]:
         pytest.skip("no uv here")
     words = [uv, *shlex.split(command)[1:], "--service-url", address]
     environment = {**os.environ, "UV_HTTP_RETRIES": "0", "NO_PROXY": "127.0.0.1"}
-    ended = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", timeout=120)
     if "unrecognized subcommand" in ended.stderr:
         pytest.skip("this uv is older than `uv audit`")
     return ended
@@ -82,7 +82,7 @@ def test_every_locked_package_is_asked_for_and_what_is_known_fails_the_audit(
 ) -> None:
     clean = audit(database)
     assert clean.returncode == 0, clean.stderr
-    locked = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    locked = tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))["package"]
     assert Database.asked == {package["name"] for package in locked if "registry" in package["source"]}
     monkeypatch.setattr(Database, "vulnerable", "starlette")
     found = audit(database)

@@ -74,7 +74,7 @@ class Checkout:
             cwd=self.directory.parent,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
             start_new_session=True,
         )
 
@@ -88,7 +88,8 @@ class Checkout:
         uv = tools / "uv"
         uv.write_text(
             f'#!/bin/sh\nBEGUN="{tools}/begun"\nGO="{tools}/go"\n'
-            f'[ "$1" = --version ] && echo uv {version}.0 && exit 0\n{script}\n'
+            f'[ "$1" = --version ] && echo uv {version}.0 && exit 0\n{script}\n',
+            encoding="utf-8",
         )
         uv.chmod(0o755)
         os.mkfifo(tools / "go")
@@ -99,7 +100,7 @@ class Checkout:
         wait_until(begun.exists)
 
     def let_uv_end(self) -> None:
-        (self.directory.parent / "other-tools" / "go").write_text("go\n")
+        (self.directory.parent / "other-tools" / "go").write_text("go\n", encoding="utf-8")
 
 
 @dataclass
@@ -154,7 +155,7 @@ def checkout(tmp_path: Path, plain_python: str) -> Checkout:
     for name in ("server.py", "pyproject.toml", "uv.lock", "README.md"):
         shutil.copy(ROOT / name, directory)
     (directory / "server" / "__init__.py").touch()
-    (directory / "server" / "cli.py").write_text(STUB)
+    (directory / "server" / "cli.py").write_text(STUB, encoding="utf-8")
     shutil.copy(ROOT / PINNED, directory / PINNED)
     unwanted = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "UV_PYTHON", "UV_OFFLINE", "UV_PROJECT_ENVIRONMENT")
     environment = {name: value for name, value in os.environ.items() if name not in unwanted}
@@ -169,7 +170,7 @@ def with_uv(checkout: Checkout, tmp_path: Path) -> Checkout:
     if uv is None:
         pytest.skip("no uv here")
     if "shims" in uv:  # pyenv's stand-in needs to know which Python it stands for
-        uv = subprocess.check_output(["pyenv", "which", "uv"], text=True).strip()
+        uv = subprocess.check_output(["pyenv", "which", "uv"], encoding="utf-8").strip()
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / "uv").symlink_to(uv)
@@ -315,8 +316,8 @@ def test_a_venv_that_is_older_than_the_lock_file_is_brought_up_to_date(made: Che
 def test_what_the_person_put_into_venv_stays(made: Checkout) -> None:
     mine = made.site_packages / "mine-1.0.dist-info"
     mine.mkdir()
-    (mine / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
-    (mine / "RECORD").write_text("mine-1.0.dist-info/METADATA,,\nmine-1.0.dist-info/RECORD,,\n")
+    (mine / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n", encoding="utf-8")
+    (mine / "RECORD").write_text("mine-1.0.dist-info/METADATA,,\nmine-1.0.dist-info/RECORD,,\n", encoding="utf-8")
     change(made.directory / "uv.lock")
     assert_inside(made.start(), made)
     assert mine.exists()
@@ -348,7 +349,7 @@ def test_a_venv_whose_python_is_of_no_use_is_made_anew(made: Checkout, broken: s
     elif broken == "is too old":
         python.symlink_to(old_python(8) or old_python(9) or pytest.skip("no Python 3.8 or 3.9 here"))
     else:
-        python.write_text("#!/bin/sh\nexit 1\n")
+        python.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
         python.chmod(0o755)
     start = made.start()
     assert_inside(start, made)
@@ -412,7 +413,7 @@ def test_ctrl_c_says_what_it_left_and_the_next_start_begins_again(with_uv: Check
 
 
 def test_the_door_can_be_read_by_pythons_that_are_too_old() -> None:
-    ast.parse((ROOT / "server.py").read_text(), feature_version=(3, 7))
+    ast.parse((ROOT / "server.py").read_text(encoding="utf-8"), feature_version=(3, 7))
 
 
 def test_a_python_that_is_too_old_is_named_with_the_remedies(
@@ -490,7 +491,7 @@ def test_with_uv_a_python_without_ensurepip_is_enough(with_uv: Checkout, tmp_pat
 
 def test_a_uv_that_does_not_start_is_as_good_as_none(checkout: Checkout, tmp_path: Path) -> None:
     checkout.use_uv("")
-    (tmp_path / "other-tools" / "uv").write_text("#!/bin/sh\nexit 127\n")
+    (tmp_path / "other-tools" / "uv").write_text("#!/bin/sh\nexit 127\n", encoding="utf-8")
     python = copy_of_python(tmp_path / "debian", without="ensurepip")
     assert_failed(checkout.start(python=python), "No module named ensurepip")
 
@@ -520,7 +521,7 @@ def test_another_uv_than_the_pinned_one_is_refused(checkout: Checkout, tmp_path:
 def test_one_version_of_uv_is_pinned_with_the_hash_of_every_wheel() -> None:
     version, hashes = pinned_uv()
     assert len(hashes) == len(set(hashes)) >= 15, "one for each platform"
-    left = (ROOT / PINNED).read_text().replace(f"uv=={version}", "")
+    left = (ROOT / PINNED).read_text(encoding="utf-8").replace(f"uv=={version}", "")
     for digest in hashes:
         left = left.replace(f"--hash=sha256:{digest}", "")
     assert [line for line in left.splitlines() if line.strip(" \\") and not line.startswith("#")] == []
@@ -529,7 +530,7 @@ def test_one_version_of_uv_is_pinned_with_the_hash_of_every_wheel() -> None:
 
 def pinned_uv() -> tuple[str, list[str]]:
     """The version of uv that the door installs, and the hashes that it takes."""
-    text = (ROOT / PINNED).read_text()
+    text = (ROOT / PINNED).read_text(encoding="utf-8")
     (version,) = re.findall(r"^uv==([\d.]+) ", text, re.MULTILINE)
     return version, re.findall(r"--hash=sha256:([0-9a-f]{64})\b", text)
 
@@ -606,7 +607,7 @@ def test_a_disk_without_locks_names_the_way_without_them(
 
 
 def test_what_the_door_looks_for_is_what_the_project_asks_for(door: ModuleType) -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert project["project"]["requires-python"] == ">=" + ".".join(map(str, door.OLDEST_PYTHON))
     sold_as = importlib.metadata.packages_distributions()
     for packages, asked in (
@@ -618,13 +619,15 @@ def test_what_the_door_looks_for_is_what_the_project_asks_for(door: ModuleType) 
 
 
 def test_behind_the_door_are_the_commands() -> None:
-    start = subprocess.run([sys.executable, str(ROOT / "server.py"), "--version"], capture_output=True, text=True)
+    start = subprocess.run(
+        [sys.executable, str(ROOT / "server.py"), "--version"], capture_output=True, encoding="utf-8"
+    )
     assert start.returncode == 0, start.stderr
     assert start.stdout.startswith(NAME)
 
 
 def change(path: Path) -> None:
-    path.write_text(path.read_text() + "\n")
+    path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
 
 
 def take_away(checkout: Checkout, package: str) -> None:

@@ -146,7 +146,9 @@ def test_a_module_of_yours_that_the_app_needs_is_in_the_subject(project: Project
 
 def test_where_the_list_of_features_is_in_another_form_it_is_said(project: Project) -> None:
     path = project.root / "app/main.py"
-    path.write_text(path.read_text(encoding="utf-8").replace("FEATURES: list[ModuleType] = [", "FEATURES = ["))
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("FEATURES: list[ModuleType] = [", "FEATURES = ["), encoding="utf-8"
+    )
     ended = project.run("test", "--engine", "--version")
     assert ended.returncode == 2
     assert "app/main.py has no list that begins with a line “FEATURES: list[ModuleType] = [”" in ended.stderr

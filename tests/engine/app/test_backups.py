@@ -109,9 +109,9 @@ def test_a_backup_goes_where_the_person_says(data: Path, tmp_path: Path) -> None
 
 
 def test_a_file_that_is_there_is_not_overwritten(data: Path, tmp_path: Path) -> None:
-    (tmp_path / "mine.db").write_text("precious")
+    (tmp_path / "mine.db").write_text("precious", encoding="utf-8")
     is_refused(command("backup", tmp_path / "mine.db", "--data", data), tmp_path / "mine.db", "already", "another")
-    assert (tmp_path / "mine.db").read_text() == "precious"
+    assert (tmp_path / "mine.db").read_text(encoding="utf-8") == "precious"
     with untouched(data):
         is_refused(command("backup", data / "app.db", "--data", data), "already")
 
@@ -364,13 +364,13 @@ def test_what_is_no_file_is_refused(data: Path, tmp_path: Path) -> None:
 
 def test_a_backup_goes_over_nothing_that_is_there(data: Path, tmp_path: Path) -> None:
     (tmp_path / "nowhere.db").symlink_to(tmp_path / "none" / "copy.db")
-    (tmp_path / "precious.txt").write_text("precious")
+    (tmp_path / "precious.txt").write_text("precious", encoding="utf-8")
     (tmp_path / "link.db").symlink_to(tmp_path / "precious.txt")
     is_refused(command("backup", tmp_path / "link.db", "--data", data), "is there already", "another")
     is_refused(command("backup", tmp_path / "nowhere.db", "--data", data), "No such file", "another")
     refused = command("backup", tmp_path, "--data", data)
     assert (refused.returncode, "is a directory" in refused.stderr) == (2, True)
-    assert (tmp_path / "precious.txt").read_text() == "precious"
+    assert (tmp_path / "precious.txt").read_text(encoding="utf-8") == "precious"
     assert not (tmp_path / "none").exists()
 
 
@@ -393,7 +393,7 @@ def on_a_disk_that_cannot_be_written(directory: Path, *arguments: object) -> sub
     if shutil.which("unshare") is None or subprocess.run([*before, "true"], capture_output=True).returncode:
         pytest.skip("this system does not let us mount a directory so")
     command = [*before, sys.executable, PROJECT / "server.py", *arguments]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60)
+    return subprocess.run(list(map(str, command)), capture_output=True, encoding="utf-8", timeout=60)
 
 
 def test_a_backup_on_a_disk_that_cannot_be_written_is_restored(data: Path, copy: Path, tmp_path: Path) -> None:

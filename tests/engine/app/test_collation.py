@@ -71,5 +71,5 @@ def test_no_key_is_large_and_none_stands_behind_the_last() -> None:
 
 def test_the_table_is_loaded_only_for_titles_that_need_it() -> None:
     code = "import sys; from app.collation import sort_key; sort_key('Milk'); print('pyuca' in sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
     assert loaded.stdout == "False\n"

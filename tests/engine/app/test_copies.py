@@ -56,7 +56,7 @@ def test_a_copy_has_its_name_only_when_it_is_whole(file: Path, tmp_path: Path) -
 def test_of_one_that_fails_nothing_is_left(tmp_path: Path, error: type[BaseException]) -> None:
     def make() -> None:
         with placed(tmp_path / "b.db") as copy:
-            copy.write_text("half")
+            copy.write_text("half", encoding="utf-8")
             raise error
 
     with pytest.raises(error):
@@ -65,7 +65,7 @@ def test_of_one_that_fails_nothing_is_left(tmp_path: Path, error: type[BaseExcep
 
 
 def test_nothing_that_is_there_is_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "mine").write_text("precious")
+    (tmp_path / "mine").write_text("precious", encoding="utf-8")
     (tmp_path / "link").symlink_to("nowhere")
     for name in ("mine", "link"):
         with pytest.raises(FileExistsError, match=name), placed(tmp_path / name):
@@ -73,14 +73,14 @@ def test_nothing_that_is_there_is_overwritten(tmp_path: Path) -> None:
 
     def make() -> None:
         with placed(tmp_path / "new") as copy:
-            copy.write_text("ours")
-            (tmp_path / "new").write_text("theirs, meanwhile")
+            copy.write_text("ours", encoding="utf-8")
+            (tmp_path / "new").write_text("theirs, meanwhile", encoding="utf-8")
 
     with pytest.raises(FileExistsError):
         make()
     assert names(tmp_path) == ["link", "mine", "new"]
-    assert (tmp_path / "new").read_text() == "theirs, meanwhile"
-    assert (tmp_path / "mine").read_text() == "precious"
+    assert (tmp_path / "new").read_text(encoding="utf-8") == "theirs, meanwhile"
+    assert (tmp_path / "mine").read_text(encoding="utf-8") == "precious"
 
 
 def test_a_file_system_without_links_has_copies_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,8 +89,8 @@ def test_a_file_system_without_links_has_copies_too(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(os, "link", link)
     with placed(tmp_path / "b") as copy:
-        copy.write_text("whole")
-    assert (tmp_path / "b").read_text() == "whole"
+        copy.write_text("whole", encoding="utf-8")
+    assert (tmp_path / "b").read_text(encoding="utf-8") == "whole"
 
 
 KILLED = """
@@ -109,7 +109,7 @@ def test_what_a_killed_process_has_left_is_swept_and_nothing_else(tmp_path: Path
         (tmp_path / name).mkdir()
     mine = names(tmp_path)
     command = [sys.executable, "-c", KILLED, tmp_path / "b.db"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=PROJECT) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8", cwd=PROJECT) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "half\n"
         assert len(names(tmp_path)) == len(mine) + 1

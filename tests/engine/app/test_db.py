@@ -475,7 +475,7 @@ from app.main import app
 @pytest.fixture
 def limited(start: Start, tmp_path: Path) -> Running:
     """A server whose disk is soon full, and that soon loses patience."""
-    (tmp_path / "limited.py").write_text(LIMITED)
+    (tmp_path / "limited.py").write_text(LIMITED, encoding="utf-8")
     return start("-m", "uvicorn", "limited:app", "--port", "0", PYTHONPATH=f"{tmp_path}{os.pathsep}{PROJECT}")
 
 
@@ -559,7 +559,10 @@ print(len(acknowledged))
 
 def kill_writers(directory: Path, rounds: int, seed: int) -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", KILLED, directory, str(rounds), str(seed)], cwd=PROJECT, capture_output=True, text=True
+        [sys.executable, "-c", KILLED, directory, str(rounds), str(seed)],
+        cwd=PROJECT,
+        capture_output=True,
+        encoding="utf-8",
     )
     assert ended.returncode == 0, ended.stderr
     assert int(ended.stdout) > rounds
@@ -718,7 +721,7 @@ def test_a_file_that_another_program_has_for_itself_is_not_called_damaged(
 
 
 def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     for directory in (tmp_path / "file", tmp_path / "file" / "data"):
         with pytest.raises(UnusableDirectory, match="--data"):
             prepare(directory, migrations)
@@ -729,7 +732,7 @@ def test_an_unusable_file_ends_the_start_with_one_line_and_exit_code_1(directory
     ended = subprocess.run(
         [sys.executable, PROJECT / "server.py", "--no-open", "--port", "0", "--data", directory],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()

@@ -182,12 +182,12 @@ def test_few_are_sent_at_once_and_the_others_are_told_to_wait(server: Server) ->
 def test_what_a_killed_process_was_making_goes_at_the_next_start(server: Server, tmp_path: Path) -> None:
     data = shutil.copytree(server.data, tmp_path / "data")
     (data / ".making-abcdefgh").mkdir()
-    (data / ".making-abcdefgh" / "copy.db").write_text("half")
-    (data / "making.db").write_text("of a person")
+    (data / ".making-abcdefgh" / "copy.db").write_text("half", encoding="utf-8")
+    (data / "making.db").write_text("of a person", encoding="utf-8")
     other = Server(data)
     try:
         assert not (data / ".making-abcdefgh").exists()
-        assert (data / "making.db").read_text() == "of a person"
+        assert (data / "making.db").read_text(encoding="utf-8") == "of a person"
     finally:
         assert other.stop() == 0
 

@@ -140,7 +140,7 @@ def test_a_million_rows_cost_little_memory_and_leave_the_list_usable(
     client: httpx.Client, htmx: httpx.Client, server: Server, tmp_path: Path
 ) -> None:
     file = tmp_path / "million.csv"
-    with file.open("w") as out:
+    with file.open("w", encoding="utf-8") as out:
         out.write("title,notes,due,done\n")
         out.writelines(
             f"Row {number} of many,some notes about it,2030-01-{number % 28 + 1:02},{number % 2}\n"

@@ -234,7 +234,7 @@ def test_an_import_whose_rows_cannot_be_written_is_taken_back_with_the_reason(
         server.sql("DROP TRIGGER odd")
     assert (each["state"], each["error"]) == ("undone", "The rows could not be written: no two.")
     assert server.sql("SELECT * FROM tasks") == []
-    assert f"Import {each['id']}: SQLite says: no two." in server.log.read_text()
+    assert f"Import {each['id']}: SQLite says: no two." in server.log.read_text(encoding="utf-8")
 
 
 def test_rows_that_cannot_be_taken_back_are_said_to_be_there(client: httpx.Client, server: Server) -> None:

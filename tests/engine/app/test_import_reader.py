@@ -44,7 +44,7 @@ def failure(monkeypatch: pytest.MonkeyPatch, path: Path, code: str) -> str:
 
 def test_a_file_is_read_to_its_end(tmp_path: Path) -> None:
     path = tmp_path / "1"
-    path.write_text("title\nOne\n")
+    path.write_text("title\nOne\n", encoding="utf-8")
     understood, *_, end = asyncio.run(heard(path, kind=to_json(KIND)))
     assert understood["understood"]["format"] == "CSV"
     assert end == {"end": {"rows": 1, "problems": 0}}

@@ -199,7 +199,7 @@ async def fail_later():
 def pasted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """The app with these routes, on Uvicorn."""
     directory = tmp_path_factory.mktemp("pasted")
-    (directory / "pasted.py").write_text(PASTED)
+    (directory / "pasted.py").write_text(PASTED, encoding="utf-8")
     running = Running(
         *("-m", "uvicorn", "pasted:app", "--port", "0", "--log-level", "info"),
         data=directory / "data",
@@ -473,7 +473,7 @@ def in_python(code: str, data: Path, **environment: str) -> subprocess.Completed
         env={**os.environ, f"{PREFIX}DATA": str(data), **environment},
         cwd=PROJECT,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
 
 
@@ -558,7 +558,7 @@ def test_the_session_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) ->
     (key,) = keys
     assert len(key) >= 32
     path = tmp_path / "data" / "session.key"
-    assert path.read_text() == key
+    assert path.read_text(encoding="utf-8") == key
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert sorted(each.name for each in (tmp_path / "data").iterdir()) == ["app.db", "session.key"]
     assert not (ROOT / ".sesskey").exists(), "FastHTML writes its own, readable by all, where it gets none"
@@ -697,7 +697,7 @@ app.mount("/other", Starlette(routes=[Route("/plain", plain, methods=["GET", "PO
 def mounted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """Other apps beside ours, as their documentation mounts them."""
     directory = tmp_path_factory.mktemp("mounted")
-    (directory / "mounted.py").write_text(MOUNTED)
+    (directory / "mounted.py").write_text(MOUNTED, encoding="utf-8")
     running = Running(
         *("-m", "uvicorn", "mounted:app", "--port", "0"),
         data=directory / "data",

@@ -177,7 +177,7 @@ def test_in_production_it_is_a_line_and_the_exit_code_and_the_command_mends_it(
     server = [sys.executable, str(checkout.path("server.py"))]
     environment = {**os.environ, "PROBE": os.devnull}
     command = [*server, "run", "--no-open", "--port", "0", "--data", str(checkout.data), *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60, env=environment)
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
     assert "written by a newer version of this app (it has “keep_colours”, “add_shade”" in line

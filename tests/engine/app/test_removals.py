@@ -35,7 +35,7 @@ def data(tmp_path: Path) -> Path:
         connection.execute("INSERT INTO imported_rows (import_id, row_id, version) VALUES (1, 1, 0), (2, 1, 0)")
         connection.execute("INSERT INTO _sqlite_migrations VALUES (NULL, ?, 'create_books', '')", [migrations.name])
     (tmp_path / "data" / "uploads").mkdir()
-    (tmp_path / "data" / "uploads" / "1").write_text("x")
+    (tmp_path / "data" / "uploads" / "1").write_text("x", encoding="utf-8")
     return tmp_path / "data"
 
 

@@ -196,7 +196,7 @@ def test_pages_are_of_the_size_that_those_who_have_the_file_open_know(tmp_path: 
         connection.execute("PRAGMA page_size = 8192")
         connection.execute("CREATE TABLE songs (title)")
         assert page_size(tmp_path / "app.db") == 8192
-    (tmp_path / "app.db").write_text("no database")
+    (tmp_path / "app.db").write_text("no database", encoding="utf-8")
     assert page_size(tmp_path / "app.db") == 4096
 
 

@@ -16,7 +16,7 @@ def read(**environment: str) -> subprocess.CompletedProcess[str]:
     """Import the settings in a process of its own."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     command = [sys.executable, "-c", SHOW]
-    return subprocess.run(command, cwd=ROOT, env=kept | environment, capture_output=True, text=True, timeout=20)
+    return subprocess.run(command, cwd=ROOT, env=kept | environment, capture_output=True, encoding="utf-8", timeout=20)
 
 
 def test_what_is_not_set_has_its_default() -> None:

@@ -396,7 +396,7 @@ def test_a_large_file_of_nothing_takes_neither_long_nor_much(data: Path, file: P
 def test_it_says_in_json_what_it_made(file: Path, tmp_path: Path) -> None:
     (tmp_path / "room").mkdir()
     command = [sys.executable, "-m", "app.staging", file, tmp_path / "room", "8192"]
-    made = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    made = subprocess.run(command, cwd=PROJECT, capture_output=True, encoding="utf-8", check=True)
     assert (json.loads(made.stdout), made.stderr) == ({"left_out": []}, "")
     assert read(tmp_path / "room" / "new.db", "PRAGMA page_size") == [8192]
 

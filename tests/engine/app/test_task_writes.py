@@ -152,7 +152,9 @@ def test_all_is_right_after_what_the_command_line_writes(
     assert COMMAND is not None
     path = made.with_name("written.db")
     shutil.copyfile(made, path)
-    subprocess.run([COMMAND, path], input=";\n".join([*settings, *statements, ""]), text=True, capture_output=True)
+    subprocess.run(
+        [COMMAND, path], input=";\n".join([*settings, *statements, ""]), encoding="utf-8", capture_output=True
+    )
     with closing(sqlite3.connect(path)) as connection:
         all_is_right(connection)
 

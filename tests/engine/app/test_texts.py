@@ -261,7 +261,7 @@ def test_the_process_ends_with_its_server(server: Server) -> None:
     if not os.path.exists(children):
         own.stop()
         pytest.skip("this system does not say which processes another one has started")
-    with open(children) as file:
+    with open(children, encoding="utf-8") as file:
         started = [int(pid) for pid in file.read().split()]
     assert started
     own.stop(signal.SIGKILL)
@@ -271,7 +271,7 @@ def test_the_process_ends_with_its_server(server: Server) -> None:
 def is_alive(pid: int) -> bool:
     """Whether a process runs, which a zombie does not."""
     try:
-        with open(f"/proc/{pid}/stat") as file:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
             return file.read().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False

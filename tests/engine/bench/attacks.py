@@ -224,7 +224,12 @@ def _beside(module: str, argument: str, first: str, core: int | None) -> Iterato
     """A process of a bench that is told something first, and works until its input ends."""
     command = [sys.executable, "-m", f"tests.engine.bench.{module}", argument]
     with subprocess.Popen(
-        command, cwd=systems.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command,
+        cwd=systems.ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        encoding="utf-8",
     ) as process:
         try:
             systems.pin(process.pid, core)

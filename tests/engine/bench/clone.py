@@ -82,7 +82,9 @@ async def _once(browser: Any, project: Path) -> list[float]:
 def _serving(project: Path) -> Iterator[str]:
     """`python3 server.py`, on a port that is free; the address that it prints."""
     command = [PYTHON, "server.py", "--port", "0", "--no-open", "--log-level", "warning"]
-    with subprocess.Popen(command, cwd=project, env=_environment(), stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=project, env=_environment(), stdout=subprocess.PIPE, encoding="utf-8"
+    ) as process:
         try:
             assert process.stdout is not None
             found = next(filter(None, (re.search(r"http://\S+", line) for line in process.stdout)), None)

@@ -54,12 +54,12 @@ class Project:
         """Save an edit, as an editor does: into the file itself."""
         name, old, new = self.places[kind]
         path = self.directory / name
-        source = self.sources.setdefault(name, path.read_text())
+        source = self.sources.setdefault(name, path.read_text(encoding="utf-8"))
         if source.count(old) != 1:
             raise RuntimeError(
                 f"{name} has {old!r} {source.count(old)} times; the benchmark changes it where it is once."
             )
-        path.write_text(source.replace(old, new.format(number=number)) + ending)
+        path.write_text(source.replace(old, new.format(number=number)) + ending, encoding="utf-8")
 
 
 def edits(template: str, route: str, total: str) -> dict[str, tuple[str, str, str]]:

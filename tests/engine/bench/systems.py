@@ -196,7 +196,7 @@ def _processor_seconds(process: psutil.Process) -> float:
 def asking(module: str, core: int | None) -> Iterator["subprocess.Popen[str]"]:
     """Start the process that asks the systems, which takes its jobs on standard input; end it afterwards."""
     process = subprocess.Popen(
-        [sys.executable, "-m", module], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", module], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
     )
     pin(process.pid, core)
     try:
@@ -239,4 +239,4 @@ def end(process: subprocess.Popen[bytes]) -> None:
 def write_headers(answer: Answer, path: Path) -> None:
     """Keep the headers of our answer for the bare app; Uvicorn adds a date, and an end as urllib asks."""
     own = [(name, value) for name, value in answer.headers if name not in ("date", "connection")]
-    path.write_text(json.dumps(own))
+    path.write_text(json.dumps(own), encoding="utf-8")

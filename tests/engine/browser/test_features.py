@@ -59,7 +59,7 @@ def run(clone: Clone, *arguments: str) -> None:
         *arguments,
         *(["--data", str(clone.data)] if arguments[0] == "drop" else []),
     ]
-    done = subprocess.run(command, cwd=clone.root, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=clone.root, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
 
 

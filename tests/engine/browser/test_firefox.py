@@ -74,7 +74,9 @@ def test_a_saved_edit_of_the_code_is_on_the_page(firefox: Firefox, tmp_path: Pat
 def test_a_file_is_imported(firefox: Firefox, server: Server, tmp_path: Path) -> None:
     server.empty()
     file = tmp_path / "two.json"
-    file.write_text(json.dumps([{"title": "Grüße", "due": "2026-05-01"}, {"title": "Second", "done": True}]))
+    file.write_text(
+        json.dumps([{"title": "Grüße", "due": "2026-05-01"}, {"title": "Second", "done": True}]), encoding="utf-8"
+    )
     tab = opened(firefox, f"{server.url}/imports")
     tab.give_file("input[type=file]", file)
     tab.press("Read the file")

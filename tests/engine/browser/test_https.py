@@ -75,7 +75,7 @@ def opened(tls: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str
     def open_page(address: str) -> str:
         command = [program, *quiet, mapped, f"--user-data-dir={home}/profile", "--dump-dom", address]
         environment = {**os.environ, "HOME": str(home)}
-        ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+        ended = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", timeout=120)
         return ended.stdout + ended.stderr
 
     return open_page

@@ -19,7 +19,7 @@ def upload(page: Page, file: Path) -> None:
 
 def test_columns_can_be_corrected(page: Page, tmp_path: Path) -> None:
     file = tmp_path / "odd.csv"
-    file.write_text("title,what\nA,Real one\nB,Real two\n")
+    file.write_text("title,what\nA,Real one\nB,Real two\n", encoding="utf-8")
     upload(page, file)
     page.get_by_text(re.compile("^Columns:")).click()
     page.locator("select[name=title]").select_option("what")
@@ -30,7 +30,9 @@ def test_columns_can_be_corrected(page: Page, tmp_path: Path) -> None:
 def test_the_bar_moves_and_cancelling_takes_everything_back(page: Page, server: Server, tmp_path: Path) -> None:
     server.add(5)
     file = tmp_path / "many.json"
-    file.write_text(json.dumps([{"title": f"Row {number}", "done": False} for number in range(12_000)]))
+    file.write_text(
+        json.dumps([{"title": f"Row {number}", "done": False} for number in range(12_000)]), encoding="utf-8"
+    )
     upload(page, file)
     page.get_by_role("button", name="Import 12,000 tasks").click()
     bar = page.get_by_role("progressbar", name="Importing")
@@ -54,7 +56,7 @@ def test_the_bar_moves_and_cancelling_takes_everything_back(page: Page, server: 
 def test_a_finished_import_can_be_taken_back(page: Page, server: Server, tmp_path: Path) -> None:
     server.add(1)
     file = tmp_path / "two.csv"
-    file.write_text("title\nOne\nTwo\n")
+    file.write_text("title\nOne\nTwo\n", encoding="utf-8")
     upload(page, file)
     page.get_by_role("button", name="Import 2 tasks").click()
     page.get_by_role("button", name="Take this import back").click()

@@ -112,7 +112,7 @@ def test_a_write_from_anywhere_reaches_every_page(chromium: Any, name: str, requ
     subprocess.run(
         [sys.executable, "-m", "sqlite_utils", "insert", served.data / "app.db", "tasks", "-"],
         input='{"title": "By sqlite-utils"}',
-        text=True,
+        encoding="utf-8",
         check=True,
     )
     shown_first("By sqlite-utils")

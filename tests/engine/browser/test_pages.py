@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.engine.chromium import PATIENCE
 from tests.engine.conftest import DELETIONS, ROOT, Server
 
-AXE = (ROOT / "tests/engine/vendor/axe.min.js").read_text()
+AXE = (ROOT / "tests/engine/vendor/axe.min.js").read_text(encoding="utf-8")
 PAGES = {
     "empty": "/tasks?q=nothing+like+it",
     "tasks": "/tasks",
@@ -81,7 +81,7 @@ def test_every_state_is_accessible(view: Page, tmp_path: Path) -> None:
     expect(view.locator(".toast")).to_be_visible()
     assert _violations(view) == []
     file = tmp_path / "a file with quite a long name that goes on and on.csv"
-    file.write_text("Name,Odd column\nOne,x\n,y\nThree,z\n")
+    file.write_text("Name,Odd column\nOne,x\n,y\nThree,z\n", encoding="utf-8")
     view.goto("/imports")
     view.get_by_label("File to import").set_input_files(file)
     view.get_by_role("button", name="Read the file").click()

@@ -43,13 +43,17 @@ def browser(chromium: Any, running: Checkout) -> Iterator[BrowserContext]:
 @pytest.fixture
 def context(browser: BrowserContext, running: Checkout) -> Iterator[BrowserContext]:
     """That browser; after each test no page is open, and the code is as it was."""
-    before = {path: path.read_text() for room in ("app", "templates", "static") for path in _sources(running, room)}
+    before = {
+        path: path.read_text(encoding="utf-8")
+        for room in ("app", "templates", "static")
+        for path in _sources(running, room)
+    }
     yield browser
     for page in browser.pages:
         page.close()
-    edited = [path for path, text in before.items() if path.read_text() != text]
+    edited = [path for path, text in before.items() if path.read_text(encoding="utf-8") != text]
     for path in edited:
-        path.write_text(before[path])
+        path.write_text(before[path], encoding="utf-8")
     if any(path.suffix == ".py" for path in edited):
         running.publish()
 
@@ -162,7 +166,8 @@ def test_a_style_is_swapped_alone_and_nothing_flashes(page: Page, running: Check
     }""")
     for number in range(3):
         running.path("static/app.css").write_text(
-            running.path("static/app.css").read_text() + f"\n:root {{ --seen: {number}; }}\n"
+            running.path("static/app.css").read_text(encoding="utf-8") + f"\n:root {{ --seen: {number}; }}\n",
+            encoding="utf-8",
         )
         until(lambda number=number: seen(page) == str(number), "it shows")
     until(lambda: page.evaluate("document.querySelectorAll('link[rel=stylesheet]').length === 2"), "it shows")
@@ -173,7 +178,7 @@ def test_a_style_is_swapped_alone_and_nothing_flashes(page: Page, running: Check
 
 @pytest.mark.slow
 def test_styles_that_are_saved_faster_than_they_load_end_with_the_last_one(page: Page, running: Checkout) -> None:
-    style = running.path("static/app.css").read_text()
+    style = running.path("static/app.css").read_text(encoding="utf-8")
 
     def slowly(route: Any) -> None:
         page.wait_for_timeout(150)
@@ -181,7 +186,7 @@ def test_styles_that_are_saved_faster_than_they_load_end_with_the_last_one(page:
 
     page.route("**/static/app.*.css", slowly)
     for number in range(6):
-        running.path("static/app.css").write_text(f"{style}\n:root {{ --seen: {number}; }}\n")
+        running.path("static/app.css").write_text(f"{style}\n:root {{ --seen: {number}; }}\n", encoding="utf-8")
         page.wait_for_timeout(60)
     until(lambda: seen(page) == "5", "the last one shows")
     until(lambda: page.locator("link[rel=stylesheet]").count() == 2, "the others are gone")
@@ -192,7 +197,9 @@ def test_styles_that_are_saved_faster_than_they_load_end_with_the_last_one(page:
 def test_a_script_loads_the_page_again_and_keeps_the_scroll(page: Page, running: Checkout, name: str) -> None:
     page.evaluate("window.scrollTo(0, 300)")
     with page.expect_event("domcontentloaded"):
-        running.path(f"static/{name}").write_text(running.path(f"static/{name}").read_text() + "\n// edited\n")
+        running.path(f"static/{name}").write_text(
+            running.path(f"static/{name}").read_text(encoding="utf-8") + "\n// edited\n", encoding="utf-8"
+        )
     expect(page.locator("html")).to_have_attribute("data-connection", "open")
     assert not is_the_same(page)
     until(lambda: page.evaluate("window.scrollY === 300"), "it shows")
@@ -203,7 +210,7 @@ def test_a_broken_edit_lies_over_every_page_until_it_is_mended(
 ) -> None:
     new = new_title(page)
     new.fill("Half a task")
-    source = running.path("templates/tasks.py").read_text()
+    source = running.path("templates/tasks.py").read_text(encoding="utf-8")
     running.edit("templates/tasks.py", "def add_form(", "def add_form(:")
     later = context.new_page()
     for number, each in enumerate((page, later)):
@@ -219,11 +226,11 @@ def test_a_broken_edit_lies_over_every_page_until_it_is_mended(
         expect(each.locator(".failure li")).to_have_count(9)
     # A style that is swapped meanwhile mends nothing.
     running.path("static/app.css").write_text(
-        running.path("static/app.css").read_text() + "\n:root { --seen: broken; }\n"
+        running.path("static/app.css").read_text(encoding="utf-8") + "\n:root { --seen: broken; }\n", encoding="utf-8"
     )
     until(lambda: seen(page) == "broken", "it shows")
     expect(page.locator(".failure")).to_have_count(1)
-    running.path("templates/tasks.py").write_text(source)
+    running.path("templates/tasks.py").write_text(source, encoding="utf-8")
     for each in (page, later):
         expect(each.locator(".failure")).to_have_count(0)
     expect(new).to_have_value("Half a task")
@@ -233,14 +240,14 @@ def test_a_broken_edit_lies_over_every_page_until_it_is_mended(
 def test_a_page_that_fails_when_it_is_shown_says_so_until_it_is_mended(page: Page, running: Checkout) -> None:
     new = new_title(page)
     new.fill("Half a task")
-    source = running.path("templates/layout.py").read_text()
+    source = running.path("templates/layout.py").read_text(encoding="utf-8")
     running.edit("templates/layout.py", '    return (\n        A("Skip', '    1 / 0\n    return (\n        A("Skip')
     expect(page.locator(".failure h1")).to_have_text("ZeroDivisionError: division by zero")
     # The page is connected again by now; it still says so.
     expect(page.locator("html")).to_have_attribute("data-connection", "open")
     page.wait_for_timeout(300)
     expect(page.locator(".failure h1")).to_have_text("ZeroDivisionError: division by zero")
-    running.path("templates/layout.py").write_text(source)
+    running.path("templates/layout.py").write_text(source, encoding="utf-8")
     expect(page.locator(".failure")).to_have_count(0)
     expect(new).to_have_value("Half a task")
     assert is_the_same(page)
@@ -265,7 +272,7 @@ def test_a_page_of_an_exception_says_what_was_saved_since_and_goes_on_when_that_
 ) -> None:
     page.goto("/fail")
     expect(page.locator(".failure h1")).to_have_text("ValueError: asked for it")
-    source = running.path("templates/tasks.py").read_text()
+    source = running.path("templates/tasks.py").read_text(encoding="utf-8")
     running.edit("templates/tasks.py", "def add_form(", "def add_form(:")
     expect(page.locator(".failure h1")).to_contain_text("SyntaxError: ")
     expect(page.locator(".failure")).to_have_count(1)
@@ -277,9 +284,9 @@ def test_a_page_of_an_exception_says_what_was_saved_since_and_goes_on_when_that_
     page.reload()
     expect(page.locator(".failure h1")).to_contain_text("SyntaxError: ")
     # Another failure takes its place.
-    running.path("templates/tasks.py").write_text("1 / 0\n")
+    running.path("templates/tasks.py").write_text("1 / 0\n", encoding="utf-8")
     expect(page.locator(".failure h1")).to_have_text("ZeroDivisionError: division by zero")
-    running.path("templates/tasks.py").write_text(source)
+    running.path("templates/tasks.py").write_text(source, encoding="utf-8")
     expect(page.locator(".failure h1")).to_have_text("ValueError: asked for it")
     running.edit("app/main.py", 'raise ValueError("asked for it")', 'return PlainTextResponse("mended")')
     expect(page.locator("body")).to_have_text("mended")
@@ -354,8 +361,8 @@ def test_broken_at_the_first_start_the_page_mends_itself(
     chromium: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     checkout = Checkout(tmp_path_factory.mktemp("broken"))
-    source = checkout.path("app/tasks.py").read_text()
-    checkout.path("app/tasks.py").write_text(source + "\n1 / 0\n")
+    source = checkout.path("app/tasks.py").read_text(encoding="utf-8")
+    checkout.path("app/tasks.py").write_text(source + "\n1 / 0\n", encoding="utf-8")
     checkout.start(wait=False)
     context = chromium.new_context(base_url=checkout.url)
     context.set_default_timeout(10_000)
@@ -363,9 +370,9 @@ def test_broken_at_the_first_start_the_page_mends_itself(
         page = context.new_page()
         page.goto("/tasks")
         expect(page.locator(".failure h1")).to_have_text("ZeroDivisionError: division by zero")
-        checkout.path("app/tasks.py").write_text(source + "\nnothing_like_it\n")
+        checkout.path("app/tasks.py").write_text(source + "\nnothing_like_it\n", encoding="utf-8")
         expect(page.locator(".failure h1")).to_have_text("NameError: name 'nothing_like_it' is not defined")
-        checkout.path("app/tasks.py").write_text(source)
+        checkout.path("app/tasks.py").write_text(source, encoding="utf-8")
         expect(page.locator("#tasks")).to_be_visible()
     finally:
         context.close()

@@ -319,7 +319,7 @@ def late_server(tmp_path: Path) -> Iterator[Server]:
     if shutil.which("faketime") is None:
         pytest.skip("no faketime on this machine, which gives a process another clock: install it")
     begin = "2026-03-09 22:59:50"
-    found = subprocess.run(["faketime", begin, "env"], capture_output=True, text=True, check=True).stdout
+    found = subprocess.run(["faketime", begin, "env"], capture_output=True, encoding="utf-8", check=True).stdout
     loaded = re.search(r"^LD_PRELOAD=(.*)$", found, re.MULTILINE)
     assert loaded
     clock = {"LD_PRELOAD": loaded[1], "FAKETIME": f"@{begin}", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "TZ": "UTC"}
@@ -364,7 +364,10 @@ def test_the_figures_follow_every_program(page: Page, server: Server) -> None:
 
 def test_a_real_export_is_shown_before_anything_is_written(page: Page, server: Server, tmp_path: Path) -> None:
     file = tmp_path / "mine.csv"
-    file.write_text("Name;Status;Due date;Owner\nBuy milk;Done;2030-01-02;Ada\n;Open;;\nCall Bob;In review;soon;\n")
+    file.write_text(
+        "Name;Status;Due date;Owner\nBuy milk;Done;2030-01-02;Ada\n;Open;;\nCall Bob;In review;soon;\n",
+        encoding="utf-8",
+    )
     upload(page, file)
     expect(page.get_by_text(re.compile("2 tasks.*found in CSV.*separated by semicolons"))).to_be_visible()
     expect(page.locator("tbody tr").first).to_have_text(re.compile("Buy milk.*Owner: Ada.*2030-01-02.*Yes"))

@@ -56,7 +56,7 @@ def test_search_order_and_pages(plain: Page, server: Server) -> None:
 
 def test_an_import_from_file_to_list(plain: Page, server: Server, tmp_path: Path) -> None:
     file = tmp_path / "mine.csv"
-    file.write_text("Name,Due date\nFirst,2030-01-02\nSecond,\n")
+    file.write_text("Name,Due date\nFirst,2030-01-02\nSecond,\n", encoding="utf-8")
     plain.goto("/imports")
     plain.get_by_label("File to import").set_input_files(file)
     plain.get_by_role("button", name="Read the file").click()

@@ -36,7 +36,7 @@ class Forking:
             [sys.executable, "-m", "tests.engine.faults.forking", *modules],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
             cwd=cwd,
             env={**os.environ, **(environment or {})},
         )

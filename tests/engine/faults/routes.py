@@ -31,7 +31,7 @@ def routes(data: Path) -> list[Route]:
         env={f"{PREFIX}DATA": str(data)},
         cwd=PROJECT,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
     )
     return [Route(re.sub(r"\{[^}]*\}", "1", path), methods) for path, methods in json.loads(found.stdout)]

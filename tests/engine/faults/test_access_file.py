@@ -182,7 +182,7 @@ def test_what_is_moved_away_lets_nobody_in_any_more(running: Running, person: ht
 def test_on_a_full_disk_a_sign_in_is_refused_in_words_and_passes_when_there_is_room(small: SmallDisk) -> None:
     """The link for once is not used up by it, and who is in stays in."""
     until(lambda: (small.disk / "token").exists())
-    token = (small.disk / "token").read_text()
+    token = (small.disk / "token").read_text(encoding="utf-8")
     with small.client() as person, small.client() as late:
         assert person.post("/sign-in", data={"token": token}).status_code == 303
         code = links.make(small.disk)

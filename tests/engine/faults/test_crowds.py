@@ -37,7 +37,7 @@ def small(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     server = Server(tmp_path / "data", "--proxy-headers", *request.param, files=FILES)
     yield server
     server.stop()
-    log = server.log.read_text()
+    log = server.log.read_text(encoding="utf-8")
     assert "Traceback" not in log, log
 
 
@@ -87,7 +87,7 @@ def test_half_bodies_leave_room_for_who_signs_in_and_writes(small: Server) -> No
         with signed_in(small) as client:
             assert client.post("/tasks", data={"title": "Written meanwhile"}).status_code == 303
             assert "Written meanwhile" in client.get("/tasks").text
-    log = small.log.read_text()
+    log = small.log.read_text(encoding="utf-8")
     assert "was ended: it made room for others" in log
     assert "No connection can be accepted" not in log, "the reserve was used up"
 
@@ -154,7 +154,7 @@ def test_half_bodies_are_closed_in_time(server: Server) -> None:
     print(f"\n{HALF_BODIES} half bodies: ended after {first:.1f} to {last:.1f} s")
     assert first > BODY_SECONDS - 1
     assert last < BODY_SECONDS + 5
-    assert LIMITS[Phase.BODY].words in server.log.read_text()
+    assert LIMITS[Phase.BODY].words in server.log.read_text(encoding="utf-8")
 
 
 def endless(server: Server, say: bytes, more: bytes, seconds: float) -> float:

@@ -117,7 +117,7 @@ def test_a_full_disk_is_said_loses_nothing_and_passes(small: SmallDisk) -> None:
         assert {"Before", "After"} <= set(found)
         assert "Refused" not in found
         checked = subprocess.run(
-            [sys.executable, "-c", CHECK, small.disk / "app.db"], capture_output=True, text=True, check=True
+            [sys.executable, "-c", CHECK, small.disk / "app.db"], capture_output=True, encoding="utf-8", check=True
         )
         assert checked.stdout == "ok\n"
     assert small.end(signal.SIGTERM) == 0
@@ -197,7 +197,7 @@ def test_commands_on_a_full_disk_change_nothing_and_leave_nothing(tmp_path: Path
     if shutil.which("unshare") is None or subprocess.run([*in_it, "true"], capture_output=True).returncode:
         pytest.skip("this system does not let us mount a small disk")
     command = [*in_it, sys.executable, "-c", COMMANDS, tmp_path, str(rounds)]
-    ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    ended = subprocess.run(command, cwd=PROJECT, capture_output=True, encoding="utf-8")
     assert ended.returncode == 0, ended.stderr
     said = ended.stdout.splitlines()
     assert len(said) == 4 * 5 * rounds

@@ -31,7 +31,7 @@ def planted(tmp_path: Path, act: str) -> Forms:
         shutil.copytree(PROJECT / part, copy / part) if (PROJECT / part).is_dir() else shutil.copy(PROJECT / part, copy)
     tasks = copy / "app" / "tasks.py"
     lines = f'    if "{SIGN}" in form.get("title", ""):\n        {act}\n'
-    tasks.write_text(tasks.read_text().replace(READ, READ + lines, 1))
+    tasks.write_text(tasks.read_text(encoding="utf-8").replace(READ, READ + lines, 1), encoding="utf-8")
     return Forms(Watched(tmp_path, "private", copy), ADD)
 
 

@@ -75,7 +75,7 @@ def test_files_for_import(watched: Watched, length: str, tmp_path: Path) -> None
         env={f"{PREFIX}DATA": str(tmp_path / "kind")},
         cwd=PROJECT,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
     )
     with Forking("app.reading.rows", cwd=PROJECT) as reader:

@@ -43,7 +43,7 @@ def own(tmp_path: Path) -> Iterator[Server]:
     server = Server(tmp_path / "data")
     yield server
     assert server.stop() == 0
-    log = server.log.read_text()
+    log = server.log.read_text(encoding="utf-8")
     assert "Traceback" not in log, log
 
 

@@ -208,7 +208,10 @@ def test_in_a_hot_reload_the_connection_stays_that_of_its_account(tmp_path: Path
             assert owner.get("/access").status_code == 200
             assert other_is_told() == "401"
             layout = project.root / "templates/layout.py"
-            layout.write_text(layout.read_text().replace("Skip to the content", "Skip to what is new"))
+            layout.write_text(
+                layout.read_text(encoding="utf-8").replace("Skip to the content", "Skip to what is new"),
+                encoding="utf-8",
+            )
             until(lambda: "Skip to what is new" in owner.get("/access").text)
             assert other_is_told() == "401"
             other.stdin.close()

@@ -39,7 +39,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     (copy / "static-private").mkdir()
     (copy / "data").mkdir()
     for place in ("", "static-private", "data"):
-        (copy / place / "secret.txt").write_text(SECRET)
+        (copy / place / "secret.txt").write_text(SECRET, encoding="utf-8")
     (copy / "static" / "link.txt").symlink_to(copy / "secret.txt")
     (copy / "static" / "way-out").symlink_to(copy)
     (copy / "static" / "data").symlink_to(copy / "data")
@@ -53,7 +53,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 def secrets(data: Path) -> dict[str, list[str]]:
     """Each file that must not be read, by the way to it from the static files' parent, with what it holds."""
-    key = (data / "session.key").read_text().strip()
+    key = (data / "session.key").read_text(encoding="utf-8").strip()
     planted = (
         "secret.txt",
         "data/secret.txt",

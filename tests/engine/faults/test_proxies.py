@@ -71,7 +71,7 @@ def free_port() -> int:
 @contextlib.contextmanager
 def running(port: int, *command: object) -> Iterator[str]:
     """A proxy on a port, from when it listens on; its address."""
-    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, encoding="utf-8")
     try:
         end = time.monotonic() + PATIENCE
         while True:
@@ -91,7 +91,9 @@ def nginx(directory: Path, upstream: str, options: str = "", user: str = "root")
     """nginx; its workers are of this account, or of another where root runs it."""
     port, configuration = free_port(), directory / "nginx.conf"
     values = {"directory": directory, "port": port, "upstream": upstream, "options": options}
-    configuration.write_text(NGINX.format(**values, user=f"user {user};" if os.geteuid() == 0 else ""))
+    configuration.write_text(
+        NGINX.format(**values, user=f"user {user};" if os.geteuid() == 0 else ""), encoding="utf-8"
+    )
     with running(port, "nginx", "-e", "stderr", "-p", directory, "-c", configuration) as address:
         yield address
 
@@ -100,7 +102,7 @@ def nginx(directory: Path, upstream: str, options: str = "", user: str = "root")
 def caddy(directory: Path, upstream: str, options: str = "") -> Iterator[str]:
     """Caddy, run by this account: the owner of the server and of its connections are one."""
     port, configuration = free_port(), directory / "Caddyfile"
-    configuration.write_text(CADDY.format(port=port, upstream=upstream, options=options))
+    configuration.write_text(CADDY.format(port=port, upstream=upstream, options=options), encoding="utf-8")
     with running(port, "caddy", "run", "--config", configuration, "--adapter", "caddyfile") as address:
         yield address
 
@@ -191,6 +193,6 @@ def test_what_the_refusal_says_is_what_mends_it(tmp_path: Path) -> None:
         (tmp_path / "two").mkdir()
         address = stack.enter_context(caddy(tmp_path / "two", told.url.removeprefix("http://")))
         assert client.get(f"{address}/tasks").status_code == 401
-        token = (told.data / "token").read_text().strip()
+        token = (told.data / "token").read_text(encoding="utf-8").strip()
         assert client.post(f"{address}/sign-in", data={"token": token}).status_code == 303
         assert client.get(f"{address}/tasks").status_code == 200

@@ -189,7 +189,7 @@ def test_a_reader_that_is_slow_or_rests_is_not_cut(larger: Server, burst: int, r
             piece = reader.recv(MEGABYTE)
             assert piece, "it was cut"
             came += len(piece)
-    assert UNREAD not in larger.log.read_text()
+    assert UNREAD not in larger.log.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -71,7 +71,7 @@ class Nix:
             env=self.environment | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
         )
 
     def end(self, command: list[str]) -> tuple[int, str, str]:
@@ -137,14 +137,14 @@ def tool(name: str, reason: str) -> str:
 
 def copy_of_project(target: Path) -> None:
     """As a commit has it: without what .gitignore leaves out."""
-    ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text().split()]
+    ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text(encoding="utf-8").split()]
     shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns(".git", *ignored))
 
 
 def with_what_it_knows(uv: str, script: Path) -> Path:
     """A command that runs uv as the tests could, from builds that know nothing of this machine."""
     known = [f"export {name}={shlex.quote(os.environ[name])}" for name in OF_UV if name in os.environ]
-    script.write_text("\n".join(["#!/bin/sh", *known, f'exec {shlex.quote(uv)} "$@"', ""]))
+    script.write_text("\n".join(["#!/bin/sh", *known, f'exec {shlex.quote(uv)} "$@"', ""]), encoding="utf-8")
     script.chmod(0o700)
     return script
 
@@ -160,8 +160,8 @@ def system(nix: Nix) -> str:
 
 
 def test_the_lock_file_locks_what_the_flake_asks_for() -> None:
-    flake = (ROOT / "flake.nix").read_text()
-    nodes = json.loads((ROOT / "flake.lock").read_text())["nodes"]
+    flake = (ROOT / "flake.nix").read_text(encoding="utf-8")
+    nodes = json.loads((ROOT / "flake.lock").read_text(encoding="utf-8"))["nodes"]
     assert nodes.pop("root") == {"inputs": {name: name for name in sorted(INPUTS)}}
     assert nodes.keys() == set(INPUTS)
     for name, node in nodes.items():
@@ -352,9 +352,9 @@ def copied(directory: Path) -> Iterator[Path]:
 def test_what_is_misspelled_is_no_package(nix: Nix, tmp_path: Path, what: str) -> None:
     name, right, wrong, reason = MISSPELLED[what]
     project = Path(shutil.copytree(nix.project, tmp_path / "project"))
-    text = (project / name).read_text()
+    text = (project / name).read_text(encoding="utf-8")
     assert right in text
-    (project / name).write_text(text.replace(right, wrong))
+    (project / name).write_text(text.replace(right, wrong), encoding="utf-8")
     code, _, errors = nix.end(nix.command("build", "--no-link", project=project))
     assert code != 0
     assert reason in errors

@@ -39,14 +39,14 @@ def assets(tmp_path: Path) -> Assets:
     static = tmp_path / "static"
     (static / "deep" / "v1.2").mkdir(parents=True)
     for name in ("app.css", "two.dots.js", "LICENSE", ".hidden", "deep/icon.svg", "deep/v1.2/plain", "no space.txt"):
-        (static / name).write_text(STYLE)
+        (static / name).write_text(STYLE, encoding="utf-8")
     (static / "way-out").symlink_to(tmp_path)
     (static / "link.txt").symlink_to(tmp_path / "secret.txt")
     (static / "round.txt").symlink_to(static / "round.txt")
-    (tmp_path / "secret.txt").write_text(SECRET)
+    (tmp_path / "secret.txt").write_text(SECRET, encoding="utf-8")
     # Another directory whose name begins like that of the static files.
     (tmp_path / "static-private").mkdir()
-    (tmp_path / "static-private" / "secret.txt").write_text(SECRET)
+    (tmp_path / "static-private" / "secret.txt").write_text(SECRET, encoding="utf-8")
     return Assets(static)
 
 
@@ -85,7 +85,7 @@ def test_a_plain_address_is_asked_for_again(app: Starlette) -> None:
 def test_a_changed_file_has_another_address_and_the_former_is_gone(assets: Assets, app: Starlette) -> None:
     former = assets.url("app.css")
     assert assets.url("app.css") == former
-    (assets.root / "app.css").write_text("body { color: blue }")
+    (assets.root / "app.css").write_text("body { color: blue }", encoding="utf-8")
     present = assets.url("app.css")
     assert present != former
     assert get(app, former).status == 404
@@ -96,7 +96,7 @@ def test_a_file_written_to_without_a_newer_time_has_another_address(assets: Asse
     """As `cp -p`, rsync and unpacked archives do."""
     style = assets.root / "app.css"
     former, times = assets.url("app.css"), (style.stat().st_atime_ns, style.stat().st_mtime_ns)
-    style.write_text(STYLE.replace("red", "tan"))
+    style.write_text(STYLE.replace("red", "tan"), encoding="utf-8")
     os.utime(style, ns=times)
     assert assets.url("app.css") != former
 
@@ -131,7 +131,7 @@ def test_an_address_of_no_file_is_not_found(app: Starlette, path: str) -> None:
 
 
 def test_the_hash_of_another_file_does_not_do(assets: Assets, app: Starlette) -> None:
-    (assets.root / "other.css").write_text("other")
+    (assets.root / "other.css").write_text("other", encoding="utf-8")
     its_hash = assets.url("other.css").split(".")[1]
     assert get(app, f"/static/app.{its_hash}.css").status == 404
 
@@ -165,7 +165,7 @@ def test_head_ranges_and_etags_work(assets: Assets, app: Starlette, hashed: bool
 @pytest.fixture
 def long(assets: Assets) -> str:
     """The address of a file that is worth packing."""
-    (assets.root / "long.css").write_text(LONG)
+    (assets.root / "long.css").write_text(LONG, encoding="utf-8")
     return assets.url("long.css")
 
 
@@ -231,7 +231,7 @@ def test_an_etag_follows_the_content_not_the_time(assets: Assets, app: Starlette
     former = get(app, "/static/app.css").headers["etag"]
     os.utime(assets.root / "app.css", ns=(1, 1))
     assert get(app, "/static/app.css").headers["etag"] == former
-    (assets.root / "app.css").write_text("body { color: tan }")
+    (assets.root / "app.css").write_text("body { color: tan }", encoding="utf-8")
     assert get(app, "/static/app.css", If_None_Match=former).status == 200
 
 
@@ -259,7 +259,7 @@ def test_a_part_is_of_the_plain_form(app: Starlette, long: str) -> None:
 
 def test_what_packing_does_not_make_smaller_is_sent_as_it_is(assets: Assets, app: Starlette) -> None:
     (assets.root / "noise.txt").write_bytes(os.urandom(2000))
-    (assets.root / "tiny.css").write_text("a{}")
+    (assets.root / "tiny.css").write_text("a{}", encoding="utf-8")
     (assets.root / "picture.png").write_bytes(bytes(2000))
     for name in ("noise.txt", "tiny.css", "picture.png"):
         answer = get(app, f"/static/{name}", Accept_Encoding="br, gzip")
@@ -269,7 +269,7 @@ def test_what_packing_does_not_make_smaller_is_sent_as_it_is(assets: Assets, app
 
 @pytest.mark.parametrize("name", ["a.css", "a.js", "a.mjs", "a.svg", "a.json", "a.txt", "a.html", "a.xml"])
 def test_every_kind_of_text_is_packed(assets: Assets, app: Starlette, name: str) -> None:
-    (assets.root / name).write_text(LONG)
+    (assets.root / name).write_text(LONG, encoding="utf-8")
     assert get(app, f"/static/{name}", Accept_Encoding="gzip").headers["content-encoding"] == "gzip"
 
 
@@ -285,14 +285,14 @@ def test_a_file_is_packed_once_for_each_content_and_when_somebody_asks(
 
     monkeypatch.setattr(module, "_pack", counted)
     style = assets.root / "long.css"
-    style.write_text(LONG)
+    style.write_text(LONG, encoding="utf-8")
     get(app, assets.url("long.css"))
     assert packed == []
     for _ in range(3):
         get(app, assets.url("long.css"), Accept_Encoding="br")
         os.utime(style)  # Saved again as it was.
     assert packed == [("long.css", "br")]
-    style.write_text(LONG * 2)
+    style.write_text(LONG * 2, encoding="utf-8")
     for _ in range(3):
         assert brotli.decompress(get(app, assets.url("long.css"), Accept_Encoding="br").body).decode() == LONG * 2
     assert packed == [("long.css", "br")] * 2
@@ -330,7 +330,7 @@ def test_a_file_written_to_while_it_is_packed_is_not_kept_under_its_former_hash(
     pack = module._pack
 
     def late(path: str, packing: str) -> module._Packed:
-        Path(path).write_text(LONG * 2)
+        Path(path).write_text(LONG * 2, encoding="utf-8")
         return pack(path, packing)
 
     monkeypatch.setattr(module, "_pack", late)
@@ -445,7 +445,7 @@ def test_no_path_at_all_leads_out_of_the_directory(tmp_path_factory: pytest.Temp
     directory = tmp_path_factory.getbasetemp() / "rule"
     if not directory.exists():
         (directory / "static" / "deep").mkdir(parents=True)
-        (directory / "secret.txt").write_text(SECRET)
+        (directory / "secret.txt").write_text(SECRET, encoding="utf-8")
         (directory / "static" / "way-out").symlink_to(directory)
     app = Starlette()
     app.mount("/static", Assets(directory / "static"))

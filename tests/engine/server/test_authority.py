@@ -26,7 +26,7 @@ def verified(directory: Path, authority: Authority, names: list[str], *options: 
     (directory / "ca.pem").write_bytes(authority.pem())
     (directory / "server.pem").write_bytes(authority.sign(names, BEGIN, END))
     command = ["openssl", "verify", "-x509_strict", *options, "-CAfile", "ca.pem", "server.pem"]
-    return subprocess.run(command, cwd=directory, capture_output=True, text=True).stderr
+    return subprocess.run(command, cwd=directory, capture_output=True, encoding="utf-8").stderr
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -49,7 +49,7 @@ def test_it_signs_servers_and_nothing_else(tmp_path: Path, authority: Authority)
 def test_it_is_valid_for_ten_years_and_says_that_it_is_constrained(tmp_path: Path, authority: Authority) -> None:
     (tmp_path / "ca.pem").write_bytes(authority.pem())
     command = ["openssl", "x509", "-in", tmp_path / "ca.pem", "-noout", "-text"]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    text = subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout
     assert "X509v3 Name Constraints: critical" in text
     assert "CA:TRUE, pathlen:0" in text
     assert "TLS Web Server Authentication" in text

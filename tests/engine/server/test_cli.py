@@ -23,7 +23,7 @@ from server.name import NAME, PREFIX
 from server.settings import Settings
 from tests.engine.conftest import PROJECT, ROOT
 
-VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
 
 def server_py(*arguments: object, cwd: Path = PROJECT, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -33,7 +33,7 @@ def server_py(*arguments: object, cwd: Path = PROJECT, **environment: str) -> su
         env={**os.environ, f"{PREFIX}OPEN": "0", **environment},
         cwd=cwd,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=60,
     )
 
@@ -214,7 +214,7 @@ def test_a_port_that_is_taken_is_one_line_that_says_so(family: socket.AddressFam
 
 @pytest.mark.parametrize("place", ["file/data", "locked/data"])
 def test_a_directory_that_cannot_be_written_is_one_line_that_says_so(tmp_path: Path, place: str) -> None:
-    (tmp_path / "file").write_text("not a directory")
+    (tmp_path / "file").write_text("not a directory", encoding="utf-8")
     (tmp_path / "locked").mkdir(mode=0o500)
     if place.startswith("locked") and os.access(tmp_path / "locked", os.W_OK):
         pytest.skip("no directory is locked to root")
@@ -223,7 +223,7 @@ def test_a_directory_that_cannot_be_written_is_one_line_that_says_so(tmp_path: P
     (line,) = ended.stderr.splitlines()
     assert str(tmp_path / place) in line
     assert "--data" in line
-    assert (tmp_path / "file").read_text() == "not a directory"
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "not a directory"
 
 
 def test_the_tests_are_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +239,7 @@ def test_the_tests_are_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_the_token_is_shown_with_its_link_and_kept(tmp_path: Path) -> None:
     shown = server_py("token", "--data", tmp_path / "data", "--host", "tasks.test", "--port", 8000, "--tls")
-    token = (tmp_path / "data" / "token").read_text()
+    token = (tmp_path / "data" / "token").read_text(encoding="utf-8")
     assert shown.returncode == 0
     assert shown.stdout.endswith(f" https://tasks.test:8000/sign-in?token={token}\n")
     again = command(

@@ -41,9 +41,9 @@ def root(tmp_path: Path) -> Path:
 
 
 def replaced(file: Path, old: str, new: str) -> None:
-    text = file.read_text()
+    text = file.read_text(encoding="utf-8")
     assert old in text
-    file.write_text(text.replace(old, new, 1))
+    file.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
 def test_all_is_well_beside_a_running_server(server: Server, path_with_chromium: str) -> None:
@@ -66,7 +66,7 @@ def test_before_the_first_start_all_is_well_and_nothing_is_made(tmp_path: Path, 
 
 def test_what_is_not_well_is_said_with_what_to_do(tmp_path: Path, path_with_chromium: str) -> None:
     (tmp_path / "data").mkdir(mode=0o755)
-    (tmp_path / "data" / "app.db").write_text("no database")
+    (tmp_path / "data" / "app.db").write_text("no database", encoding="utf-8")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         threading.Thread(target=lambda: [taken.accept()[0].close() for _ in range(2)], daemon=True).start()
@@ -141,7 +141,7 @@ def test_the_stamp_of_the_door_is_read(stamp: str | None, fits: bool | None, wor
 
 def test_the_door_of_a_checkout_is_asked(root: Path) -> None:
     (root / ".venv").mkdir()
-    (root / ".venv" / "made-from").write_text("unfinished")
+    (root / ".venv" / "made-from").write_text("unfinished", encoding="utf-8")
     lines = list(map(str, doctor.examine(root, root / "data", "127.0.0.1", 0, [Finding("of the app", "mend it")])))
     assert ".venv is unfinished: start `python3 server.py`, which makes it anew." in lines
     assert "of the app: mend it." in lines

@@ -40,16 +40,16 @@ def test_what_matters(name: str, counts: bool) -> None:
 def test_to_save_is_not_to_edit_but_to_write_remove_or_bring_back_is(tmp_path: Path) -> None:
     (tmp_path / "app").mkdir()
     page = tmp_path / "app" / "page.py"
-    page.write_text("1")
+    page.write_text("1", encoding="utf-8")
     edits = Edits(tmp_path)
-    page.write_text("1")
+    page.write_text("1", encoding="utf-8")
     assert edits.among({page}) == []
-    page.write_text("2")
+    page.write_text("2", encoding="utf-8")
     assert edits.among({page}) == [page]
     assert edits.among({page}) == []
     page.unlink()
     assert edits.among({page}) == [page]
-    page.write_text("")
+    page.write_text("", encoding="utf-8")
     assert edits.among({page}) == [page]
     # What came and went before anyone looked.
     assert edits.among({tmp_path / "app" / "4913.py"}) == []
@@ -69,7 +69,7 @@ def test_what_is_written_between_start_and_watch_is_told(tmp_path: Path) -> None
     (tmp_path / "app").mkdir()
     edits, told = Edits(tmp_path), SimpleQueue[set[Path]]()
     page = tmp_path / "app" / "page.py"
-    page.write_text("1")
+    page.write_text("1", encoding="utf-8")
     edits.watch(told.put)
     assert edits.among(told.get(timeout=10)) == [page]
     edits.end()
@@ -100,15 +100,15 @@ def test_an_edit_waits_for_git_also_in_a_worktree(tmp_path: Path) -> None:
     root, own = tmp_path / "worktree", tmp_path / "main" / ".git" / "worktrees" / "worktree"
     (root / "app").mkdir(parents=True)
     own.mkdir(parents=True)
-    (root / ".git").write_text(f"gitdir: {own}\n")
+    (root / ".git").write_text(f"gitdir: {own}\n", encoding="utf-8")
     edits, told = Edits(root), SimpleQueue[set[Path]]()
     edits.watch(told.put)
     (own / "index.lock").touch()
     first, second = root / "app" / "first.py", root / "app" / "second.py"
-    first.write_text("1")
+    first.write_text("1", encoding="utf-8")
     with pytest.raises(Empty):
         told.get(timeout=0.5)
-    second.write_text("2")
+    second.write_text("2", encoding="utf-8")
     (own / "index.lock").unlink()
     assert told.get(timeout=10) == {first, second}
     edits.end()

@@ -52,9 +52,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
 @pytest.fixture
 def source(running: Checkout) -> Iterator[str]:
     """The code that works; it is back after the test."""
-    source = running.path(MAIN).read_text()
+    source = running.path(MAIN).read_text(encoding="utf-8")
     yield source
-    running.path(MAIN).write_text(source)
+    running.path(MAIN).write_text(source, encoding="utf-8")
     running.publish()
 
 
@@ -63,13 +63,13 @@ def test_what_ends_a_start_is_said_at_once_and_edits_are_followed(running: Check
     saved, words = ENDINGS[kind]
     edition, at = running.edition(), len(running.printed())
     began = time.monotonic()
-    running.path(MAIN).write_text(source.replace("EDITION = ", f"{saved}\nEDITION = ", 1))
+    running.path(MAIN).write_text(source.replace("EDITION = ", f"{saved}\nEDITION = ", 1), encoding="utf-8")
     until(lambda: words in running.printed()[at:], "the terminal says so")
     # As for a syntax error; a coarse bound, as the machine may have much else to do.
     assert time.monotonic() - began < 5
     assert running.edition() == edition
     assert "The last version that worked goes on serving." in running.printed()[at:]
-    running.path(MAIN).write_text(source)
+    running.path(MAIN).write_text(source, encoding="utf-8")
     assert running.publish() != edition
 
 
@@ -78,13 +78,13 @@ def test_what_ends_a_start_is_said_at_once_and_edits_are_followed(running: Check
 )
 def test_a_start_that_blocks_is_said_and_the_next_edit_is_followed(running: Checkout, source: str, kind: str) -> None:
     edition, at = running.edition(), len(running.printed())
-    running.path(MAIN).write_text(source.replace("EDITION = ", f"{BLOCKS[kind]}\nEDITION = ", 1))
+    running.path(MAIN).write_text(source.replace("EDITION = ", f"{BLOCKS[kind]}\nEDITION = ", 1), encoding="utf-8")
     until(lambda: "It has not started within 2 s." in running.printed()[at:], "the terminal says so")
     if kind != "C code":  # It never lets anybody look where it is.
         assert "in app/main.py:" in running.printed()[at:]
     assert running.edition() == edition
     blocked = psutil.Process(running.starts()[-1])
-    running.path(MAIN).write_text(source)
+    running.path(MAIN).write_text(source, encoding="utf-8")
     assert running.publish() != edition
     until(lambda: not lives(blocked), "what blocked is gone")
 
@@ -93,7 +93,8 @@ def test_a_start_that_blocks_is_said_and_the_next_edit_is_followed(running: Chec
 def test_a_start_that_blocks_is_ended_when_its_time_is_over(running: Checkout, source: str) -> None:
     edition, at = running.edition(), len(running.printed())
     running.path(MAIN).write_text(
-        source.replace("EDITION = ", "re = __import__('re'); re.match('(a+)+b', 'a' * 64)\nEDITION = ", 1)
+        source.replace("EDITION = ", "re = __import__('re'); re.match('(a+)+b', 'a' * 64)\nEDITION = ", 1),
+        encoding="utf-8",
     )
     words = f"It has not started within {START_SECONDS} s, and was ended."
     until(lambda: words in running.printed()[at:], "it is said")
@@ -103,20 +104,22 @@ def test_a_start_that_blocks_is_ended_when_its_time_is_over(running: Checkout, s
 
 def test_at_the_first_start_a_page_says_it_too(tmp_path: Path) -> None:
     checkout = Checkout(tmp_path)
-    source = checkout.path(MAIN).read_text()
+    source = checkout.path(MAIN).read_text(encoding="utf-8")
     try:
         checkout.path(MAIN).write_text(
-            source.replace("EDITION = ", "sys = __import__('sys'); sys.exit(5)\nEDITION = ", 1)
+            source.replace("EDITION = ", "sys = __import__('sys'); sys.exit(5)\nEDITION = ", 1), encoding="utf-8"
         )
         checkout.start(wait=False)
         page = checkout.get("/tasks")
         assert (page.status_code, "SystemExit: 5" in page.text) == (500, True)
         for saved, words in (ENDINGS["os._exit"], ENDINGS["abort"]):
-            checkout.path(MAIN).write_text(source.replace("EDITION = ", f"{saved}\nEDITION = ", 1))
+            checkout.path(MAIN).write_text(source.replace("EDITION = ", f"{saved}\nEDITION = ", 1), encoding="utf-8")
             until(lambda words=words: words in checkout.get("/tasks").text, f"the page says {words}")
-        checkout.path(MAIN).write_text(source.replace("EDITION = ", "time.sleep(1000)\nEDITION = ", 1))
+        checkout.path(MAIN).write_text(
+            source.replace("EDITION = ", "time.sleep(1000)\nEDITION = ", 1), encoding="utf-8"
+        )
         until(lambda: "It has not started within 5 s" in checkout.get("/tasks").text, "the page says so while it waits")
-        checkout.path(MAIN).write_text(source)
+        checkout.path(MAIN).write_text(source, encoding="utf-8")
         until(lambda: checkout.get("/tasks").status_code == 200, "it is mended")
         assert checkout.end() == 0
     finally:
@@ -125,12 +128,12 @@ def test_at_the_first_start_a_page_says_it_too(tmp_path: Path) -> None:
 
 def test_one_that_ends_again_and_again_is_said_and_waits_for_an_edit(running: Checkout, source: str) -> None:
     ends = "import threading\nthreading.Timer(0.2, os._exit, (6,)).start()\nEDITION = "
-    running.path(MAIN).write_text(source.replace("EDITION = ", ends, 1))
+    running.path(MAIN).write_text(source.replace("EDITION = ", ends, 1), encoding="utf-8")
     until(lambda: "The process ended (exit code 6)." in running.printed(), "it is said")
     starts = len(running.starts())
     until(lambda: "The process ended (exit code 6)." in running.get("/tasks").text, "a page says so")
     assert len(running.starts()) == starts
-    running.path(MAIN).write_text(source)
+    running.path(MAIN).write_text(source, encoding="utf-8")
     running.publish()
 
 

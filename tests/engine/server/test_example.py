@@ -57,19 +57,22 @@ def with_recipes(project: Project) -> Iterator[Project]:
     before = project.git("rev-parse", "HEAD").strip()
     assert project.run("new", "recipe", "title:str").returncode == 0
     (project.root / "example").mkdir(exist_ok=True)
-    (project.root / "example/example.toml").write_text(DECLARATION)
-    (project.root / "example/README.md").write_text("# A short one\n")
+    (project.root / "example/example.toml").write_text(DECLARATION, encoding="utf-8")
+    (project.root / "example/README.md").write_text("# A short one\n", encoding="utf-8")
     (project.root / "tests/recipes").mkdir()
-    (project.root / "tests/recipes/soup.json").write_text("[]")
+    (project.root / "tests/recipes/soup.json").write_text("[]", encoding="utf-8")
     for name, more in (
         ("app/migrations.py", SEASON),
         ("static/app.js", "// Recipes are read aloud.\n"),
         ("static/app.css", "\n/* The example: recipes */\n\n.recipe {\n  color: red;\n}\n"),
     ):
         path = project.root / name
-        path.write_text(path.read_text() + more)
+        path.write_text(path.read_text(encoding="utf-8") + more, encoding="utf-8")
     pyproject = project.root / "pyproject.toml"
-    pyproject.write_text(pyproject.read_text().replace("[dependency-groups]\n", f"[dependency-groups]\n{GROUP}"))
+    pyproject.write_text(
+        pyproject.read_text(encoding="utf-8").replace("[dependency-groups]\n", f"[dependency-groups]\n{GROUP}"),
+        encoding="utf-8",
+    )
     project.commit()
     yield project
     project.git("reset", "-q", "--hard", before)
@@ -83,14 +86,18 @@ def remove(project: Project) -> str:
 
 def test_all_that_is_declared_goes_and_nothing_else(with_recipes: Project) -> None:
     root = with_recipes.root
-    commands = (root / "README.md").read_text().partition("\n## Commands\n")[2].partition("\n## ")[0].strip()
+    commands = (
+        (root / "README.md").read_text(encoding="utf-8").partition("\n## Commands\n")[2].partition("\n## ")[0].strip()
+    )
     assert remove(with_recipes) == "The example is out of the code. There is no data."
     assert not [path for room in ("app", "templates", "static", "tests") for path in (root / room).rglob("*recipe*")]
-    assert "recipe" not in (root / "app/main.py").read_text() + (root / "templates/layout.py").read_text()
+    assert "recipe" not in (root / "app/main.py").read_text(encoding="utf-8") + (
+        root / "templates/layout.py"
+    ).read_text(encoding="utf-8")
     for name, words in (("app/migrations.py", "salt"), ("static/app.js", "aloud"), ("static/app.css", "recipe")):
-        assert words not in (root / name).read_text()
-    assert "spoon" not in (root / "pyproject.toml").read_text()
-    assert (root / "README.md").read_text() == f"# A short one\n\n## Commands\n\n{commands}\n"
+        assert words not in (root / name).read_text(encoding="utf-8")
+    assert "spoon" not in (root / "pyproject.toml").read_text(encoding="utf-8")
+    assert (root / "README.md").read_text(encoding="utf-8") == f"# A short one\n\n## Commands\n\n{commands}\n"
     assert not (root / "example").exists()
     assert not (root / "tests/recipes").exists()
     assert read(root) is None
@@ -105,7 +112,7 @@ def test_what_it_keeps_in_the_data_is_told(with_recipes: Project) -> None:
 
 def test_words_that_are_not_there_are_named_and_nothing_is_changed(with_recipes: Project) -> None:
     path = with_recipes.root / "static/app.js"
-    path.write_text(path.read_text().replace("read aloud", "sung"))
+    path.write_text(path.read_text(encoding="utf-8").replace("read aloud", "sung"), encoding="utf-8")
     with_recipes.commit()
     with pytest.raises(EditError, match=r"static/app\.js does not have “// Recipes are read aloud\.” once\. Nothing"):
         remove(with_recipes)
@@ -122,13 +129,13 @@ def test_what_was_stopped_half_way_says_how_to_go_back(with_recipes: Project) ->
 
 
 def test_other_code_that_needs_it_is_named(with_recipes: Project) -> None:
-    (with_recipes.root / "app/meals.py").write_text("from app.recipes import rt\n")
+    (with_recipes.root / "app/meals.py").write_text("from app.recipes import rt\n", encoding="utf-8")
     with pytest.raises(EditError, match=r"Other code needs recipes: app/meals\.py\. Nothing was changed"):
         read(with_recipes.root)
 
 
 def test_a_file_of_mine_in_a_room_that_goes_is_not_lost(with_recipes: Project) -> None:
-    (with_recipes.root / "tests/recipes/mine.json").write_text("{}")
+    (with_recipes.root / "tests/recipes/mine.json").write_text("{}", encoding="utf-8")
     refused = with_recipes.run("rename", "My Recipes", "--without-example")
     assert refused.returncode == 2
     assert "not committed (tests/recipes/mine.json)" in refused.stderr

@@ -30,10 +30,10 @@ def trace_of(root: Path, error: str, source: str = MODULE) -> str:
     """The traceback of a file of a project that fails."""
     path = root / "app" / "page.py"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(source.replace("{error}", error))
+    path.write_text(source.replace("{error}", error), encoding="utf-8")
     namespace: dict[str, object] = {}
     try:
-        exec(compile(path.read_text(), path, "exec"), namespace)
+        exec(compile(path.read_text(encoding="utf-8"), path, "exec"), namespace)
         namespace["first"]()  # type: ignore[operator]
     except BaseException:
         return traceback.format_exc()
@@ -217,7 +217,7 @@ def test_behind_a_proxy_nobody_sees_code(tmp_path: Path) -> None:
 
 def test_the_page_that_stands_in_tells_code_to_nobody_behind_a_proxy(tmp_path: Path) -> None:
     checkout = Checkout(tmp_path)
-    checkout.path("app/main.py").write_text(FAILING.lstrip())
+    checkout.path("app/main.py").write_text(FAILING.lstrip(), encoding="utf-8")
     try:
         checkout.start("--reload", "--proxy-headers", "--allow-host", "tasks.test", wait=False)
         with checkout.client(headers={**PASSED_ON, "Host": "localhost"}) as client:
@@ -235,7 +235,7 @@ def test_another_account_of_this_machine_sees_no_code_where_the_owner_does(tmp_p
     checkout = Checkout(tmp_path)
     break_sign_in(checkout)
     main = checkout.path("app/main.py")
-    source = main.read_text()
+    source = main.read_text(encoding="utf-8")
     try:
         checkout.start("--reload")
         with checkout.client() as client:
@@ -244,7 +244,7 @@ def test_another_account_of_this_machine_sees_no_code_where_the_owner_does(tmp_p
         assert printed.startswith("500 ")
         assert not tells_code(printed)
 
-        main.write_text(FAILING.lstrip())
+        main.write_text(FAILING.lstrip(), encoding="utf-8")
         checkout.end()
         checkout.start("--reload", wait=False)
         page = checkout.get("/tasks")
@@ -256,7 +256,7 @@ def test_another_account_of_this_machine_sees_no_code_where_the_owner_does(tmp_p
         assert printed.count("503 ") == len(addresses)
         assert not tells_code(printed)
         assert checkout.get("/tasks").status_code == 500, "nobody else had it start again"
-        main.write_text(source)
+        main.write_text(source, encoding="utf-8")
     finally:
         checkout.end_anyhow()
 
@@ -268,13 +268,13 @@ def test_a_failure_is_told_to_the_open_pages_of_the_owner_alone(tmp_path: Path) 
         checkout.start("--reload", "--proxy-headers", "--allow-host", "tasks.test", wait=False)
         with checkout.client(headers=PASSED_ON) as client:
             until(lambda: client.get("/healthz").status_code == 200, "it serves")
-            client.post("/sign-in", data={"token": (checkout.data / "token").read_text().strip()})
+            client.post("/sign-in", data={"token": (checkout.data / "token").read_text(encoding="utf-8").strip()})
             # It is for https alone, which no proxy stands before here.
             headers = {**PASSED_ON, "Cookie": "; ".join(f"{name}={value}" for name, value in client.cookies.items())}
             assert client.get("/tasks", headers=headers).status_code == 200
             del headers["Host"]
             with connect(f"ws{checkout.url.removeprefix('http')}/live", additional_headers=headers) as socket:
-                checkout.path("templates/lists.py").write_text("def (\n")
+                checkout.path("templates/lists.py").write_text("def (\n", encoding="utf-8")
                 until(lambda: "SyntaxError" in checkout.printed(), "it is said in the terminal")
                 # Every page is told of a style, and what is told comes in its order.
                 checkout.edit("static/app.css", "}", "} /* edited */")

@@ -35,12 +35,12 @@ def test_a_feature_is_written_and_taken_out_byte_for_byte(project: Project) -> N
     written = features.new(project.root, "category", EVERY_TYPE)
     for path in ("app/categories.py", "templates/categories.py", "tests/app/test_categories.py"):
         assert path in written
-        ast.parse((project.root / path).read_text())
-    assert '    "/categories": "Categories",\n' in (project.root / "templates/layout.py").read_text()
-    main = (project.root / "app/main.py").read_text()
+        ast.parse((project.root / path).read_text(encoding="utf-8"))
+    assert '    "/categories": "Categories",\n' in (project.root / "templates/layout.py").read_text(encoding="utf-8")
+    main = (project.root / "app/main.py").read_text(encoding="utf-8")
     assert "from app import (\n    categories,\n    exports,\n" in main
     assert "    categories,\n]" in main
-    assert "def create_categories(" in (project.root / "app/migrations.py").read_text()
+    assert "def create_categories(" in (project.root / "app/migrations.py").read_text(encoding="utf-8")
     assert drop(project, "category") == "Categories are out of the code. There is no data."
     assert project.status() == ""
 
@@ -174,12 +174,12 @@ def test_without_git_it_says_so(project: Project) -> None:
 def test_what_was_edited_since_is_not_lost(project: Project) -> None:
     features.new(project.root, "recipe", RECIPE)
     path = project.root / "templates/recipes.py"
-    path.write_text(path.read_text().replace("No recipes yet.", "Nothing to eat."))
+    path.write_text(path.read_text(encoding="utf-8").replace("No recipes yet.", "Nothing to eat."), encoding="utf-8")
     before = project.status()
     with pytest.raises(EditError, match=r"Edited since it was made: templates/recipes.py"):
         drop(project, "recipe")
     assert project.status() == before
-    assert "Nothing to eat." in path.read_text()
+    assert "Nothing to eat." in path.read_text(encoding="utf-8")
     drop(project, "recipe", force=True)
     assert project.status() == ""
 
@@ -187,7 +187,10 @@ def test_what_was_edited_since_is_not_lost(project: Project) -> None:
 def test_other_code_that_needs_the_feature_is_named(project: Project) -> None:
     features.new(project.root, "recipe", RECIPE)
     path = project.root / "app/rows.py"
-    path.write_text(path.read_text().replace("from app.db import", "from app import recipes\nfrom app.db import"))
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("from app.db import", "from app import recipes\nfrom app.db import"),
+        encoding="utf-8",
+    )
     with pytest.raises(EditError, match=r"Other code speaks of recipes: app/rows.py"):
         drop(project, "recipe")
 

@@ -676,8 +676,8 @@ def test_who_is_not_let_in_may_send_little() -> None:
 def memory_of(server: Server) -> int:
     """The most memory that the server's process has held since the last time, in bytes."""
     process = Path(f"/proc/{server.process.pid}")
-    peak = int(re.findall(r"VmHWM:\s+(\d+) kB", (process / "status").read_text())[0]) * 1024
-    (process / "clear_refs").write_text("5")
+    peak = int(re.findall(r"VmHWM:\s+(\d+) kB", (process / "status").read_text(encoding="utf-8"))[0]) * 1024
+    (process / "clear_refs").write_text("5", encoding="utf-8")
     return peak
 
 
@@ -785,7 +785,7 @@ def test_no_question_changes_the_data(client: httpx.Client, server: Server, tmp_
         env={f"{PREFIX}DATA": str(tmp_path / "data")},
         cwd=PROJECT,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
     )
     paths = [path.replace("{table}", "tasks") for path, methods in json.loads(found.stdout) if "GET" in methods]

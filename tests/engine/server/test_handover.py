@@ -151,7 +151,7 @@ def test_pipelined_requests_are_all_answered_in_their_order(running: Checkout) -
 
 def test_who_reads_slowly_gets_all_of_it(running: Checkout) -> None:
     large = "a" * 20_000_000
-    running.path("static/large.txt").write_text(large)
+    running.path("static/large.txt").write_text(large, encoding="utf-8")
     with connected(running) as connection:
         connection.sendall(b"GET /static/large.txt HTTP/1.1\r\nHost: localhost\r\n\r\n")
         connection.recv(100, socket.MSG_PEEK)
@@ -227,12 +227,12 @@ def test_a_websocket_is_told_that_the_service_restarts(running: Checkout) -> Non
 
 def test_the_socket_of_a_page_goes_on_and_brings_what_other_code_draws(running: Checkout) -> None:
     tasks = running.path("templates/tasks.py")
-    source = tasks.read_text()
+    source = tasks.read_text(encoding="utf-8")
     with Follower(running.url) as page:
         page.watch(("tasks", "/tasks", None))
         page.until_text("No tasks yet.")
         for words in ("Nothing to do.", "No tasks yet."):
-            tasks.write_text(source.replace("No tasks yet.", words))
+            tasks.write_text(source.replace("No tasks yet.", words), encoding="utf-8")
             assert page.socket.recv(timeout=PATIENCE) == NEWS
             page.until_text(words)
 
@@ -262,14 +262,14 @@ def test_who_would_be_answered_otherwise_by_the_new_code_is_cut_off(
     running: Checkout, name: str, old: str, new: str
 ) -> None:
     path = running.path(name)
-    source = path.read_text()
+    source = path.read_text(encoding="utf-8")
     with Follower(running.url) as page:
         page.watch(("tasks", "/tasks", None))
         page.next()
-        path.write_text(source.replace(old, new))
+        path.write_text(source.replace(old, new), encoding="utf-8")
         with pytest.raises(ConnectionClosedError):
             list(page.socket)
-    path.write_text(source)
+    path.write_text(source, encoding="utf-8")
     running.publish()
 
 

@@ -83,10 +83,10 @@ def curl(port: int, files: Certificate, *options: str) -> str:
     """What curl prints, to which every certificate but ours is wrong."""
     if not shutil.which("curl"):
         pytest.skip("no curl on this machine")
-    if "HTTP2" not in subprocess.run(["curl", "--version"], capture_output=True, text=True).stdout:
+    if "HTTP2" not in subprocess.run(["curl", "--version"], capture_output=True, encoding="utf-8").stdout:
         pytest.skip("this curl speaks no HTTP/2")
     command = ["curl", "-sS", "--noproxy", "*", "--max-time", "20", "--cacert", str(files.ca), *options]
-    ran = subprocess.run([*command, f"https://localhost:{port}/"], capture_output=True, text=True)
+    ran = subprocess.run([*command, f"https://localhost:{port}/"], capture_output=True, encoding="utf-8")
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
@@ -154,7 +154,7 @@ def test_many_streams_at_once_are_all_answered(port: int) -> None:
     ran = subprocess.run(
         ["h2load", "-n", "5000", "-c", "10", "-m", "20", f"https://localhost:{port}/"],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=60,
     )
     assert re.search(r"5000 succeeded, 0 failed, 0 errored, 0 timeout", ran.stdout), ran.stdout
@@ -170,7 +170,7 @@ def test_the_command_line_turns_it_on(tmp_path: Path) -> None:
             shown = subprocess.run(
                 ["curl", "-sS", option, "--cacert", authority, "-w", "%{http_version}", "-o", os.devnull, server.url],
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
                 timeout=20,
             )
             assert (shown.stdout, shown.stderr) == (version, "")

@@ -22,7 +22,7 @@ def told(inotify: Inotify) -> set[Path]:
 def test_a_file_counts_when_it_is_closed_moved_here_or_gone(tmp_path: Path) -> None:
     inotify = Inotify([tmp_path], [])
     page = tmp_path / "page.py"
-    with page.open("w") as file:
+    with page.open("w", encoding="utf-8") as file:
         file.write("1")
         file.flush()
         assert told(inotify) == set()

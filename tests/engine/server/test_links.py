@@ -69,7 +69,7 @@ def test_nothing_that_is_kept_tells_the_code(tmp_path: Path) -> None:
         assert code not in path.name
     # The path of the page is what stands on the command line of a browser.
     assert code not in str(page)
-    assert f'url={link_of("http://127.0.0.1:5001", code)}"' in page.read_text()
+    assert f'url={link_of("http://127.0.0.1:5001", code)}"' in page.read_text(encoding="utf-8")
 
 
 def test_the_page_goes_with_its_link(tmp_path: Path) -> None:

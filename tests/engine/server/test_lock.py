@@ -64,7 +64,7 @@ def names(lock: str) -> list[str]:
 
 
 def test_a_project_of_another_name_stands_in_its_place() -> None:
-    lock = (ROOT / "uv.lock").read_text()
+    lock = (ROOT / "uv.lock").read_text(encoding="utf-8")
     other = renamed(lock, SLUG, "zucchini")
     assert sorted(names(other)) == names(other)
     assert set(names(lock)) - set(names(other)) == {SLUG}

@@ -29,7 +29,7 @@ def logging_server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[S
 
 def records(server: Server) -> list[dict[str, Any]]:
     """Every line of the log, each one JSON object."""
-    return [json.loads(line) for line in server.log.read_text().splitlines()]
+    return [json.loads(line) for line in server.log.read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.mark.parametrize("logging_server", [["--log-format", "json"]], indirect=True)
@@ -55,7 +55,7 @@ def test_in_development_there_is_one_line_a_request(logging_server: Server) -> N
         id = client.get("/tasks?q=milk").headers["x-request-id"]
         client.get("/tasks?token=abc%0adef&q=%1b[2J")
     logging_server.stop()
-    log = logging_server.log.read_text()
+    log = logging_server.log.read_text(encoding="utf-8")
     assert re.search(rf"^\d\d:\d\d:\d\d INFO    GET /tasks\?q=milk 200 [\d.]+ ms \[{id}\]$", log, re.MULTILINE), log
     assert "token=…" in log
     assert "abc" not in log
@@ -67,7 +67,7 @@ def test_otherwise_a_request_leaves_nothing(logging_server: Server) -> None:
     answer = httpx.get(f"{logging_server.url}/tasks")
     assert "x-request-id" not in answer.headers
     logging_server.stop()
-    assert logging_server.log.read_text() == ""
+    assert logging_server.log.read_text(encoding="utf-8") == ""
 
 
 @pytest.mark.parametrize("logging_server", [["--log-format", "json", "--proxy-headers"]], indirect=True)
@@ -81,7 +81,7 @@ def test_no_client_makes_a_line_long(logging_server: Server) -> None:
         client.get("/tasks", headers={"X-Forwarded-For": "192.0.2.8", "User-Agent": "a" * 60_000})
         client.post("/sign-in", data={"token": "t" * 9000}, headers={"User-Agent": "a" * 60_000})
     logging_server.stop()
-    lines = logging_server.log.read_text().splitlines()
+    lines = logging_server.log.read_text(encoding="utf-8").splitlines()
     told = [json.loads(line) for line in lines]
     assert len([each for each in told if each.get("path", "/healthz") != "/healthz"]) == 5
     assert max(map(len, lines)) < 6000
@@ -162,6 +162,6 @@ def test_what_is_under_way_at_the_end_leaves_no_trace(tmp_path: Path) -> None:
         connection.sendall(head + b"Content-Type: application/x-www-form-urlencoded\r\nExpect: 100-continue\r\n\r\n")
         assert connection.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
         assert server.stop() == 0
-    log = server.log.read_text()
+    log = server.log.read_text(encoding="utf-8")
     assert "Traceback" not in log
     assert "graceful shutdown exceeded" in log

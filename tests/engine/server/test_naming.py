@@ -27,7 +27,7 @@ STAYS = ("LICENSE", f'Migrations("{NAME.lower()}")')
 def said(project: Project, word: str) -> list[str]:
     """The lines that say a word, however it is written."""
     found = subprocess.run(
-        ["git", "grep", "-inI", word], cwd=project.root, capture_output=True, text=True
+        ["git", "grep", "-inI", word], cwd=project.root, capture_output=True, encoding="utf-8"
     ).stdout.splitlines()
     return [line for line in found if not any(stays in line for stays in STAYS)]
 
@@ -43,11 +43,11 @@ def test_no_file_says_the_old_name_and_back_again_all_is_as_before(project: Proj
     assert "Its package is mohre-co, its environment variables begin with MOHRE_CO_." in done.stdout
     assert "SECURITY.md says how to report a security problem, to those before you" in done.stdout
     assert said(project, NOWHERE) == []
-    assert 'NAME = "Möhre & Co."' in (project.root / "templates/layout.py").read_text()
-    assert (project.root / "README.md").read_text().startswith("# Möhre & Co.\n")
-    assert tomllib.loads((project.root / "pyproject.toml").read_text())["project"]["name"] == "mohre-co"
-    assert ">M</text>" in (project.root / "static/icon.svg").read_text()
-    assert "MOHRE_CO" + "_PORT" in (project.root / "README.md").read_text()
+    assert 'NAME = "Möhre & Co."' in (project.root / "templates/layout.py").read_text(encoding="utf-8")
+    assert (project.root / "README.md").read_text(encoding="utf-8").startswith("# Möhre & Co.\n")
+    assert tomllib.loads((project.root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"] == "mohre-co"
+    assert ">M</text>" in (project.root / "static/icon.svg").read_text(encoding="utf-8")
+    assert "MOHRE_CO" + "_PORT" in (project.root / "README.md").read_text(encoding="utf-8")
     assert project.run("--version").stdout.startswith("Möhre & Co., version")
     project.commit()
     assert "already. Nothing was changed." in project.run("rename", "Möhre & Co.").stdout
@@ -84,7 +84,7 @@ def test_what_cannot_be_a_name_is_refused_in_one_line(project: Project, name: st
 
 
 def test_edits_that_are_not_committed_are_not_mixed_with_it(project: Project) -> None:
-    (project.root / "README.md").write_text("mine")
+    (project.root / "README.md").write_text("mine", encoding="utf-8")
     refused = project.run("rename", "Tinder")
     assert refused.returncode == 2
     assert "not committed (README.md)" in refused.stderr
@@ -95,7 +95,7 @@ def test_the_longest_name_makes_no_line_too_long(project: Project) -> None:
     assert project.run("rename", "A" + "x" * (LONGEST_NAME - 1)).returncode == 0
     for command in (["check"], ["format", "--check"]):
         ruff = [sys.executable, "-m", "ruff", *command, "--quiet", "--no-cache"]
-        assert subprocess.run(ruff, cwd=project.root, capture_output=True, text=True).stdout == ""
+        assert subprocess.run(ruff, cwd=project.root, capture_output=True, encoding="utf-8").stdout == ""
 
 
 @pytest.mark.slow
@@ -104,9 +104,11 @@ def test_the_tests_pass_under_another_name(tmp_path: Path) -> None:
     assert project.run("rename", "Larder" if NAME == "My App" else "My App").returncode == 0
     project.commit()
     project.test()
-    locked = subprocess.run(["uv", "lock", "--check", "--offline"], cwd=project.root, capture_output=True, text=True)
+    locked = subprocess.run(
+        ["uv", "lock", "--check", "--offline"], cwd=project.root, capture_output=True, encoding="utf-8"
+    )
     assert locked.returncode == 0 or "offline" in locked.stderr, locked.stderr
-    assert (ROOT / "uv.lock").read_text() != (project.root / "uv.lock").read_text()
+    assert (ROOT / "uv.lock").read_text(encoding="utf-8") != (project.root / "uv.lock").read_text(encoding="utf-8")
 
 
 # Words that the files have in other meanings too, as they have letters of every script.

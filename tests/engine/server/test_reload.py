@@ -40,12 +40,12 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
 def beside(tmp_path: Path, running: Checkout) -> Iterator[Checkout]:
     """Another server of the same code with data of its own, not running yet; the code is then as it was."""
     main = running.path("app/main.py")
-    source = main.read_text()
+    source = main.read_text(encoding="utf-8")
     checkout = Checkout(tmp_path, beside=running)
     yield checkout
     checkout.end_anyhow()
-    if main.read_text() != source:
-        main.write_text(source)
+    if main.read_text(encoding="utf-8") != source:
+        main.write_text(source, encoding="utf-8")
 
 
 START_SECONDS = 0.15
@@ -69,7 +69,8 @@ def following(running: Checkout) -> int:
 def test_an_edit_of_a_template_is_served(running: Checkout) -> None:
     words = f"Tasks, {next(_numbers)}"
     running.path("templates/tasks.py").write_text(
-        re.sub(r'H1\("Tasks[^"]*"', f'H1("{words}"', running.path("templates/tasks.py").read_text())
+        re.sub(r'H1\("Tasks[^"]*"', f'H1("{words}"', running.path("templates/tasks.py").read_text(encoding="utf-8")),
+        encoding="utf-8",
     )
     until(lambda: words in running.get("/tasks").text, "the template is served")
 
@@ -77,16 +78,16 @@ def test_an_edit_of_a_template_is_served(running: Checkout) -> None:
 def test_to_save_without_a_change_does_nothing_nor_does_what_is_no_code(running: Checkout) -> None:
     before = following(running)
     main = running.path("app/main.py")
-    main.write_text(main.read_text())
+    main.write_text(main.read_text(encoding="utf-8"), encoding="utf-8")
     main.touch()
     for name in (
         "app/.main.py.swp", "app/4913", "app/main.py~", "app/.#main.py", "app/#main.py#", "app/notes.txt",
         "app/__pycache__/main.py", "templates/.tasks.py", "static/.app.css.swx", "static/app.css~", "README.md",
     ):  # fmt: skip
-        running.path(name).write_text("x = 1\n")
+        running.path(name).write_text("x = 1\n", encoding="utf-8")
     running.path("tests").mkdir(exist_ok=True)
-    running.path("tests/test_main.py").write_text("x = 1\n")
-    (running.data / "code.py").write_text("x = 1\n")
+    running.path("tests/test_main.py").write_text("x = 1\n", encoding="utf-8")
+    (running.data / "code.py").write_text("x = 1\n", encoding="utf-8")
     # What comes after all of that is one start.
     assert following(running) == before + 1
 
@@ -94,7 +95,7 @@ def test_to_save_without_a_change_does_nothing_nor_does_what_is_no_code(running:
 def test_five_files_at_once_are_one_reload(running: Checkout) -> None:
     before = following(running)
     for number in range(5):
-        running.path(f"templates/page_{number}.py").write_text(f"NUMBER = {time.time_ns()}\n")
+        running.path(f"templates/page_{number}.py").write_text(f"NUMBER = {time.time_ns()}\n", encoding="utf-8")
     until(lambda: len(running.starts()) > before, "it is reloaded")
     assert following(running) == before + 2, "once, and once for the edit that shows that there was no other"
 
@@ -106,7 +107,7 @@ def test_a_checkout_of_a_hundred_files_is_one_reload(running: Checkout) -> None:
 
     def pages(text: str) -> None:
         for number in range(100):
-            running.path(f"templates/page_{number}.py").write_text(text)
+            running.path(f"templates/page_{number}.py").write_text(text, encoding="utf-8")
 
     git("init", "--initial-branch", "one")
     pages("NUMBER = 1\n")
@@ -126,7 +127,9 @@ def test_a_save_as_editors_do_it_is_an_edit(running: Checkout) -> None:
     main, edition = running.path("app/main.py"), f"moved over {next(_numbers)}"
     before = len(running.starts())
     new = running.path("app/.main.py.new")
-    new.write_text(re.sub(r'EDITION = ".*"', f'EDITION = "{edition}"', main.read_text()))
+    new.write_text(
+        re.sub(r'EDITION = ".*"', f'EDITION = "{edition}"', main.read_text(encoding="utf-8")), encoding="utf-8"
+    )
     new.replace(main)
     until(lambda: running.edition() == edition, "it is served")
     assert len(running.starts()) == before + 1
@@ -135,7 +138,7 @@ def test_a_save_as_editors_do_it_is_an_edit(running: Checkout) -> None:
 def test_files_that_come_and_go_are_edits(running: Checkout) -> None:
     before = following(running)
     page = running.path("templates/short_lived.py")
-    page.write_text("NUMBER = 1\n")
+    page.write_text("NUMBER = 1\n", encoding="utf-8")
     until(lambda: len(running.starts()) == before + 1, "a new file")
     until(lambda: len(running.processes()) == 4, "the old worker is gone")
     page.unlink()
@@ -145,18 +148,20 @@ def test_files_that_come_and_go_are_edits(running: Checkout) -> None:
 def test_saves_during_a_reload_are_one_more_reload_of_the_last_one(running: Checkout, tmp_path: Path) -> None:
     before = following(running)
     main, gate = running.path("app/main.py"), tmp_path / "gate"
-    source = main.read_text()
+    source = main.read_text(encoding="utf-8")
     # It starts, but for longer than what belongs to the same edit, and then waits for the gate.
     held = f"time.sleep({2 * SAME_EDIT_SECONDS})\nwith open(os.environ"
     waits = f"while not os.path.exists({str(gate)!r}):\n    time.sleep(0.01)\nEDITION ="
-    main.write_text(source.replace("with open(os.environ", held).replace("EDITION =", waits, 1))
+    main.write_text(source.replace("with open(os.environ", held).replace("EDITION =", waits, 1), encoding="utf-8")
     until(lambda: len(running.starts()) == before + 1, "a worker starts")
     time.sleep(SAME_EDIT_SECONDS)  # What is saved sooner belongs to the same edit, and the start begins anew.
     last = f"last {next(_numbers)}"
     for edition in ("lost 1", "lost 2", "lost 3", last):
-        main.write_text(re.sub(r'EDITION = ".*"', f'EDITION = "{edition}"', source))
+        main.write_text(re.sub(r'EDITION = ".*"', f'EDITION = "{edition}"', source), encoding="utf-8")
         said = running.printed().count("pyproject.toml changed")
-        running.path("pyproject.toml").write_text(running.path("pyproject.toml").read_text() + "\n")
+        running.path("pyproject.toml").write_text(
+            running.path("pyproject.toml").read_text(encoding="utf-8") + "\n", encoding="utf-8"
+        )
         # What was saved before that has been seen then.
         until(lambda said=said: running.printed().count("pyproject.toml changed") > said, "it is seen")
     gate.touch()
@@ -168,16 +173,18 @@ def test_two_saves_of_one_length_within_a_second_are_both_seen(running: Checkout
     """Python takes compiled code for that of a source of the same length and second."""
     main = running.path("app/main.py")
     for edition in ("edition A", "edition B", "edition A", "edition B"):
-        main.write_text(re.sub(r'EDITION = ".*"', f'EDITION = "{edition}"', main.read_text()))
+        main.write_text(
+            re.sub(r'EDITION = ".*"', f'EDITION = "{edition}"', main.read_text(encoding="utf-8")), encoding="utf-8"
+        )
         until(lambda edition=edition: running.edition() == edition, f"{edition} is served")
 
 
 def test_saves_of_one_length_while_a_worker_starts_are_seen_too(running: Checkout) -> None:
     tasks = running.path("templates/tasks.py")
-    source = re.sub(r'H1\("Tasks[^"]*"', 'H1("Tasks, 00"', tasks.read_text())
+    source = re.sub(r'H1\("Tasks[^"]*"', 'H1("Tasks, 00"', tasks.read_text(encoding="utf-8"))
     for _ in range(2):
         for letter in "ABCDEFGH":
-            tasks.write_text(source.replace("Tasks, 00", f"Tasks, {letter * 2}"))
+            tasks.write_text(source.replace("Tasks, 00", f"Tasks, {letter * 2}"), encoding="utf-8")
             time.sleep(0.03)
         until(lambda: "Tasks, HH" in running.get("/tasks").text, "the last one is served")
 
@@ -187,7 +194,7 @@ def test_what_needs_a_new_start_is_said_each_time(running: Checkout) -> None:
     for number, name in enumerate(("pyproject.toml", "pyproject.toml", "uv.lock")):
         said = running.printed().count(f"{name} changed: stop the server and start it again")
         new = running.path(f"{name}.new")
-        new.write_text(running.path(name).read_text() + f"# {number}\n")
+        new.write_text(running.path(name).read_text(encoding="utf-8") + f"# {number}\n", encoding="utf-8")
         # As uv and most editors write: by moving a new file over the old one.
         new.replace(running.path(name))
         words = f"{name} changed: stop the server and start it again"
@@ -227,12 +234,12 @@ BROKEN = {
 @pytest.mark.parametrize("kind", BROKEN)
 def test_the_last_version_serves_while_an_edit_is_broken_and_it_is_said_once(running: Checkout, kind: str) -> None:
     name, old, new, message = BROKEN[kind]
-    edition, source, at = running.publish(), running.path(name).read_text(), len(running.printed())
+    edition, source, at = running.publish(), running.path(name).read_text(encoding="utf-8"), len(running.printed())
     assert old in source
-    running.path(name).write_text(source.replace(old, new, 1))
+    running.path(name).write_text(source.replace(old, new, 1), encoding="utf-8")
     until(lambda: message in running.printed()[at:], "it is said")
     assert running.edition() == edition
-    running.path(name).write_text(source)
+    running.path(name).write_text(source, encoding="utf-8")
     until(lambda: "Mended." in running.printed()[at:], "it is mended")
     assert running.edition() == edition
     said = running.printed()[at:]
@@ -254,8 +261,8 @@ def broken(db: Database) -> None:
 def test_a_migration_that_fails_changes_nothing_and_the_last_version_serves(running: Checkout) -> None:
     following(running)
     at = len(running.printed())
-    source = running.path("app/migrations.py").read_text()
-    running.path("app/migrations.py").write_text(source + MIGRATION)
+    source = running.path("app/migrations.py").read_text(encoding="utf-8")
+    running.path("app/migrations.py").write_text(source + MIGRATION, encoding="utf-8")
     until(lambda: "nothing_like_it" in running.printed()[at:], "it is said")
     until(lambda: "app/migrations.py:" in running.printed()[at:], "where it is")
     with running.client() as client:
@@ -263,7 +270,7 @@ def test_a_migration_that_fails_changes_nothing_and_the_last_version_serves(runn
     with sqlite3.connect(running.data / "app.db") as file:
         assert not file.execute("SELECT 1 FROM sqlite_master WHERE name = 'half'").fetchall()
     file.close()
-    running.path("app/migrations.py").write_text(source)
+    running.path("app/migrations.py").write_text(source, encoding="utf-8")
     until(lambda: "Mended." in running.printed()[at:], "it is mended")
     assert "Still here" in running.get("/tasks").text
 
@@ -271,8 +278,8 @@ def test_a_migration_that_fails_changes_nothing_and_the_last_version_serves(runn
 def test_broken_at_the_first_start_a_page_says_so_and_what_is_broken_next(tmp_path: Path) -> None:
     checkout = Checkout(tmp_path)
     lists, main = checkout.path("templates/lists.py"), checkout.path("app/main.py")
-    sources = {path: path.read_text() for path in (lists, main)}
-    lists.write_text(sources[lists] + "\ndef (\n")
+    sources = {path: path.read_text(encoding="utf-8") for path in (lists, main)}
+    lists.write_text(sources[lists] + "\ndef (\n", encoding="utf-8")
     try:
         checkout.start(wait=False)
         page = checkout.get("/tasks")
@@ -285,10 +292,10 @@ def test_broken_at_the_first_start_a_page_says_so_and_what_is_broken_next(tmp_pa
         assert checkout.get("/tasks", Host="evil.example").status_code == 403
         with checkout.client() as client:
             client.get("/tasks")
-            main.write_text(sources[main] + "\nnothing_like_it\n")
-            lists.write_text(sources[lists])
+            main.write_text(sources[main] + "\nnothing_like_it\n", encoding="utf-8")
+            lists.write_text(sources[lists], encoding="utf-8")
             until(lambda: "nothing_like_it" in client.get("/tasks").text, "the page says what is broken now")
-            main.write_text(sources[main])
+            main.write_text(sources[main], encoding="utf-8")
             until(lambda: client.get("/tasks").status_code == 200, "it is mended")
         assert checkout.end() == 0
         assert "Traceback" not in checkout.printed()
@@ -332,7 +339,7 @@ def test_several_workers_are_without_it(beside: Checkout) -> None:
 def test_a_port_that_is_taken_is_one_line_and_2(running: Checkout, beside: Checkout) -> None:
     port = running.url.rpartition(":")[2]
     command = [sys.executable, beside.path("server.py"), "--reload", "--no-open", "--data", beside.data]
-    ended = subprocess.run([*command, "--port", port], capture_output=True, text=True, timeout=PATIENCE)
+    ended = subprocess.run([*command, "--port", port], capture_output=True, encoding="utf-8", timeout=PATIENCE)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == (
         f"server.py: Port {port} is in use: stop the program that has it, or choose another with --port.\n"
@@ -437,7 +444,7 @@ def test_with_nohup_it_goes_on_when_the_terminal_closes(beside: Checkout) -> Non
 def test_an_import_that_an_edit_interrupts_is_taken_back_and_says_so(beside: Checkout, tmp_path: Path) -> None:
     beside.start()
     file = tmp_path / "many.csv"
-    file.write_text("title\n" + "".join(f"Row {number}\n" for number in range(30_000)))
+    file.write_text("title\n" + "".join(f"Row {number}\n" for number in range(30_000)), encoding="utf-8")
     with beside.client() as client:
         with file.open("rb") as content:
             address = client.post("/imports", files={"file": content}).headers["location"]

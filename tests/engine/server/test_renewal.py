@@ -44,9 +44,9 @@ def test_one_that_was_made_here_is_made_anew_in_its_last_days(checkout: Checkout
     with closing(HTTPSConnection(str(where.hostname), where.port, context=trust, timeout=30)) as connection:
         connection.request("GET", "/healthz")
         assert connection.getresponse().read()
-        note, _, pem = made.read_text().partition("\n")
+        note, _, pem = made.read_text(encoding="utf-8").partition("\n")
         soon = (datetime.now(UTC) + timedelta(days=20)).isoformat()
-        made.write_text(json.dumps(json.loads(note) | {"until": soon}) + "\n" + pem)
+        made.write_text(json.dumps(json.loads(note) | {"until": soon}) + "\n" + pem, encoding="utf-8")
         # Each of several workers takes it up.
         until(lambda: before not in {seen(checkout) for _ in range(16)}, "another is used")
         assert (checkout.data / "tls" / "ca.pem").read_bytes() == authority, "nobody has to trust anything anew"
@@ -64,13 +64,13 @@ def test_one_of_the_persons_own_is_taken_up_once_it_can_be_used(checkout: Checko
     def put() -> None:
         made = authority.sign(["127.0.0.1"], BEGIN, BEGIN + timedelta(days=90)).decode()
         begin = made.index("-----BEGIN CERTIFICATE-----")
-        key.write_text(made[:begin])
-        cert.write_text(made[begin:])
+        key.write_text(made[:begin], encoding="utf-8")
+        cert.write_text(made[begin:], encoding="utf-8")
 
     put()
     checkout.start("--no-reload", "--cert", str(cert), "--key", str(key))
     before = seen(checkout)
-    key.write_text("half a key")
+    key.write_text("half a key", encoding="utf-8")
     until(lambda: "was not renewed" in checkout.printed(), "it is said")
     assert seen(checkout) == before
     put()

@@ -51,7 +51,7 @@ class Running:
             cwd=cwd,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
         )
         self.printed = ""
         self.url = self.wait_for(r"http://\S+")
@@ -177,11 +177,11 @@ def test_an_ipv6_address_is_printed_as_browsers_write_it(start: Start) -> None:
 def test_the_page_opens_in_the_browser_once_it_is_there(start: Start, tmp_path: Path) -> None:
     opened = tmp_path / "opened"
     browser = tmp_path / "browser"
-    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}.begun && mv {opened}.begun {opened}\n')
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}.begun && mv {opened}.begun {opened}\n', encoding="utf-8")
     browser.chmod(0o755)
     running = start("server.py", "--open", DISPLAY=":0", BROWSER=f"{browser} %s")
     until(opened.exists)
-    assert opened.read_text().strip() == running.url
+    assert opened.read_text(encoding="utf-8").strip() == running.url
     assert running.end(signal.SIGINT) == 0
     assert "code=" not in running.printed, "here the owner is known by the connection"
 
@@ -190,16 +190,16 @@ def test_where_the_owner_has_to_sign_in_the_page_that_opens_does_it(start: Start
     """As on macOS, where the system does not say whose process asks, and where others can come in."""
     opened = tmp_path / "opened"
     browser = tmp_path / "browser"
-    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}.begun && mv {opened}.begun {opened}\n')
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}.begun && mv {opened}.begun {opened}\n', encoding="utf-8")
     browser.chmod(0o700)
     running = start("server.py", "--open", "--proxy-headers", DISPLAY=":0", BROWSER=f"{browser} %s")
     printed = running.wait_for(r"Sign in on this machine, once: (\S+)").rpartition(" ")[2]
     until(opened.exists)
-    address = opened.read_text().strip()
+    address = opened.read_text(encoding="utf-8").strip()
     assert re.fullmatch(rf"file://{running.data}/links/[0-9a-f]{{64}}\.html", address)
     page = Path(address.removeprefix("file://"))
     assert [path.stat().st_mode & 0o777 for path in (page, page.parent, running.data)] == [0o600, 0o700, 0o700]
-    found = re.search(rf"url=({running.url}/sign-in\?code=[\w-]+)", page.read_text())
+    found = re.search(rf"url=({running.url}/sign-in\?code=[\w-]+)", page.read_text(encoding="utf-8"))
     assert found
     assert found[1] != printed
     for link in (found[1], printed):
@@ -241,7 +241,7 @@ def test_workers_that_cannot_start_are_not_started_for_ever(tmp_path: Path) -> N
     (tmp_path / "data" / "app.db").write_bytes(b"no database" * 1000)
     done = subprocess.run(
         [sys.executable, "server.py", "--workers", "2", "--no-open", "--port", "0", "--data", tmp_path / "data"],
-        cwd=PROJECT, capture_output=True, text=True, timeout=PATIENCE,
+        cwd=PROJECT, capture_output=True, encoding="utf-8", timeout=PATIENCE,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("app.db is damaged") == 1
@@ -276,7 +276,7 @@ def test_an_edit_is_served_without_a_new_start_and_a_broken_promise_is_reported(
             shutil.copytree(PROJECT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(PROJECT / part, tree / part)
-    with (tree / "app" / "main.py").open("a") as main:
+    with (tree / "app" / "main.py").open("a", encoding="utf-8") as main:
         main.write(IMPURE)
     running = start(tree / "server.py", "--reload", cwd=tmp_path)
     with running.client() as client:
@@ -289,7 +289,9 @@ def test_an_edit_is_served_without_a_new_start_and_a_broken_promise_is_reported(
         assert re.search(r"Line 2: kept “<p>It is \d+ now.</p>”, now “<p>It is \d+ now.</p>”", report)
 
     layout = tree / "templates" / "layout.py"
-    layout.write_text(layout.read_text().replace(f'NAME = "{NAME}"', 'NAME = "Tinder"'))
+    layout.write_text(
+        layout.read_text(encoding="utf-8").replace(f'NAME = "{NAME}"', 'NAME = "Tinder"'), encoding="utf-8"
+    )
 
     def edited() -> bool:
         try:
@@ -336,7 +338,8 @@ def test_the_end_comes_within_five_seconds_though_the_loop_hangs(start: Start, t
     (tmp_path / "hanging.py").write_text(
         "import time\nfrom starlette.applications import Starlette\nfrom starlette.routing import Route\n"
         "async def hang(request):\n    time.sleep(60)\n"
-        "app = Starlette(routes=[Route('/hang', hang)])\n"
+        "app = Starlette(routes=[Route('/hang', hang)])\n",
+        encoding="utf-8",
     )
     script = (
         "import sys; sys.path[:0] = ['.', sys.argv[1]]; from server import run; from server.settings import Settings; "
@@ -358,14 +361,18 @@ def old_sqlite(tmp_path: Path) -> dict[str, str]:
     if sqlite3.sqlite_version_info >= SAFE_FOR_SEVERAL:
         pytest.skip(OLD_SQLITE)
     (tmp_path / "without" / "pysqlite3").mkdir(parents=True)
-    (tmp_path / "without" / "pysqlite3" / "__init__.py").write_text("raise ImportError('there is none')")
+    (tmp_path / "without" / "pysqlite3" / "__init__.py").write_text(
+        "raise ImportError('there is none')", encoding="utf-8"
+    )
     return {"PYTHONPATH": str(tmp_path / "without")}
 
 
 def test_several_workers_need_an_sqlite_that_bears_them(tmp_path: Path, old_sqlite: dict[str, str]) -> None:
     command = [sys.executable, "server.py", "--no-open", "--port", "0", "--workers", "2", "--data", tmp_path / "data"]
     environment = {**os.environ, **old_sqlite}
-    ended = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    ended = subprocess.run(
+        command, cwd=PROJECT, env=environment, capture_output=True, encoding="utf-8", timeout=PATIENCE
+    )
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
     for words in (sqlite3.sqlite_version, "3.51.3", "one worker", "pysqlite3"):
@@ -381,7 +388,7 @@ def test_so_does_a_second_server_of_the_same_data(start: Start, tmp_path: Path, 
         cwd=PROJECT,
         env={**os.environ, **old_sqlite},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=PATIENCE,
     )
     assert second.returncode == 2
@@ -424,7 +431,7 @@ def test_a_migration_that_fails_is_named_with_its_reason_and_no_address_is_print
     try:
         done = subprocess.run(
             [sys.executable, half.path("server.py"), "run", "--no-open", "--port", "0", "--data", half.data, *options],
-            capture_output=True, text=True, timeout=60, env={**os.environ, "PROBE": os.devnull},
+            capture_output=True, encoding="utf-8", timeout=60, env={**os.environ, "PROBE": os.devnull},
         )  # fmt: skip
     finally:
         half.path("app/migrations.py").write_text(before, encoding="utf-8")

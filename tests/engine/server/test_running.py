@@ -46,7 +46,11 @@ def commit(checkout: Checkout) -> None:
 def run(checkout: Checkout, *command: object) -> subprocess.CompletedProcess[str]:
     """A command, to its end."""
     done = subprocess.run(
-        [sys.executable, "server.py", *map(str, command)], cwd=checkout.root, capture_output=True, text=True, timeout=90
+        [sys.executable, "server.py", *map(str, command)],
+        cwd=checkout.root,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=90,
     )
     commit(checkout)
     return done
@@ -89,7 +93,7 @@ def test_where_no_server_runs_that_is_said_and_nothing_is_waited_for(tmp_path: P
     left.write_text("{}", encoding="utf-8")
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "server.py", "new", "flower", "title:str"], cwd=copy, capture_output=True, text=True
+        [sys.executable, "server.py", "new", "flower", "title:str"], cwd=copy, capture_output=True, encoding="utf-8"
     )
     assert done.stdout.endswith("No server follows the code at this moment: python server.py shows it at /flowers.\n")
     assert time.monotonic() - began < states.FOLLOW_SECONDS

@@ -34,14 +34,17 @@ def feature(singular: str, plural: str, title: str, fields: tuple[Field, ...] = 
 )
 def test_every_feature_is_clean_python(tmp_path: Path, each: Feature) -> None:
     for path, text in files(ROOT, each).items():
-        (tmp_path / path.name).parent.joinpath(path.relative_to(ROOT).as_posix().replace("/", "_")).write_text(text)
+        (tmp_path / path.name).parent.joinpath(path.relative_to(ROOT).as_posix().replace("/", "_")).write_text(
+            text, encoding="utf-8"
+        )
     (tmp_path / "migration.py").write_text(
         "from sqlite_utils.db import Database\n\nfrom app import indexing\nfrom app.db import NOW\n"
-        "from app.migrations import keep_versions, migrations\n" + migration(ROOT, each)
+        "from app.migrations import keep_versions, migrations\n" + migration(ROOT, each),
+        encoding="utf-8",
     )
     for command in (["check"], ["format", "--check"]):
         ruff = [sys.executable, "-m", "ruff", *command, "--config", ROOT / "pyproject.toml", tmp_path]
-        done = subprocess.run(ruff, capture_output=True, text=True)
+        done = subprocess.run(ruff, capture_output=True, encoding="utf-8")
         assert done.returncode == 0, done.stdout
 
 

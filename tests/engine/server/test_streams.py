@@ -101,8 +101,8 @@ def test_a_server_goes_on_whatever_becomes_of_its_streams_and_a_signal_ends_it(
             assert client.post("/tasks", data={"title": "Kept"}).status_code == 303
         processes = [first, *first.children(recursive=True)]
         first.send_signal(signal.SIGTERM)
-        until(lambda: code.exists() and code.read_text(), "it has ended")
-        assert code.read_text() == "0\n"
+        until(lambda: code.exists() and code.read_text(encoding="utf-8"), "it has ended")
+        assert code.read_text(encoding="utf-8") == "0\n"
         until(lambda: not any(map(lives, processes)), "nothing is left")
     # Nothing that was printed went into a file that was opened in the place of a stream.
     assert (tmp_path / "data" / "app.db").read_bytes()[:15] == b"SQLite format 3"
@@ -167,7 +167,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = tmp_path_factory.mktemp("streams") / "data"
     made = subprocess.run(
         [sys.executable, "-c", "import app.main"], cwd=PROJECT, env={**os.environ, f"{PREFIX}DATA": str(data)},
-        capture_output=True, text=True,
+        capture_output=True, encoding="utf-8",
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
     return data

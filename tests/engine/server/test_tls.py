@@ -54,7 +54,7 @@ def openssl(*words: str | Path) -> str:
     """What the command `openssl` says."""
     if shutil.which("openssl") is None:
         pytest.skip("no command `openssl` here")
-    return subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True, text=True).stdout
+    return subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True, encoding="utf-8").stdout
 
 
 def answer(serving: ssl.SSLContext, connection: socket.socket) -> None:
@@ -94,8 +94,8 @@ def test_only_the_owner_reads_the_keys(directory: Path) -> None:
         "ca-key.pem": 0o600,
         "server.pem": 0o600,
     }
-    assert "PRIVATE" not in (directory / "ca.pem").read_text()
-    assert (directory / "ca-key.pem").read_text().count("PRIVATE KEY-----") == 2
+    assert "PRIVATE" not in (directory / "ca.pem").read_text(encoding="utf-8")
+    assert (directory / "ca-key.pem").read_text(encoding="utf-8").count("PRIVATE KEY-----") == 2
 
 
 def test_a_directory_that_was_there_is_left_as_its_owner_has_it(directory: Path) -> None:
@@ -145,12 +145,16 @@ def test_an_authority_of_the_old_kind_is_replaced_and_that_is_said(
     old = directory / "old.pem"
     openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "99999",
             "-subj", "/O=Old", "-keyout", old, "-out", directory / "ca.pem")  # fmt: skip
-    (directory / "ca-key.pem").write_text(old.read_text() + (directory / "ca.pem").read_text())
+    (directory / "ca-key.pem").write_text(
+        old.read_text(encoding="utf-8") + (directory / "ca.pem").read_text(encoding="utf-8"), encoding="utf-8"
+    )
     old.unlink()
     until = (datetime.now(UTC) + timedelta(days=200)).isoformat()
     fingerprint = hashlib.sha256((directory / "ca.pem").read_bytes()).hexdigest()
     note = {"hosts": sorted(HOSTS), "authority": fingerprint, "until": until}
-    (directory / "server.pem").write_text(json.dumps(note) + "\n" + (directory / "ca-key.pem").read_text())
+    (directory / "server.pem").write_text(
+        json.dumps(note) + "\n" + (directory / "ca-key.pem").read_text(encoding="utf-8"), encoding="utf-8"
+    )
     before = (directory / "ca.pem").read_bytes()
     files = certificate(directory, HOSTS)
     assert files.ca.read_bytes() != before
@@ -161,25 +165,25 @@ def test_an_authority_of_the_old_kind_is_replaced_and_that_is_said(
 @pytest.mark.parametrize(("days", "made_anew"), [(31, False), (29, True), (-1, True), (500, True)])
 def test_it_is_made_anew_in_its_last_thirty_days(directory: Path, days: int, made_anew: bool) -> None:
     files = certificate(directory, HOSTS)
-    note, _, pem = files.cert.read_text().partition("\n")
+    note, _, pem = files.cert.read_text(encoding="utf-8").partition("\n")
     until = (datetime.now(UTC) + timedelta(days=days)).isoformat()
-    files.cert.write_text(json.dumps(json.loads(note) | {"until": until}) + "\n" + pem)
-    before = files.cert.read_text()
+    files.cert.write_text(json.dumps(json.loads(note) | {"until": until}) + "\n" + pem, encoding="utf-8")
+    before = files.cert.read_text(encoding="utf-8")
     certificate(directory, HOSTS)
-    assert (files.cert.read_text() != before) == made_anew
+    assert (files.cert.read_text(encoding="utf-8") != before) == made_anew
 
 
 @pytest.mark.parametrize("content", ["", "{}\n", "[]\n", "null\n", "nonsense", '{"until": 5}\n', "\0\n"])
 def test_a_damaged_certificate_is_made_anew(directory: Path, content: str) -> None:
     files = certificate(directory, HOSTS)
-    files.cert.write_text(content)
+    files.cert.write_text(content, encoding="utf-8")
     certificate(directory, HOSTS)
     assert seen(files)
 
 
 def test_a_certificate_without_its_key_is_made_anew(directory: Path) -> None:
     files = certificate(directory, HOSTS)
-    files.cert.write_text(files.cert.read_text().partition("\n")[0] + "\n")
+    files.cert.write_text(files.cert.read_text(encoding="utf-8").partition("\n")[0] + "\n", encoding="utf-8")
     certificate(directory, HOSTS)
     assert seen(files)
 
@@ -203,7 +207,7 @@ def test_a_new_authority_has_its_own_certificate(directory: Path) -> None:
 
 def test_a_damaged_authority_is_said(directory: Path) -> None:
     directory.mkdir(parents=True)
-    (directory / "ca-key.pem").write_text("nonsense")
+    (directory / "ca-key.pem").write_text("nonsense", encoding="utf-8")
     with pytest.raises(SettingsError, match=r"ca-key\.pem is damaged: remove it"):
         certificate(directory, HOSTS)
 
@@ -222,7 +226,7 @@ def test_starts_at_the_same_time_end_with_one_authority_and_a_whole_certificate(
 
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
-    (tmp_path / "data").write_text("a file")
+    (tmp_path / "data").write_text("a file", encoding="utf-8")
     with pytest.raises(SettingsError, match="No certificate can be kept in"):
         certificate(tmp_path / "data" / "tls", HOSTS)
 
@@ -247,8 +251,8 @@ def own(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
         made = authority.sign(["localhost"], not_before, not_after).decode()
         cert, key = tmp_path / f"{name}.crt", tmp_path / f"{name}.key"
         begin = made.index("-----BEGIN CERTIFICATE-----")
-        key.write_text(made[:begin])
-        cert.write_text(made[begin:])
+        key.write_text(made[:begin], encoding="utf-8")
+        cert.write_text(made[begin:], encoding="utf-8")
         return cert, key
 
     return make
@@ -279,7 +283,7 @@ def test_a_file_of_another_kind_is_said(own: Callable[..., tuple[Path, Path]], t
         check_own(cert, cert)
     with pytest.raises(SettingsError, match="cannot be read: No such file"):
         check_own(cert, tmp_path / "nothing")
-    cert.write_text("-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n")
+    cert.write_text("-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n", encoding="utf-8")
     with pytest.raises(SettingsError, match="cannot be used"):
         check_own(cert, key)
 

@@ -46,12 +46,12 @@ def test_processes_that_start_at_once_have_one_secret(tmp_path: Path) -> None:
 @pytest.mark.parametrize("nothing", ["", "\n"])
 def test_an_empty_file_is_no_secret(tmp_path: Path, nothing: str) -> None:
     """Otherwise an empty field would open the door."""
-    (tmp_path / "token").write_text(nothing)
+    (tmp_path / "token").write_text(nothing, encoding="utf-8")
     assert len(read(tmp_path)) == 32
 
 
 def test_a_file_written_by_hand_is_read_without_its_line_break(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("of my own\n")
+    (tmp_path / "token").write_text("of my own\n", encoding="utf-8")
     assert read(tmp_path) == "of my own"
 
 
@@ -65,7 +65,7 @@ def test_a_new_token_takes_the_place_of_the_old_one_and_is_noticed_at_once(tmp_p
         assert kept.hash() == hashed(after)
         assert after not in kept.hash()
     assert stat.S_IMODE((tmp_path / "token").stat().st_mode) == 0o600
-    (tmp_path / "token").write_text("of my own")
+    (tmp_path / "token").write_text("of my own", encoding="utf-8")
     assert kept.hash() == hashed("of my own")
     (tmp_path / "token").unlink()
     assert kept.hash() != hashed("of my own")

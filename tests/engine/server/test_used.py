@@ -268,7 +268,7 @@ news = used.news()
 print(sorted(path for path in news.files if path.startswith(str(root))), sorted(news.written))
 print(used.news())
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
     files, rest = done.stdout.splitlines()
     root = str(tmp_path)
     written = [f"{root}/{name}" for name in ("relative.txt", "renamed.txt", "written.txt")]

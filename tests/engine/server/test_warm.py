@@ -35,15 +35,17 @@ def test_an_edit_of_what_the_workers_begin_with_is_served(running: Checkout) -> 
 
 
 def test_a_module_that_is_new_and_one_that_is_gone_count_at_once(running: Checkout) -> None:
-    live, source = running.path("templates/live.py"), running.path("templates/live.py").read_text()
-    running.path("templates/links.py").write_text(source.replace('hx_swap="none", ', 'hx_swap="none", title="Links", '))
+    live, source = running.path("templates/live.py"), running.path("templates/live.py").read_text(encoding="utf-8")
+    running.path("templates/links.py").write_text(
+        source.replace('hx_swap="none", ', 'hx_swap="none", title="Links", '), encoding="utf-8"
+    )
     running.edit("templates/layout.py", "from templates.live import", "from templates.links import")
     until(lambda: 'title="Links"' in running.get("/tasks").text, "the new module draws")
     live.unlink()
     running.edit("templates/layout.py", "from templates.links import", "from templates.live import")
     until(lambda: "No module named 'templates.live'" in running.printed(), "the old one is gone")
     assert 'title="Links"' in running.get("/tasks").text
-    live.write_text(source)
+    live.write_text(source, encoding="utf-8")
     until(lambda: 'title="Links"' not in running.get("/tasks").text, "it is back")
 
 

@@ -65,7 +65,7 @@ def test_a_single_process_ends_and_says_where(supervised: Callable[[int], Superv
     alone = supervised(1)
     with alone.begin(f"/{how}"):
         assert alone.process.wait(60) == -signal.SIGPROF
-    assert f"in {how}" in alone.log.read_text()
+    assert f"in {how}" in alone.log.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
@@ -82,13 +82,16 @@ def test_time_in_which_all_was_stopped_does_not_count(supervised: Callable[[int]
     until(lambda: len(stopped.answering()) == workers, "it answers")
     time.sleep(HANG_SECONDS)
     assert stopped.answering() == before
-    assert "Traceback" not in stopped.log.read_text()
+    assert "Traceback" not in stopped.log.read_text(encoding="utf-8")
 
 
 def test_a_debugger_is_left_alone(supervised: Callable[[int], Supervised]) -> None:
     debugged = supervised(1)
     os.mkfifo(debugged.directory / "commands")
-    with debugged.begin("/debug") as connection, (debugged.directory / "commands").open("w") as commands:
+    with (
+        debugged.begin("/debug") as connection,
+        (debugged.directory / "commands").open("w", encoding="utf-8") as commands,
+    ):
         time.sleep(3 * HANG_SECONDS)
         assert debugged.process.poll() is None
         commands.write("continue\n")
@@ -104,7 +107,9 @@ def test_a_debugger_is_left_alone(supervised: Callable[[int], Supervised]) -> No
 def serve(running: Checkout, source: str) -> str:
     """Save this as the main module, with an edition that was never there; it is served then."""
     edition = f"hanging {next(_numbers)}"
-    running.path("app/main.py").write_text(re.sub(r'EDITION = ".*"', f'EDITION = "{edition}"', source))
+    running.path("app/main.py").write_text(
+        re.sub(r'EDITION = ".*"', f'EDITION = "{edition}"', source), encoding="utf-8"
+    )
     until(lambda: running.edition() == edition, "it is served")
     return edition
 
@@ -124,7 +129,7 @@ def ask(running: Checkout, path: str) -> str:
 def test_in_development_a_page_says_where_it_hangs_until_it_is_mended(running: Checkout, how: str) -> None:
     running.publish()
     main = running.path("app/main.py")
-    source, at = main.read_text(), len(running.printed())
+    source, at = main.read_text(encoding="utf-8"), len(running.printed())
     line = source[: source.index('    raise ValueError("asked for it")')].count("\n") + 1
     serve(running, source.replace('raise ValueError("asked for it")', HANGS[how]))
     page = ask(running, "/fail")
@@ -135,14 +140,14 @@ def test_in_development_a_page_says_where_it_hangs_until_it_is_mended(running: C
     worker = [process.cpu_times().user for process in running.processes()]
     time.sleep(0.5)
     assert sum(p.cpu_times().user for p in running.processes()) - sum(worker) < 0.25
-    main.write_text(source)
+    main.write_text(source, encoding="utf-8")
     until(lambda: "data-failed" not in ask(running, "/tasks"), "the page is back")
     assert "asked for it" in ask(running, "/fail")
 
 
 def test_it_can_be_started_again_without_an_edit(running: Checkout) -> None:
     running.publish()
-    source = running.path("app/main.py").read_text()
+    source = running.path("app/main.py").read_text(encoding="utf-8")
     edition = serve(running, source.replace('raise ValueError("asked for it")', HANGS["sleep"]))
     assert "data-failed" in ask(running, "/fail")
     with running.client() as client:
@@ -155,16 +160,16 @@ def test_it_can_be_started_again_without_an_edit(running: Checkout) -> None:
 def test_a_version_that_hangs_while_it_starts_is_said_and_the_next_edit_takes_its_place(running: Checkout) -> None:
     edition = running.publish()
     main = running.path("app/main.py")
-    source, at = main.read_text(), len(running.printed())
+    source, at = main.read_text(encoding="utf-8"), len(running.printed())
     for hang in (HANGS["loop"], HANGS["regex"]):
-        main.write_text(f"{source}\n{hang}\n")
+        main.write_text(f"{source}\n{hang}\n", encoding="utf-8")
         if "match" not in hang:
             until(lambda at=at: "It has not started within" in running.printed()[at:], "it is said")
             assert "in app/main.py:" in running.printed()[at:]
             at = len(running.printed())
         assert running.edition() == edition, "the last version serves"
     time.sleep(3 * HANG_SECONDS)
-    main.write_text(source)
+    main.write_text(source, encoding="utf-8")
     running.publish()
     until(lambda: len(running.processes()) == 4, "nothing is left of those")
 
@@ -194,7 +199,7 @@ def test_an_old_version_that_is_debugged_may_be_debugged_on(tmp_path: Path) -> N
     commands = tmp_path / "commands"
     os.mkfifo(commands)
     debugged = f"__import__('pdb').Pdb(stdin=open({str(commands)!r}), stdout=open(os.devnull, 'w')).set_trace()"
-    source = checkout.path("app/main.py").read_text()
+    source = checkout.path("app/main.py").read_text(encoding="utf-8")
     words = 'raise ValueError("asked for it")'
     checkout.edit("app/main.py", words, f'{debugged}; return PlainTextResponse("debugged")')
     checkout.start()
@@ -202,7 +207,7 @@ def test_an_old_version_that_is_debugged_may_be_debugged_on(tmp_path: Path) -> N
     asking = threading.Thread(target=lambda: answers.append(checkout.get("/fail").text))
     asking.start()
     try:
-        with commands.open("w") as pipe:
+        with commands.open("w", encoding="utf-8") as pipe:
             serve(checkout, source)
             time.sleep(RETIRE_SECONDS + 2)
             pipe.write("continue\n")

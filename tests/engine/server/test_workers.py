@@ -71,8 +71,8 @@ class Supervised:
     """`server.run.serve` with several workers, around a small app that can hang."""
 
     def __init__(self, directory: Path, workers: int, start: str = START) -> None:
-        (directory / "served.py").write_text(APP)
-        (directory / "start.py").write_text(start)
+        (directory / "served.py").write_text(APP, encoding="utf-8")
+        (directory / "start.py").write_text(start, encoding="utf-8")
         self.directory = directory
         self.log = directory / "log"
         with self.log.open("wb") as log:
@@ -82,11 +82,11 @@ class Supervised:
                 env={**os.environ, "PYTHONPATH": str(PROJECT)},
                 stdout=subprocess.PIPE,
                 stderr=log,
-                text=True,
+                encoding="utf-8",
             )
         assert self.process.stdout is not None
         found = re.search(r"http://\S+", self.process.stdout.readline())
-        assert found, self.log.read_text()
+        assert found, self.log.read_text(encoding="utf-8")
         self.url = found[0]
         until(lambda: len(self.answering()) == workers, f"{workers} workers answer")
 
@@ -192,7 +192,7 @@ def test_a_worker_that_is_killed_comes_back_with_no_failed_request(two: Supervis
             thread.join()
     assert failures == []
     assert len(cut_off) <= len(asking), "only what the killed worker had begun"
-    assert f"Worker {killed} ended (SIGKILL" in running.log.read_text()
+    assert f"Worker {killed} ended (SIGKILL" in running.log.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -208,7 +208,7 @@ def test_a_worker_whose_loop_hangs_is_replaced_and_says_where(
     print(f"replaced after {took:.1f} s")
     assert took < 15
     until(lambda: len(running.answering()) == 2, "the new one answers")
-    assert f"in {how}" in running.log.read_text()
+    assert f"in {how}" in running.log.read_text(encoding="utf-8")
 
 
 def test_connections_are_spread_over_the_workers(two: Supervised) -> None:
@@ -245,7 +245,7 @@ def test_a_signal_ends_all_and_lets_requests_end(supervised: Callable[[int], Sup
     asking.join()
     assert answers == ["done"]
     assert not any(psutil.pid_exists(pid) for pid in pids)
-    assert "Traceback" not in running.log.read_text()
+    assert "Traceback" not in running.log.read_text(encoding="utf-8")
 
 
 def test_a_websocket_is_told_that_the_server_starts_again(supervised: Callable[[int], Supervised]) -> None:
@@ -277,7 +277,7 @@ def test_an_app_that_cannot_start_any_more_stops_all_with_the_reason(supervised:
     (running.directory / "broken").touch()
     os.kill(min(running.pids()), signal.SIGKILL)
     assert running.process.wait(60) == 1
-    log = running.log.read_text()
+    log = running.log.read_text(encoding="utf-8")
     assert "the app cannot start" in log
     assert log.count("could not start the app") == 1
     running.end()
@@ -285,14 +285,14 @@ def test_an_app_that_cannot_start_any_more_stops_all_with_the_reason(supervised:
 
 def test_an_app_that_cannot_start_at_all_says_so_once(tmp_path: Path) -> None:
     (tmp_path / "broken").touch()
-    (tmp_path / "served.py").write_text(APP)
-    (tmp_path / "start.py").write_text(START)
+    (tmp_path / "served.py").write_text(APP, encoding="utf-8")
+    (tmp_path / "start.py").write_text(START, encoding="utf-8")
     ended = subprocess.run(
         [sys.executable, "start.py", "4"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=60,
     )
     assert ended.returncode == 1
@@ -308,7 +308,7 @@ def test_the_place_of_a_second_server_is_not_shared_by_mistake(two: Supervised) 
             [sys.executable, PROJECT / "server.py", "--no-open", "--port", port, "--workers", workers],
             env={**os.environ, f"{PREFIX}DATA": str(two.directory / "data")},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             timeout=60,
         )
         assert (ended.returncode, ended.stdout) == (2, "")

@@ -210,7 +210,7 @@ def test_a_new_token_ends_every_session(sessions: Sessions, file: Path) -> None:
     renew(file)
     assert not comes_in(sessions, cookie)
     run(sessions.look_after())
-    (file / "token").write_text(old)
+    (file / "token").write_text(old, encoding="utf-8")
     assert not comes_in(sessions, cookie), "it has ended for good"
 
 

@@ -249,7 +249,7 @@ def test_a_new_token_signs_everybody_out_while_the_server_runs(running: Running,
         [sys.executable, "server.py", "token", "--new", "--data", running.data],
         cwd=PROJECT,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
     )
     assert token_of(running) != old
@@ -314,7 +314,7 @@ def test_a_connection_from_another_machine_needs_a_session_however_the_app_was_s
         env={**os.environ, f"{PREFIX}DATA": str(tmp_path / "data")},
         cwd=PROJECT,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     assert asked.stdout.split() == ["200", "False", "False", "401", "False", "True", "401", "True", "True"], (
         asked.stderr

@@ -18,7 +18,7 @@ ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has al
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", LIMITED + code], cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-c", LIMITED + code], cwd=ROOT, capture_output=True, encoding="utf-8")
 
 
 @ON_LINUX
@@ -37,7 +37,7 @@ def test_a_lower_limit_of_the_system_stays() -> None:
     )
     found = subprocess.run(
         [sys.executable, "-c", f"from app.reading.limits import limit_this_process; {code}"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
+        cwd=ROOT, capture_output=True, encoding="utf-8", check=True,
     )  # fmt: skip
     assert found.stdout == "(100, 100)\n"
 

@@ -77,7 +77,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_the_process_says_what_the_file_is_then_its_rows_then_how_many(path: Path) -> None:
-    path.write_text("Title;Status;Labels\nScroll;In Progress;bug\nRead;Done;\n;Todo;\n")
+    path.write_text("Title;Status;Labels\nScroll;In Progress;bug\nRead;Done;\n;Todo;\n", encoding="utf-8")
     code, (understood, batch, last, end) = read(path)
     size = path.stat().st_size
     assert code == 0
@@ -128,7 +128,7 @@ def test_a_file_that_is_gone_is_one_sentence_and_exit_code_1(path: Path) -> None
 
 
 def test_a_mistake_late_in_a_file_comes_after_its_rows(path: Path) -> None:
-    path.write_text("title,notes\n" + "a,b\n" * 2500 + 'c,"d\n')
+    path.write_text("title,notes\n" + "a,b\n" * 2500 + 'c,"d\n', encoding="utf-8")
     code, found = read(path, "--choices", '{"facts": {}}')
     assert code == 1
     assert len(tasks(found)) >= 2000
@@ -136,7 +136,7 @@ def test_a_mistake_late_in_a_file_comes_after_its_rows(path: Path) -> None:
 
 
 def test_it_ends_quietly_when_nobody_listens(path: Path) -> None:
-    path.write_text("title\n" + "row\n" * 200_000)
+    path.write_text("title\n" + "row\n" * 200_000, encoding="utf-8")
     command: list[str | Path] = [sys.executable, "-m", "app.reading.rows", path, "--name", "x", *AS_TASKS]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -149,7 +149,7 @@ def test_it_ends_quietly_when_nobody_listens(path: Path) -> None:
 
 def test_a_person_may_choose_the_columns(path: Path) -> None:
     content = "Name,Headline,When,Due\na,b,2026-05-01,2026-06-01\n"
-    path.write_text(content)
+    path.write_text(content, encoding="utf-8")
     _, found = read(path, "--choices", '{"columns": {"title": "Headline", "due": null}}')
     assert [column["field"] for column in found[0]["understood"]["columns"]] == [None, "title", None, None]
     assert list(map(list, tasks(found))) == [
@@ -261,7 +261,7 @@ def test_examples_and_samples_are_few_short_and_different(path: Path) -> None:
 
 
 def test_letters_that_no_database_holds_are_replaced(path: Path) -> None:
-    path.write_text('{"title": "a\\ud800", "\\udfff": "b\\ud800\\u0000c"}\n{"title": "d"}\n')
+    path.write_text('{"title": "a\\ud800", "\\udfff": "b\\ud800\\u0000c"}\n{"title": "d"}\n', encoding="utf-8")
     _, found = read(path)
     assert tasks(found)[0][1:3] == ("a�", "�: b�c")
 
@@ -407,7 +407,7 @@ def test_no_odd_file_ends_the_process(tmp_path: Path, name: str) -> None:
 
 
 def test_what_nobody_thought_of_is_a_sentence_and_a_trace(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path.write_text("title\na\n")
+    path.write_text("title\na\n", encoding="utf-8")
     for error, words, has_trace in (
         (KeyError("odd"), "fails to read", True),
         (MemoryError(), "more memory", False),

@@ -13,7 +13,8 @@ BODY = Path(os.environ["BENCH_BODY"]).read_bytes()
 HEADERS = [(b"content-type", b"text/html; charset=utf-8"), (b"content-length", str(len(BODY)).encode())]
 if "BENCH_HEADERS" in os.environ:
     HEADERS = [
-        (name.encode(), value.encode()) for name, value in json.loads(Path(os.environ["BENCH_HEADERS"]).read_text())
+        (name.encode(), value.encode())
+        for name, value in json.loads(Path(os.environ["BENCH_HEADERS"]).read_text(encoding="utf-8"))
     ]
 
 

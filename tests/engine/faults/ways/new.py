@@ -257,7 +257,7 @@ class New:
                 wrong = _walk(client, f"/{plural}", _form(given))
         finally:
             code = server.stop()
-        if not wrong and (code or "Traceback" in server.log.read_text()):
+        if not wrong and (code or "Traceback" in server.log.read_text(encoding="utf-8")):
             wrong = f"what new has made logs a trace, or ends with code {code}"
         shutil.rmtree(data, ignore_errors=True)
         return wrong
