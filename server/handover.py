@@ -25,7 +25,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from server import background, name, renewal, served
+from server import ahead, background, name, renewal, served
 from server.accepting import AcceptingServer
 from server.passing import pass_on, take
 from server.protocol import HttpProtocol
@@ -81,11 +81,14 @@ def work(config: uvicorn.Config, listening: socket.socket, stack: Connection, pi
         gc.unfreeze()
         gc.collect()
         gc.freeze()
+        ahead.app.read(pipe.poll)
     try:
         word, content = pipe.recv()
     except (EOFError, OSError):
         return
     if word == BEGIN:
+        edited = content[0]
+        ahead.app.serve(edited)
         begin(config, listening, stack, pipe, known, *content)
 
 
@@ -105,6 +108,8 @@ def begin(
     `data` for served.before and `choice` for chosen.
     """
     global _follows, _choice, _supervisor
+    # What is made at a start stays: to look through it for garbage would take a tenth of the time.
+    gc.disable()
     served.remember(data)
     if edited:
         # It would be of a file that may differ by then; Python goes by second and length, and would take it for this.
@@ -207,6 +212,9 @@ class GivingServer(AcceptingServer):
             self._remembered.started = True
             self._watch.follow(self._loop)
             self.renewing = renewal.begin(self.config)
+            ahead.app.end()
+            gc.freeze()
+            gc.enable()
             _say(self._pipe, STARTED, served.said_by(self.config))
             self._do_what_is_told()
 

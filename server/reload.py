@@ -11,7 +11,6 @@ the one that serves stands still, it ends (server/watch.py), and a page says whe
 """
 
 import contextlib
-import importlib.util
 import logging
 import multiprocessing
 import os
@@ -28,7 +27,7 @@ from typing import Any
 
 import uvicorn
 
-from server import consequences, endings
+from server import compiled, consequences, endings
 from server.edits import Edits
 from server.failure import AGAIN, Failure, StandIn, as_html, as_page, as_text, failure, offered, shown
 from server.handover import (
@@ -394,9 +393,9 @@ class Reloader:
                 return
             self._dismiss(self.starting)
         for path in self._sources:
-            # Python takes compiled code for up to date that is of the same second and of a source of the same length.
-            Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
+            compiled.distrust(path)
         self.starting = self._begin()
+        self._warm.compile(sorted(self._sources, key=lambda path: path not in self._last_edited))
 
     def _begin(self, stand_in: StandIn | None = None) -> Worker:
         """Let the worker that waits begin, or a new one where none does."""

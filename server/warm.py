@@ -26,12 +26,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
+from server import compiled
 from server.passing import pass_on, take
 from server.streams import say
 from server.used import ROOT, is_own
 
 DEFINING = ("server", "templates")
-FORK, LEARN = "fork", "learn"
+FORK, LEARN, COMPILE = "fork", "learn", "compile"
 # The person's, for the supervisor to hear: it ends the others when they have finished what they do.
 TERMINAL_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
 
@@ -111,6 +112,12 @@ class Warm:
             with contextlib.suppress(OSError):  # The next start of a worker sees that it is gone.
                 self._pipe.send((LEARN, modules))
 
+    def compile(self, sources: Collection[Path]) -> None:
+        """Have these compiled while a worker imports what comes before them, and kept for the workers that come."""
+        if self._process and sources:
+            with contextlib.suppress(OSError):  # As above; each worker then compiles them itself.
+                self._pipe.send((COMPILE, sources))
+
     def end(self) -> None:
         """End it, whatever it is importing."""
         if self._process:
@@ -163,9 +170,12 @@ def _be_warm(pipe: Connection, mask: Iterable[int], work: Callable[..., None], a
     gc.freeze()
     try:
         while True:
-            word, modules = pipe.recv()
+            word, content = pipe.recv()
+            if word == COMPILE:
+                compiled.keep(content, pipe.poll)
+                continue
             if word == LEARN:
-                _import(modules)
+                _import(content)
                 if threading.active_count() > 1:
                     os._exit(0)  # A package has started a thread, which a fork would be without.
                 continue

@@ -232,6 +232,7 @@ UNITS = {
 # Constants that are called like limits, and bound nothing that a client, a file or a person can make larger.
 NO_LIMITS = {
     "server/background.py LONGEST_PAUSE",
+    "server/ahead.py MOST_MODULES",
     "server/edits.py MOST_LINKS",
     "server/used.py MOST_FILES",
     "server/features.py LONGEST_NAME",
