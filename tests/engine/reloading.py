@@ -20,6 +20,8 @@ from tests.engine.conftest import PLAIN, PROJECT
 
 PARTS = ("app", "server", "templates", "static", "server.py", "pyproject.toml", "uv.lock", "README.md", "LICENSE")
 PATIENCE = 20
+# A compiled file has such a name until it is whole.
+BEING_WRITTEN = shutil.ignore_patterns("*.pyc.*")
 # Every start of the app is a line of a file, and a few routes take their time.
 PROBE = """
 import os
@@ -74,12 +76,13 @@ def until(happened: Callable[[], Any], what: str, seconds: float = PATIENCE) -> 
 
 
 def _copy(root: Path) -> Path:
+    """The project with the probe, and with what Python has compiled of it: to do that anew takes a start a second."""
     root.mkdir(parents=True)
     for name in PARTS:
         if (PROJECT / name).is_dir():
-            shutil.copytree(PROJECT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(PROJECT / name, root / name, ignore=BEING_WRITTEN)
         else:
-            shutil.copy(PROJECT / name, root / name)
+            shutil.copy2(PROJECT / name, root / name)
     with (root / "app" / "main.py").open("a", encoding="utf-8") as main:
         main.write(PROBE)
     return root

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -59,20 +60,34 @@ class Branches:
             return {row[0] for row in file.execute("SELECT name FROM sqlite_schema")}
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data of the newer branch, with a task from before its migrations and one from after them."""
+    checkout = Checkout(tmp_path_factory.mktemp("newer"))
+    branches = Branches(checkout)
+    try:
+        checkout.start()
+        branches.add("From before")
+        assert checkout.end() == 0
+        branches.newer()
+        checkout.start()
+        branches.add("From after")
+        assert checkout.end() == 0
+    finally:
+        checkout.end_anyhow()
+    return checkout.data
+
+
 @pytest.fixture
-def branches(tmp_path: Path) -> Iterator[Branches]:
-    """Data of the newer branch, with a task from before its migrations and one from after them; nothing runs."""
+def branches(tmp_path: Path, data: Path) -> Iterator[Branches]:
+    """The newer branch with a copy of its data; nothing runs."""
     checkout = Checkout(tmp_path)
     git = checkout.root / ".git"
     git.mkdir()
     (git / "HEAD").write_text("ref: refs/heads/feature/colours\n", encoding="utf-8")
+    shutil.copytree(data, checkout.data)
     branches = Branches(checkout)
-    checkout.start()
-    branches.add("From before")
-    checkout.end()
     branches.newer()
-    checkout.start()
-    branches.add("From after")
     yield branches
     checkout.end_anyhow()
 
@@ -81,7 +96,8 @@ SAID = "has “keep_colours”, “add_shade”, which this version does not kno
 
 
 def said(branches: Branches) -> str:
-    """Check the older branch out; what is said then."""
+    """Check the older branch out while the newer one is served; what is said then."""
+    branches.checkout.start()
     at = len(branches.checkout.printed())
     branches.older()
     until(lambda: SAID in branches.checkout.printed()[at:], "what is newer is said")
@@ -153,7 +169,6 @@ def test_to_go_on_with_the_data_as_they_are_holds_until_the_end(branches: Branch
 
 def test_a_start_in_that_state_is_a_page_that_says_so_and_offers_the_same(branches: Branches) -> None:
     checkout = branches.checkout
-    assert checkout.end() == 0
     branches.older()
     checkout.start(wait=False)
     until(lambda: "The data are newer than the code" in checkout.get("/tasks").text, "the page says it")
@@ -172,7 +187,6 @@ def test_in_production_it_is_a_line_and_the_exit_code_and_the_command_mends_it(
     branches: Branches, options: tuple[str, ...]
 ) -> None:
     checkout = branches.checkout
-    assert checkout.end() == 0
     branches.older()
     server = [sys.executable, str(checkout.path("server.py"))]
     environment = {**os.environ, "PROBE": os.devnull}

@@ -115,11 +115,11 @@ def restored_while_written(server: Server, tmp_path: Path, rounds: int) -> int:
 
 
 def test_what_is_written_meanwhile_is_in_the_file_or_in_the_copy(server: Server, tmp_path: Path) -> None:
-    restored_while_written(server, tmp_path, 3)
+    restored_while_written(server, tmp_path, 2)
 
 
 def test_two_workers_lose_nothing_either(workers: Server, tmp_path: Path) -> None:
-    restored_while_written(workers, tmp_path, 3)
+    restored_while_written(workers, tmp_path, 2)
 
 
 @pytest.mark.slow

@@ -368,7 +368,7 @@ def test_what_takes_too_long_or_too_much_is_ended(
     with untouched(data), pytest.raises(BackupError, match="longer than"):
         restore(data, file)
     monkeypatch.undo()
-    write(file, "UPDATE tasks SET notes = zeroblob(600000000)")
+    write(file, "UPDATE tasks SET notes = zeroblob(300000000) WHERE id = 2")
     with untouched(data):
         is_refused(server_py("restore", file, "--data", data), "memory")
 
