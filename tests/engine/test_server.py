@@ -502,6 +502,7 @@ def test_a_uv_that_is_too_old_for_the_lock_file_is_as_good_as_none(checkout: Che
     assert_failed(checkout.start(python=python), "No module named ensurepip")
 
 
+@pytest.mark.slow
 def test_another_uv_than_the_pinned_one_is_refused(checkout: Checkout, tmp_path: Path) -> None:
     """One of the same name and version, but not with one of the hashes that its makers published."""
     needs_ensurepip(checkout.python)

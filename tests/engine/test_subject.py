@@ -166,7 +166,8 @@ def test_the_command_runs_the_engines_tests_on_the_subject(project: Project) -> 
 
 @pytest.mark.parametrize(
     ("seed", "steps"),
-    [pytest.param(1, 5), *(pytest.param(seed, 9, marks=pytest.mark.slow) for seed in range(2, 14))],
+    # The quick one makes, drops, renames and takes the example out; one feature is left, whose tests are run.
+    [pytest.param(21, 4), *(pytest.param(seed, 9, marks=pytest.mark.slow) for seed in range(1, 14))],
 )
 def test_after_any_sequence_of_commands_the_tests_are_green(
     project: Project, pristine: Path, tmp_path: Path, seed: int, steps: int

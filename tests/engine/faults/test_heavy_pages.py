@@ -95,7 +95,7 @@ def test_searches_and_deep_pages_keep_nobody_waiting(own: Server, rows: int) -> 
                     if answer.status_code == 503:
                         assert "Use more or longer words" in answer.text or "Try again" in answer.text
 
-    others_are_served(own, attack, 4 if rows < 100_000 else 20, 6)
+    others_are_served(own, attack, 2 if rows < 100_000 else 20, 6)
 
 
 @pytest.mark.parametrize(
@@ -119,4 +119,4 @@ def test_heavy_texts_on_many_open_pages_keep_nobody_waiting(own: Server, kind: s
                 except ConnectionClosed:
                     return
 
-    others_are_served(own, attack, 6, 6)
+    others_are_served(own, attack, 3 if kind == "references" else 6, 6)
