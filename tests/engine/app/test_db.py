@@ -613,10 +613,10 @@ def test_only_the_owner_may_read_whatever_the_umask(tmp_path: Path, is_there: bo
 
 
 def test_the_file_is_closed_to_others_and_a_directory_left_as_its_owner_has_it(directory: Path) -> None:
-    directory.chmod(0o2775)
+    directory.chmod(0o1775)
     (directory / "app.db").chmod(0o644)
     prepare(directory, migrations)
-    assert (mode(directory), mode(directory / "app.db")) == (0o2775, 0o600)
+    assert (mode(directory), mode(directory / "app.db")) == (0o1775, 0o600)
 
 
 def test_the_running_server_keeps_its_files_private(server: Server, client: httpx.Client) -> None:

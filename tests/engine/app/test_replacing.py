@@ -18,6 +18,7 @@ from app.copies import copy_file
 from app.db import connect, prepare, transaction
 from app.migrations import migrations
 from app.replacing import page_size, replace
+from server.name import PREFIX
 from tests.engine.conftest import PATIENCE, PLAIN, Server
 from tests.engine.server.test_cli import server_py
 
@@ -123,7 +124,8 @@ def test_two_workers_lose_nothing_either(workers: Server, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_fifty_restores_lose_nothing(workers: Server, tmp_path: Path) -> None:
+def test_fifty_restores_lose_nothing(workers: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{PREFIX}KEEP_COPIES", "50")
     count = restored_while_written(workers, tmp_path, 50)
     print(f"\n50 restores during {count:,} acknowledged writes: none lost")
 

@@ -88,7 +88,7 @@ def test_features_stand_beside_each_other_and_go_in_any_order(project: Project) 
         ("static", ["title:str"], "", "“static” is an address"),
         ("thing", ["title:str"], "development", "“development” is an address"),
         ("thing", ["title:str"], "healthz", "“healthz” is an address"),
-        ("toast", ["title:str"], "", "“toasts” is an element"),
+        ("thing", ["title:str"], "upload", "“upload” is an element"),
         ("answer", ["title:str"], "", "“answer” is used by the code"),
         ("article", ["title:str"], "", "“Article” is used by the code"),
         ("thing", ["title:str"], "email", "“email” is a module of Python"),

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import json
+import os
 import shutil
 import socket
 import ssl
@@ -144,7 +145,8 @@ def test_an_authority_of_the_old_kind_is_replaced_and_that_is_said(
     directory.mkdir(parents=True)
     old = directory / "old.pem"
     openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "99999",
-            "-subj", "/O=Old", "-keyout", old, "-out", directory / "ca.pem")  # fmt: skip
+            "-subj", "/O=Old", "-addext", "basicConstraints=critical,CA:TRUE",
+            "-config", os.devnull, "-keyout", old, "-out", directory / "ca.pem")  # fmt: skip
     (directory / "ca-key.pem").write_text(
         old.read_text(encoding="utf-8") + (directory / "ca.pem").read_text(encoding="utf-8"), encoding="utf-8"
     )

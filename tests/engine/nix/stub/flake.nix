@@ -107,7 +107,8 @@
             {
               mkVirtualEnv =
                 name: groups:
-                build system name { } ''
+                # uv asks the registry, so with `sandbox = relaxed` this alone is built outside of the sandbox.
+                build system name { __noChroot = true; } ''
                   cp ${workspaceRoot + "/pyproject.toml"} pyproject.toml
                   cp ${workspaceRoot + "/uv.lock"} uv.lock
                   export UV_PROJECT_ENVIRONMENT=$out UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=symlink
