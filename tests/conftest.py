@@ -38,6 +38,11 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(4, (os.cpu_count() or 1) + 1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with mypy, which takes as long as all the tests of features: they run beside it."""
+    items.sort(key=lambda item: item.path.name != "test_sources.py")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Say how the engine's tests are run in a project with other features than they speak of."""
     if _names_engine(config) and not hasattr(config, "workerinput"):
@@ -148,8 +153,14 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("server") / "data")
+def server_class() -> type[Server]:
+    """What kind of server the tests have."""
+    return Server
+
+
+@pytest.fixture(scope="session")
+def _server(tmp_path_factory: pytest.TempPathFactory, server_class: type[Server]) -> Iterator[Server]:
+    server = server_class(tmp_path_factory.mktemp("server") / "data")
     yield server
     assert server.stop() == 0
     log = server.log.read_text(encoding="utf-8")

@@ -21,7 +21,7 @@ ROOMS = {*MAY_IMPORT, "tests"}
 
 @pytest.mark.parametrize(
     "command",
-    [("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",)],
+    [("mypy",), ("ruff", "check", "."), ("ruff", "format", "--check", ".")],
     ids=" ".join,
 )
 def test_the_sources_are_clean(command: tuple[str, ...]) -> None:

@@ -51,19 +51,9 @@ def caplog(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture(scope="session")
-def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("server") / "data")
-    yield server
-    assert server.stop() == 0
-    log = server.log.read_text(encoding="utf-8")
-    assert "Traceback" not in log, log
-
-
-@pytest.fixture
-def server(_server: Server) -> Server:
-    """The running server, with an empty file."""
-    _server.empty()
-    return _server
+def server_class() -> type[Server]:
+    """A server that can add tasks, and whose file is empty at the begin of each test."""
+    return Server
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from tests.engine.conftest import PLAIN, PROJECT
 
 PARTS = ("app", "server", "templates", "static", "server.py", "pyproject.toml", "uv.lock", "README.md", "LICENSE")
 PATIENCE = 20
+MAIN = "app/main.py"
 # A compiled file has such a name until it is whole.
 BEING_WRITTEN = shutil.ignore_patterns("*.pyc.*")
 # Every start of the app is a line of a file, and a few routes take their time.

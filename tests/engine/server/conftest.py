@@ -1,8 +1,11 @@
 """What the tests of the engine share."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.engine.project import Project
+from tests.engine.reloading import MAIN, Checkout
 from tests.engine.watching import app, hub
 
 __all__ = ["app", "hub"]  # fixtures
@@ -19,3 +22,22 @@ def project(clone: Project) -> Project:
     """That clone, with nothing to commit."""
     clone.begin_anew()
     return clone
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """A server that follows its code."""
+    checkout = Checkout(tmp_path_factory.mktemp("running")).start()
+    yield checkout
+    if checkout.process.poll() is None:
+        assert checkout.end() == 0
+    checkout.end_anyhow()
+
+
+@pytest.fixture
+def source(running: Checkout) -> Iterator[str]:
+    """The code that it starts with; it is back after the test."""
+    source = running.path(MAIN).read_text(encoding="utf-8")
+    yield source
+    running.path(MAIN).write_text(source, encoding="utf-8")
+    running.publish()

@@ -1,7 +1,6 @@
 """A saved module that ends its process, or never lets it begin: said at once, the last version serves, edits go on."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -9,9 +8,8 @@ import pytest
 
 from server import endings
 from server.reload import START_SECONDS
-from tests.engine.reloading import Checkout, lives, until
+from tests.engine.reloading import MAIN, Checkout, lives, until
 
-MAIN = "app/main.py"
 # What is saved, and what the terminal and the page say.
 ENDINGS = {
     "sys.exit": ("import sys; sys.exit('enough')", "SystemExit: enough"),
@@ -37,25 +35,6 @@ BLOCKS = {
     "C code": "import re; re.match('(a+)+b', 'a' * 64)",
     "lock": "import threading; threading.Lock().acquire() and threading.Event().wait()",
 }
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """A server that follows its code."""
-    checkout = Checkout(tmp_path_factory.mktemp("endings")).start()
-    yield checkout
-    if checkout.process.poll() is None:
-        assert checkout.end() == 0
-    checkout.end_anyhow()
-
-
-@pytest.fixture
-def source(running: Checkout) -> Iterator[str]:
-    """The code that works; it is back after the test."""
-    source = running.path(MAIN).read_text(encoding="utf-8")
-    yield source
-    running.path(MAIN).write_text(source, encoding="utf-8")
-    running.publish()
 
 
 @pytest.mark.parametrize("kind", ENDINGS)

@@ -26,16 +26,6 @@ ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _numbers = itertools.count(2)
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """A server that follows its code, for tests that leave the code working."""
-    checkout = Checkout(tmp_path_factory.mktemp("reload")).start()
-    yield checkout
-    if checkout.process.poll() is None:
-        assert checkout.end() == 0
-    checkout.end_anyhow()
-
-
 @pytest.fixture
 def beside(tmp_path: Path, running: Checkout) -> Iterator[Checkout]:
     """Another server of the same code with data of its own, not running yet; the code is then as it was."""

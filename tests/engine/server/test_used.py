@@ -5,35 +5,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from server.used import Used, digest, is_own, top_of
-from tests.engine.reloading import Checkout, until
+from tests.engine.reloading import MAIN, Checkout, until
 
-MAIN = "app/main.py"
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """A server that follows its code."""
-    checkout = Checkout(tmp_path_factory.mktemp("used")).start()
-    yield checkout
-    if checkout.process.poll() is None:
-        assert checkout.end() == 0
-    checkout.end_anyhow()
-
-
-@pytest.fixture
-def source(running: Checkout) -> Iterator[str]:
-    """The code that uses nothing else; it is back after the test."""
-    source = running.path(MAIN).read_text(encoding="utf-8")
-    yield source
-    running.path(MAIN).write_text(source, encoding="utf-8")
-    running.publish()
 
 
 def words() -> str:

@@ -1,19 +1,6 @@
 """What a worker has from the warm process is never older than the file it was read from."""
 
-from collections.abc import Iterator
-
-import pytest
-
 from tests.engine.reloading import Checkout, until
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """A server that follows its code."""
-    checkout = Checkout(tmp_path_factory.mktemp("warm")).start()
-    yield checkout
-    assert checkout.end() == 0
-    checkout.end_anyhow()
 
 
 def test_what_imports_an_edited_template_is_read_anew_with_it(running: Checkout) -> None:
