@@ -79,6 +79,9 @@ class Warm:
 
     def start(self, pipe: Connection) -> bool:
         """Make a worker with this end of a pipe; whether it is a fork, which is lost if the warm process ends now."""
+        # Nobody may have asked how those before have ended; some 280 that are not heard would hold the warm process up.
+        while self._hear(0):
+            pass
         if self._process:
             try:
                 self._pipe.send((FORK, None))
@@ -100,11 +103,18 @@ class Warm:
             code: int | None = process.exitcode
             return code
         end = time.monotonic() + seconds
+        while self._hear(0 if worker in self._codes else max(0.0, end - time.monotonic())):
+            pass
+        return self._codes.pop(worker, None)
+
+    def _hear(self, seconds: float) -> bool:
+        """Hear how one more worker has ended; False where that does not come within so many seconds."""
         with contextlib.suppress(OSError, EOFError):
-            while self._process and self._pipe.poll(0 if worker in self._codes else max(0.0, end - time.monotonic())):
+            if self._process and self._pipe.poll(seconds):
                 ended, code = self._pipe.recv()
                 self._codes = dict([*self._codes.items(), (ended, code)][-KEPT_CODES:])
-        return self._codes.pop(worker, None)
+                return True
+        return False
 
     def learn(self, modules: Collection[str]) -> None:
         """Have what a worker had to import itself imported in all that come."""
