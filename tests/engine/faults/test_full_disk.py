@@ -131,12 +131,15 @@ COMMANDS = """
 import contextlib, os, sys
 from pathlib import Path
 from sqlite_utils import Migrations
+import app.db
 from app.backups import backup, restore
 from app.db import UnusableDatabase, connect, open_unchanged, prepare
 from app.migrations import migrations
 from app.removals import taken_out
 from server.changes import EditError, Kept
 
+# Where there is no room for the index of its log, SQLite waits as long as for another program.
+app.db.BUSY_SECONDS = 0.3
 disk, rounds = Path(sys.argv[1]), int(sys.argv[2])
 data, other = disk / "data", disk / "other"
 for directory, title in ((data, "Before"), (other, "After")):
