@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import httpx
@@ -451,7 +452,8 @@ def test_a_program_that_writes_without_a_pause_does_not_starve_the_writer(db: Da
             assert other.poll() is None
         finally:
             other.kill()
-    assert sum(took) < 6, took
+    # One that the machine keeps waiting says nothing.
+    assert median(took) < 0.2, took
 
 
 # Over HTTP, with less patience and less room than usual
@@ -515,6 +517,7 @@ def test_a_locked_file_and_a_full_disk_are_answered_clearly_and_lose_nothing(lim
 KILLED = """
 import asyncio, os, random, signal, sqlite3, sys
 from pathlib import Path
+from statistics import median
 from app.db import Database, prepare
 from app.migrations import migrations
 
