@@ -420,9 +420,14 @@ CHANGES = [
 
 
 def test_rows_that_another_program_has_changed_harm_no_other(client: httpx.Client, server: Server) -> None:
-    odd = {left(server, "done"): change for change in CHANGES}
-    for address, change in odd.items():
-        server.sql(f"UPDATE imports SET {change} WHERE id = ?", [int(address.rpartition("/")[2])])
+    made = bring(client, "odd.csv", QUICK)["id"]
+    columns = ", ".join(row["name"] for row in server.sql("PRAGMA table_info(imports)") if row["name"] != "id")
+    odd = {}
+    for change in CHANGES:
+        server.sql(f"INSERT INTO imports ({columns}) SELECT {columns} FROM imports WHERE id = ?", [made])
+        id = server.sql("SELECT max(id) AS id FROM imports")[0]["id"]
+        server.sql(f"UPDATE imports SET {change} WHERE id = ?", [id])
+        odd[f"/imports/{id}"] = change
     assert bring(client, "x.csv", QUICK)["state"] == "done"
     assert client.get("/imports").status_code == 200
     for address, change in odd.items():

@@ -23,8 +23,8 @@ REPORT = {
 
 
 @pytest.fixture
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """A server that follows its code."""
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """A server that has logged no report yet, for tests that count the lines."""
     checkout = Checkout(tmp_path_factory.mktemp("reports")).start()
     yield checkout
     assert checkout.end() == 0
@@ -43,20 +43,20 @@ def report(**values: Any) -> bytes:
     return json.dumps({"csp-report": REPORT | values}).encode()
 
 
-def test_what_was_refused_is_one_line_and_a_flood_is_not(running: Checkout) -> None:
-    assert send(running, report()) == 204
-    until(lambda: "The browser refused “inline”" in running.printed(), "it is logged")
-    (line,) = [line for line in running.printed().splitlines() if "The browser refused" in line]
+def test_what_was_refused_is_one_line_and_a_flood_is_not(fresh: Checkout) -> None:
+    assert send(fresh, report()) == 204
+    until(lambda: "The browser refused “inline”" in fresh.printed(), "it is logged")
+    (line,) = [line for line in fresh.printed().splitlines() if "The browser refused" in line]
     for word in ("script-src-elem", "/tasks:12", "alert(1)"):
         assert word in line
-    assert send(running, report(**{"script-sample": "a\n\x1b[31mfake line" + "x" * 5000})) == 204
+    assert send(fresh, report(**{"script-sample": "a\n\x1b[31mfake line" + "x" * 5000})) == 204
     for number in range(2 * LINES):
-        send(running, report(**{"line-number": number}))
-    lines = [line for line in running.printed().splitlines() if "The browser refused" in line]
+        send(fresh, report(**{"line-number": number}))
+    lines = [line for line in fresh.printed().splitlines() if "The browser refused" in line]
     assert len(lines) == LINES
     assert max(map(len, lines)) < 1500
-    assert "\x1b" not in running.printed()
-    assert "\nfake" not in running.printed()
+    assert "\x1b" not in fresh.printed()
+    assert "\nfake" not in fresh.printed()
 
 
 @pytest.mark.parametrize(
@@ -81,11 +81,11 @@ def test_what_is_no_report_is_refused_and_not_logged(running: Checkout, content:
     assert "Traceback" not in running.printed()
 
 
-def test_what_an_extension_of_the_browser_wanted_is_not_the_apps(running: Checkout) -> None:
-    assert send(running, report(**{"source-file": "chrome-extension://abc/x.js"})) == 204
-    assert send(running, report(**{"blocked-uri": "moz-extension://abc/x.css"})) == 204
-    assert send(running, report()) == 204
-    until(lambda: running.printed().count("The browser refused") == 1, "the app's own is logged")
+def test_what_an_extension_of_the_browser_wanted_is_not_the_apps(fresh: Checkout) -> None:
+    assert send(fresh, report(**{"source-file": "chrome-extension://abc/x.js"})) == 204
+    assert send(fresh, report(**{"blocked-uri": "moz-extension://abc/x.css"})) == 204
+    assert send(fresh, report()) == 204
+    until(lambda: fresh.printed().count("The browser refused") == 1, "the app's own is logged")
 
 
 def test_who_has_not_signed_in_cannot_report(tmp_path: Path) -> None:
