@@ -29,6 +29,7 @@ from app.foreign import damage, largest_id, quoted, shown
 from app.kept_copies import listed, swept, thin
 from app.migrations import migrations
 from app.open_files import Held, copy_held, held
+from app.overwritten import marked_by
 from app.reading.values import LARGEST_ID
 from app.replacing import is_in_use, page_size, replace
 from app.staging import NEW
@@ -88,6 +89,11 @@ def restore(directory: Path, file: Path) -> str:
     """Make the data what it is in `file`, and keep what it was before; what it is now, in words."""
     make_private(directory)
     path = directory / FILE_NAME
+    if process := marked_by(path):
+        raise BackupError(
+            f"{path} was written over while the server {process} has it open: end that server, then restore again. "
+            "Nothing was changed."
+        )
     if sqlite3.sqlite_version_info < SAFE_FOR_SEVERAL and is_in_use(path):
         raise BackupError(
             f"SQLite {sqlite3.sqlite_version} can damage a file that several processes write: end what serves "

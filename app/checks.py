@@ -8,6 +8,7 @@ from sqlite_utils.utils import sqlite3
 from app.db import BACKUPS, FILE_NAME, SAFE_FOR_SEVERAL, open_unchanged, tables_of, unknown_migrations
 from app.migrations import migrations
 from app.open_files import held
+from app.overwritten import marked_by
 from server.doctor import Finding
 
 
@@ -31,6 +32,11 @@ def sqlite(workers: int) -> Finding:
 
 def file(path: Path) -> Finding:
     """Whether the file is whole, and written by a version that this code knows."""
+    if process := marked_by(path):
+        return Finding(
+            f"{path} was written over while the server {process} has it open",
+            "end that server; then start it with what is in the file now, or `restore` a copy first",
+        )
     if (lost := held(path)) is not None:
         return Finding(
             f"{path} was deleted, moved or replaced while the server {lost.process} has it open",

@@ -8,6 +8,7 @@ wait into one transaction (`BEGIN IMMEDIATE`) and answers them only when the com
 """
 
 import asyncio
+import ctypes
 import logging
 import mmap
 import os
@@ -33,9 +34,10 @@ from sqlite_utils.utils import sqlite3
 
 from app import newer
 from app.copies import BACKUPS, check_room, copy_opened, keep, newest_saved, sweep
-from app.identity import Identity, Loss, number_of
-from app.kept_copies import thin
+from app.identity import Identity, Kind, Loss, number_of
+from app.kept_copies import newest, thin
 from app.open_files import held
+from app.overwritten import is_marked, marked_by, unmark
 from app.reads import Reads
 from server import background
 from server.watch import taking_long
@@ -162,6 +164,11 @@ class Database:
         if self._reads is not None:
             self._reads.close()
             self._reads = None
+        if self.is_overwritten():
+            # With the last connection SQLite would write its log into what is there now: this one is never closed,
+            # not even when Python ends.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._spare))
+            self._spare = None
         for connection in (self._watching, self._spare):
             if connection is not None:
                 connection.close()
@@ -173,6 +180,8 @@ class Database:
         Raises UnansweredRead, which is answered with 503, where it takes too long or too many others are under way.
         """
         assert self._reads is not None, "the database is not open"
+        if self.loss is not None and self.is_overwritten():
+            raise LostData(self.loss.words)
         return await self._reads.read(sql, parameters, is_long)
 
     async def write(self, change: Callable[[Connection], Result]) -> Result:
@@ -186,9 +195,15 @@ class Database:
 
     def look(self) -> Loss | None:
         """How the file was lost, looked at now; None while it is where it was."""
+        if self.is_overwritten():
+            return self.loss  # Whatever is in the file by now, what is open here does not go with it.
         if self._identity is not None and (self.loss is not None or not self._identity.is_whole()):
             self.loss = self._identity.loss()
         return self.loss
+
+    def is_overwritten(self) -> bool:
+        """Whether the open file was written over: then it is not whole any more, and never shown or copied."""
+        return self.loss is not None and self.loss.kind is Kind.OVERWRITTEN
 
     def token(self) -> Hashable:
         """The commit token: another value than before when any program has committed to the file, or it was lost.
@@ -219,6 +234,8 @@ class Database:
 
     def backup(self, copy: Path) -> None:
         """Copy all that is in the open file to `copy` while it is used, wherever its name leads by now."""
+        if self.is_overwritten():
+            self._refuse_loss()
         with self._sparing:
             assert self._spare is not None, "the database is not open"
             pages, size = (self._spare.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
@@ -461,6 +478,7 @@ def prepare(
             "that one back; or end the server, and start it again."
         )
     make_private(directory)
+    _refuse_what_was_written_over(path, served)
     if not path.exists():
         _refuse_what_is_held(path)
         _say_what_was_saved(directory)
@@ -488,6 +506,21 @@ def _refuse_what_is_held(path: Path) -> None:
             f"{path} was deleted while the server {lost.process} has it open, with all that is in it. End that server "
             "first, which saves a copy; or save one yourself: python3 server.py backup FILE. Then start again."
         )
+
+
+def _refuse_what_was_written_over(path: Path, served: str) -> None:
+    """Raises UnusableDatabase where a server had other data in this file; after its end, say which copy there is."""
+    if not is_marked(path):
+        return
+    if (process := marked_by(path)) or served:
+        raise UnusableDatabase(
+            f"{path} was written over while the server {process or os.getppid()} has it open, so no other process "
+            "begins with it. End that server, and start it again."
+        )
+    unmark(path)
+    copy = newest(path.parent)
+    bring_back = f" The newest copy of what was there: python3 server.py restore {copy}" if copy else ""
+    logger.warning("%s was written over while it was served, and is used as it is now.%s", path, bring_back)
 
 
 def _say_what_was_saved(directory: Path) -> None:

@@ -2,7 +2,7 @@
 
 SQLite goes on with the files that it has opened, whatever becomes of their names: deleted, moved, or another file
 or disk in their place. All that is written from then on is gone with the process. So the names are looked at before and
-after each commit (three questions to the system), and twice a second.
+after each commit (three questions to the system), and twice a second; so is what is in them (`app/content.py`).
 """
 
 import errno
@@ -11,6 +11,8 @@ import sys
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
+
+from app.content import Content
 
 # The file, its log of what was written last, and the index of that.
 ENDINGS = ("", "-wal", "-shm")
@@ -23,6 +25,7 @@ class Kind(Enum):
     MOVED = "moved"
     LOG = "log"
     OUT_OF_REACH = "out of reach"
+    OVERWRITTEN = "overwritten"
 
 
 class Loss(NamedTuple):
@@ -44,6 +47,7 @@ class Identity:
             (f"{path}{ending}", found.st_dev, found.st_ino)
             for ending, found in zip(ENDINGS, map(os.fstat, self._files), strict=True)
         ]
+        self._content = Content(*self._files)
 
     @property
     def log(self) -> int:
@@ -62,8 +66,10 @@ class Identity:
         return number_of(Path(name)) == f"{device}:{number}"
 
     def is_whole(self) -> bool:
-        """Whether each name still leads to its file."""
+        """Whether each name still leads to its file, with what SQLite has written to it."""
         try:
+            if self._content.fault():
+                return False
             for name, device, number in self._known:
                 found = os.stat(name)
                 if found.st_ino != number or found.st_dev != device:
@@ -76,6 +82,8 @@ class Identity:
         """What has become of the names; None while all is well."""
         if self.is_whole():
             return None
+        if (overwritten := self._overwritten()) is not None:
+            return overwritten
         for name, device, number in self._known:
             try:
                 found = os.stat(name)
@@ -86,6 +94,19 @@ class Identity:
             if (found.st_dev, found.st_ino) != (device, number):
                 return self._missing(name, "Another file has taken its place.")
         return None  # It has come back meanwhile.
+
+    def _overwritten(self) -> Loss | None:
+        try:
+            fault = self._content.fault()
+        except OSError:  # Of a disk that was pulled out, which its name tells.
+            return None
+        if not fault:
+            return None
+        name = self.path if fault == "file" else f"{self.path}-wal"
+        return Loss(
+            Kind.OVERWRITTEN,
+            f"{name} was written over or cut short while the app runs, by something else than SQLite.",
+        )
 
     def _missing(self, name: str, more: str = "") -> Loss:
         """How the file that this name led to was lost."""

@@ -63,6 +63,12 @@ def copies(directory: Path) -> list[Copy]:
     return sorted(found, key=lambda copy: (copy.made, len(copy.path.name), copy.path.name), reverse=True)
 
 
+def newest(directory: Path) -> Path | None:
+    """The newest copy among the backups of a data directory, whoever has named it."""
+    found = [(path.stat().st_mtime, path) for path in (directory / BACKUPS).glob("*.db") if path.is_file()]
+    return max(found, default=(0, None))[1]
+
+
 def superfluous(those: list[Copy], keep: int, now: datetime) -> list[Copy]:
     """Those that need not stay, where the newest `keep` of each sort do; to be given the newest first."""
     going = []

@@ -2,7 +2,8 @@
 
 All that was acknowledged is in the open files, for as long as a process has them. So nothing more is written, every
 page says so and offers a copy, and one process makes sure that the next start finds everything: a file that still has a
-name is given what only its log has, of one that was deleted a copy is saved.
+name is given what only its log has, of one that was deleted a copy is saved. One that was written over is not whole any
+more: what was put there is left as it is, without the log, and the newest kept copy is named.
 """
 
 import asyncio
@@ -17,9 +18,11 @@ from fasthtml.core import APIRouter
 from sqlite_utils.utils import sqlite3
 from starlette.requests import Request
 
+from app import overwritten
 from app.copies import new_saved, newest_saved, placed
 from app.db import db
 from app.identity import Kind, Loss
+from app.kept_copies import newest
 from app.pages import answer, notice
 from server.fragments import fragment
 
@@ -66,6 +69,9 @@ class Lost:
     async def secure(self) -> None:
         """Have all that was acknowledged where the next start finds it; for one process to do."""
         loss = db.look()
+        if loss is not None and loss.kind is Kind.OVERWRITTEN:
+            self._leave_as_it_is()
+            return
         if loss is None or not db.takes_care_of_loss():
             self._show_saved()
             return
@@ -77,6 +83,18 @@ class Lost:
         self._show_saved()
         if not db.saved and time.monotonic() >= self._next_try:
             await self._save()
+
+    def _leave_as_it_is(self) -> None:
+        """Have the next start find what was put into the file, and nothing of what is open here."""
+        try:
+            overwritten.mark(db.path)
+        except OSError as error:
+            logger.error("%s cannot be marked as written over: %s.", db.path, error)
+        if db.takes_care_of_loss():
+            _move_own_log_away()
+        if db.saved is None and (found := newest(db.path.parent)) is not None:
+            db.saved = found
+            db.on_commit()
 
     async def _save(self) -> None:
         try:
@@ -135,6 +153,20 @@ def _move_stray_log_away() -> None:
     with contextlib.suppress(OSError):
         os.replace(stray, aside)
         logger.warning("%s belongs to another file, and was moved to %s.", stray, aside)
+
+
+def _move_own_log_away() -> None:
+    """Move away the log of a file that was written over, and its index: they would be read into what is there now."""
+    if not db.is_own_log():
+        return
+    aside = f"{db.path}-wal-stray-{time.time_ns()}"
+    try:
+        os.replace(f"{db.path}-wal", aside)
+        Path(f"{db.path}-shm").unlink(missing_ok=True)
+    except OSError as error:
+        logger.error("The log of %s, which does not belong to it any more, cannot be moved away: %s.", db.path, error)
+        return
+    logger.warning("The log of what %s was before was moved to %s.", db.path, aside)
 
 
 def _saved() -> Path:

@@ -48,6 +48,8 @@ ADVICE = {
     Kind.MOVED: "What was saved before is in it. Move it back, and all goes on. Or end the server, and name the "
     "directory where it is with --data.",
     Kind.LOG: "What was saved before is in the file itself. Start the server again.",
+    Kind.OVERWRITTEN: "What the app has open cannot be whole any more, so nothing of it is shown, and no copy can "
+    "be made. The next start serves what was put into the file.",
     Kind.OUT_OF_REACH: "What was saved before is on that disk. Bring it back; if this stays, start the server again.",
 }
 NO_ROOM = "Nothing was changed. Make room on the disk, then try again."
@@ -67,7 +69,7 @@ def notice() -> Safe:
     """What every page says at its top; nothing while the data are where they were."""
     if db.loss is None:
         return show_notice()
-    return show_notice(db.loss.words, ADVICE[db.loss.kind], str(db.saved or ""))
+    return show_notice(db.loss.words, ADVICE[db.loss.kind], str(db.saved or ""), is_whole=not db.is_overwritten())
 
 
 def head() -> tuple[Safe, ...]:
