@@ -26,7 +26,7 @@ _MAGIC = b"SQLite format 3\0"
 CAN_LOOK = hasattr(os, "pread")
 # So many pages are compared, and so many frames of the log looked through for them (1 µs each).
 COMPARED_PAGES = 64
-MOST_FRAMES = 4000
+FRAMES_LOOKED_AT = 4000
 # A file that was changed so shortly before may have been changed again at the same time; some disks keep seconds.
 FRESH = 20_000_000
 FRESH_IN_SECONDS = 2_500_000_000
@@ -77,7 +77,10 @@ class Content:
         self._memory = mmap.mmap(index, _INDEX.size, access=mmap.ACCESS_READ)
         self._page_size = _page_size(os.pread(file, 100, 0)) if CAN_LOOK else 0
         found, state = os.fstat(file), self._index()
-        pages = {1: _read(file, state.page_size, 0)} if CAN_LOOK else {}
+        # Two new files of this app are alike in their first page: some of all others are compared, too.
+        count = found.st_size // self._page_size if self._page_size else 0
+        numbers = range(1, count + 1, max(1, count // COMPARED_PAGES))
+        pages = {number: _read(file, self._page_size, number - 1) for number in numbers}
         self._seen = _Seen(None, found.st_size, state.checkpoint, pages)
 
     def fault(self) -> str:
@@ -163,7 +166,7 @@ class Content:
         is_same_log = state.salts == seen.checkpoint[0]
         since = seen.checkpoint[1] if is_same_log else 0
         pages: dict[int, bytes] = {}
-        if state.frames - since > MOST_FRAMES:
+        if state.frames - since > FRAMES_LOOKED_AT:
             return pages
         smallest, has_first = state.pages, False
         for frame in range(state.frames, since, -1):
