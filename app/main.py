@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import (
     exports,
+    fasthtml_tags,
     forms,
     imports,
     indexing,
@@ -53,6 +54,8 @@ from server.bodies import FORM_LIMIT
 from server.failure import CHOOSE_PATH, DEVELOPMENT, choose
 from server.fragments import ZONE_COOKIE, FragmentCache, is_fragment
 from server.guard import ADMITTED, Guard
+from server.inline_files import PREFIX as INLINE
+from server.inline_files import InlineFiles, route
 from server.live import Hub
 from server.log import RequestLog
 from server.name import SLUG
@@ -62,7 +65,7 @@ from server.reports import Reports
 from server.start_errors import CannotStart, Undecided
 from server.streams import say
 from server.token import keep_out_of_logs, secret
-from templates import errors, layout
+from templates import errors, inline, layout
 from templates.start import start_page
 
 # What the app is about, each with routes and a kind of rows; the first is the main one.
@@ -116,9 +119,18 @@ class App(FastHTML):
         await answer({**scope, "app": self}, receive, send)
 
     def _endp(self, f: Any, body_wrap: Any, before: Any = None) -> Any:
-        """FastHTML's way from a request to the function of a route; it says whether that is a fragment."""
-        endpoint = super()._endp(f, body_wrap, before=before)
-        endpoint.is_fragment = is_fragment(f)
+        """FastHTML's way from a request to the function of a route; it says whether that is a fragment.
+
+        What a route of an APIRouter puts on a page stands in the shell, as what one of the app does: so it is live, and
+        follows the code. FastHTML gives such a route a body of its own that does nothing.
+        """
+        wrapped = super()._endp(f, self.body_wrap if body_wrap is core.noop_body else body_wrap, before=before)
+
+        async def endpoint(request: Request) -> Any:
+            route.set(request.url.path)
+            return await wrapped(request)
+
+        endpoint.is_fragment = is_fragment(f)  # type: ignore[attr-defined]
         return endpoint
 
     def _is_harmless(self, scope: Scope) -> bool:
@@ -270,6 +282,10 @@ app = App(
     on_shutdown=[stop],
 )
 app.mount(static_files.prefix, static_files)
+inline_files = InlineFiles(settings.data / "inline")
+app.mount(INLINE, inline_files)
+inline.use(inline_files)
+fasthtml_tags.follow()
 for feature in FEATURES:
     kinds[feature.KIND.table] = feature.KIND
 for part in (*FEATURES, imports, exports, lost, presence, sign_in, confirm, overview, security_txt):

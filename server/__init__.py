@@ -1,0 +1,5 @@
+"""The engine. Whatever imports a part of it, the constants of what is imported later are noted from here on."""
+
+from server import constants
+
+constants.follow()

@@ -5,9 +5,12 @@
   const ASK_AFTER = 20_000;
   const LOST_AFTER = 40_000;
   const LEAVING = 5_000;
+  const CONNECTING = ":is([hx-ws-connect], [ws-connect], [hx-sse-connect], [sse-connect]):not([data-htmx-powered])";
   const root = document.documentElement;
   const connection = () => document.getElementById("connection");
   const isOpen = () => socket?.readyState === WebSocket.OPEN;
+  // A page may have sockets of its own.
+  const isLive = (event) => event.target.id === "live";
   let socket = null;
   let said = "";
   let heard = 0;
@@ -26,6 +29,7 @@
 
   // A new socket knows nothing of what an older one was told. The last element is sent when all others are up to date.
   document.addEventListener("htmx-ws-after-connection", (event) => {
+    if (!isLive(event)) return;
     socket = event.detail.connection.socket;
     said = "";
     heard = Date.now();
@@ -33,10 +37,11 @@
     connection()?.removeAttribute("data-version");
     watch();
   });
-  document.addEventListener("htmx-ws-before-message-incoming", () => {
-    heard = Date.now();
+  document.addEventListener("htmx-ws-before-message-incoming", (event) => {
+    if (isLive(event)) heard = Date.now();
   });
-  document.addEventListener("htmx-ws-close", () => {
+  document.addEventListener("htmx-ws-close", (event) => {
+    if (!isLive(event)) return;
     if (!document.hidden) root.dataset.connection = "lost";
     leaveIfSignedOut();
   });
@@ -78,10 +83,10 @@
     }
   }, 5000);
 
-  // htmx may have looked at the page before hx-ws was there to see it.
+  // htmx may have looked at the page before its extensions were there to see it.
   document.addEventListener("DOMContentLoaded", () => {
-    const link = document.querySelector("[hx-ws-connect]");
-    if (link) htmx.process(link);
+    // After htmx itself, which waits as long: what it has seen is not begun twice.
+    setTimeout(() => document.querySelectorAll(CONNECTING).forEach((each) => htmx.process(each)));
   });
 
   // With a socket the changes come by themselves; without one, what asks for them again still does.

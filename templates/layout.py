@@ -80,6 +80,7 @@ def head(asset: Asset, *, follows_code: bool = False) -> tuple[Safe, ...]:
         Script(src=asset("live.js"), defer=True),
         Script(src=asset("morph.js"), defer=True),
         Script(src=asset("vendor/htmx.min.js"), defer=True),
+        Script(src=asset("inline.js"), defer=True),
         Script(src=asset("vendor/hx-ws.min.js"), defer=True),
         Script(src=asset("app.js"), defer=True),
         *(development if follows_code else ()),
@@ -134,15 +135,16 @@ def _session(area: str) -> tuple[Safe, ...]:
 def _htmx(reconnect: int) -> str:
     """What htmx reads, in the first element of this name only.
 
-    No eval, no style of its own: the page's policy forbids both. What a person has opened stays open, what they typed
-    is marked. A page that came back from the browser's memory, whose socket was closed as usual (1000), connects again,
-    and none waits long for a server that is back.
+    Attributes hold for what is below their element, as FastHTML's documentation assumes. What a person has opened stays
+    open, what they typed is marked, and styles are those that static/inline.js has set. A page that came back from the
+    browser's memory, whose socket was closed as usual (1000), connects again, and none waits long for a server that is
+    back.
     """
     config = {
         "metaCharacter": "-",
-        "includeIndicatorCSS": False,
-        "extensions": "ws",
-        "morphIgnore": ["data-htmx-powered", "data-theirs", "open"],
+        "implicitInheritance": True,
+        "extensions": "inline,ws,sse",
+        "morphIgnore": ["data-htmx-powered", "data-theirs", "open", "style"],
         "ws": {
             "reconnectCodes": [1000, 1001, 1005, 1006, 1011, 1012, 1013, 1014, 4401],
             "reconnectDelay": reconnect,

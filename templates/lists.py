@@ -14,12 +14,12 @@ SHOWN_PAGES = 50
 SEARCH_LENGTH = 200
 # What every row says to htmx, said once around them: an answer takes the row's place, and is a row again.
 IN_LIST = {
-    "hx_target_inherited": "closest li",
-    "hx_swap_inherited": "outerHTML",
-    "hx_vals_inherited": "in:list",
-    "hx_sync_inherited": "drop",
+    "hx_target": "closest li",
+    "hx_swap": "outerHTML",
+    "hx_vals": "in:list",
+    "hx_sync": "drop",
 }
-IN_DETAIL = {"hx_target_inherited": "closest article", "hx_swap_inherited": "outerHTML", "hx_sync_inherited": "drop"}
+IN_DETAIL = {"hx_target": "closest article", "hx_swap": "outerHTML", "hx_sync": "drop"}
 
 
 class Query(Protocol):

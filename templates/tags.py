@@ -9,9 +9,10 @@ are keywords: `cls` is `class`, `fr` is `for`, `hx_get` is `hx-get`; any other n
 into these as children, and these into FastHTML's; both give the same elements (the tests hold them against each other).
 
 What differs from FastHTML, on purpose:
-- refused, with the remedy: a dict, a set or bytes as a child, any child of `<br>` and its like, the text of a script or
-  style, an attribute name that would break out of its tag, an attribute in two spellings, `id=True` (a random id would
-  make two renderings of the same data differ);
+- refused, with the remedy: a dict, a set or bytes as a child, any child of `<br>` and its like, an attribute name that
+  would break out of its tag, an attribute in two spellings, `id=True` (a random id would make two renderings of the
+  same data differ);
+- in files, or left out (`templates/inline.py`): scripts, styles and event handlers, which a page may not hold itself;
 - escaped: every attribute value, and the `str()` of whatever else is a child (`NotStr` too: here it is `raw`);
 - kept: a line break at the start of `<pre>` and `<textarea>`, which the parser would drop;
 - `htmlClass` and `htmlFor` mean `class` and `for`; a set of classes is sorted; `Svg` and its shapes take attributes
@@ -30,6 +31,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, wraps
 from typing import Any, Protocol
+
+from templates import inline
 
 # fmt: off
 __all__ = [  # noqa: RUF022 (one name a line would be 140 lines)
@@ -140,7 +143,9 @@ def tag(name: str) -> Tag:
     name = name.lower()
     if not _TAG_NAME.fullmatch(name):
         raise ValueError(f"The name of a tag is a letter, then letters, digits, '-', '_' or '.'; found {name!r}.")
-    if name in _VOID or name in _KEPT_IN_FILES:
+    if name in _KEPT_IN_FILES:
+        return _code(name)
+    if name in _VOID:
         return _childless(name)
     # Here the parser drops one line break, so that the text may begin on a line of its own: give it one to drop.
     after = ">\n" if name in _LOSES_FIRST_LINE_BREAK else ">"
@@ -180,6 +185,26 @@ def _childless(name: str) -> Tag:
     return element
 
 
+def _code(name: str) -> Tag:
+    """A script or style: its text, a constant of the source, is in a file where the page is served."""
+    empty = _childless(name)
+    refused = {inline.REFUSED: name}
+
+    def element(*children: object, **attributes: object) -> Safe:
+        texts = [child for child in children if isinstance(child, str)]
+        if not texts or len(texts) < len(children) or not inline.is_used():
+            return empty(*children, **attributes)
+        if name == "style":
+            named = inline.style(attributes, texts)
+            return Template(**refused) if named is None else Link(**named)
+        if not inline.is_run(attributes):
+            return empty(*children, **attributes)
+        named = inline.script(attributes, texts)
+        return Template(**refused) if named is None else empty(**named)
+
+    return element
+
+
 def _render(child: Any) -> str:
     """One child of any kind, as HTML; the common kinds first."""
     kind = type(child)
@@ -197,10 +222,10 @@ def _render(child: Any) -> str:
 
 
 def _render_uncommon(child: Any) -> str:
-    if hasattr(child, "__ft__"):
-        return _render(child.__ft__())
     if hasattr(child, "__html__"):
         return str(child.__html__())
+    if hasattr(child, "__ft__"):
+        return _render(child.__ft__())
     if isinstance(child, str):
         return _escaped(str.__str__(child))
     for kinds, remedy in _REFUSED_CHILDREN:
@@ -267,6 +292,7 @@ def _careful_opening(name: str, attributes: dict[str, Any]) -> str:
     """What _opening does, for every name and value. The same attributes always come out as the same bytes."""
     text = name
     spelled: dict[str, str] = {}
+    code: dict[str, Any] = {}
     for keyword, value in attributes.items():
         value = _meant(keyword, value)
         if value is None or value is False:
@@ -275,8 +301,16 @@ def _careful_opening(name: str, attributes: dict[str, Any]) -> str:
         if attribute in spelled:
             raise TypeError(f"The attribute {attribute} came twice, as {spelled[attribute]} and {keyword}: keep one.")
         spelled[attribute] = keyword
+        if not inline.concerns(attribute):
+            _remember(keyword, attribute)
+        elif inline.is_used():
+            # Never remembered, so that every value comes by here.
+            code[attribute] = True if value is True else _text(value)
+            continue
         text += _attribute(attribute, value)
-        _remember(keyword, attribute)
+    for attribute, value in inline.lifted(name, code).items() if code else ():
+        if value is not None:
+            text += _attribute(attribute, value)
     return text
 
 

@@ -8,10 +8,10 @@ from fasthtml.common import FT, A, Button, Div, Form, Input, Li, Nav, Ol, P, Sec
 from tests.engine.bench.peers.tasks import STATUSES, Task, due_label
 
 IN_LIST = {
-    "hx_target_inherited": "closest li",
-    "hx_swap_inherited": "outerHTML",
-    "hx_vals_inherited": "in:list",
-    "hx_sync_inherited": "drop",
+    "hx_target": "closest li",
+    "hx_swap": "outerHTML",
+    "hx_vals": "in:list",
+    "hx_sync": "drop",
 }
 
 

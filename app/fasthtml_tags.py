@@ -1,0 +1,62 @@
+"""FastHTML's own tags: their inline scripts and styles become files, as those of our tags do (`templates/inline.py`).
+
+fastcore asks an element that is being written for what it is to be, by its method `__ft__`; FastHTML's elements have
+none of their own, so they are given one. It changes nothing of an element without inline code.
+"""
+
+from typing import Any
+
+from fasthtml import toaster
+from fasthtml.components import Button, Div, Span
+from fasthtml.core import FT, NotStr
+
+from templates import inline
+
+
+def follow() -> None:
+    """Have the inline code of FastHTML's elements kept in files from now on."""
+    FT.__ft__ = _as_sent
+    toaster.Toast = _toast
+
+
+def _toast(message: str, typ: str = "info", dismiss: bool = False, duration: int = 5000) -> FT:
+    """FastHTML's toast, whose own handlers are put together at run time, and written for htmx 2."""
+    return Div(
+        Span(message),
+        Button("x", cls="fh-toast-dismiss", onclick="this.parentElement.remove()") if dismiss else None,
+        cls=f"fh-toast fh-toast-{typ}",
+        data_duration=duration,
+        ontransitionend="setTimeout(() => this.remove(), this.dataset.duration)",
+    )
+
+
+def _as_sent(element: FT) -> Any:
+    """The element as the page may have it; the same object where nothing has to change."""
+    if not inline.is_used():
+        return element
+    if element.tag in ("script", "style") and element.children and not element.attrs.get("src"):
+        return _code(element)
+    if not any(map(inline.concerns, element.attrs)):
+        return element
+    names = {name: value for name, value in element.attrs.items() if value is not None and value is not False}
+    concerned = {name: value for name, value in names.items() if inline.concerns(name)}
+    others = {name: value for name, value in names.items() if name not in concerned}
+    attributes = others | inline.lifted(element.tag, concerned)
+    return FT(element.tag, element.children, attributes, void_=element.void_)
+
+
+def _code(element: FT) -> Any:
+    """An element whose children are code."""
+    texts = [child.s if isinstance(child, NotStr) else child for child in element.children]
+    if not any(texts):
+        return element
+    if not all(isinstance(text, str) for text in texts):
+        texts = [str(text) for text in texts]
+    refused = FT("template", (), {inline.REFUSED: element.tag})
+    if element.tag == "style":
+        attributes = inline.style(element.attrs, texts)
+        return refused if attributes is None else FT("link", (), attributes, void_=True)
+    if not inline.is_run(element.attrs):
+        return element
+    attributes = inline.script(element.attrs, texts)
+    return refused if attributes is None else FT("script", (), attributes)

@@ -1,0 +1,329 @@
+"""What FastHTML's documentation writes works here: its routes in a real browser, under the policy that stays strict.
+
+The routes are those of `fasthtml_examples.py`; what had to be written otherwise stands in docs/fasthtml.md.
+"""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.engine.reloading import Checkout, until
+
+HERE = Path(__file__).parent
+MAIN = """
+from fasthtml.common import Beforeware, setup_toasts
+from app import fasthtml_examples as examples
+
+examples.rt.to_app(app)
+setup_toasts(app)
+app.before.append(Beforeware(examples.only_members, skip=[r"/(?!members).*"]))
+"""
+# What refuses code that was put together says so here, and a page that is answered with an error.
+EXPECTED = ("404 (Not Found)",)
+
+
+class Project(Checkout):
+    """A copy of the project with the examples in it."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        shutil.copy(HERE / "fasthtml_examples.py", self.root / "app" / "fasthtml_examples.py")
+        with (self.root / "app" / "main.py").open("a", encoding="utf-8") as main:
+            main.write(MAIN)
+
+    def edit(self, before: str, after: str) -> None:
+        """Change the examples."""
+        path = self.root / "app" / "fasthtml_examples.py"
+        text = path.read_text(encoding="utf-8")
+        assert before in text
+        path.write_text(text.replace(before, after), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    project = Project(tmp_path_factory.mktemp("fasthtml")).start()
+    yield project
+    assert project.end() == 0
+    project.end_anyhow()
+
+
+@pytest.fixture
+def page(chromium: Any, project: Project) -> Iterator[Page]:
+    """A page whose console stays silent: nothing is refused by the policy, and nothing fails."""
+    context = chromium.new_context(base_url=project.url, locale="en-GB")
+    context.set_default_timeout(20_000)
+    complaints: list[str] = []
+    page = context.new_page()
+    page.on(
+        "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    context.close()
+    assert [each for each in complaints if not each.endswith(EXPECTED)] == []
+
+
+def open_page(page: Page, address: str) -> None:
+    """Open an address, and wait until all scripts have run."""
+    page.goto(address)
+    page.wait_for_load_state("load")
+
+
+def style(page: Page, selector: str, name: str) -> str:
+    found: str = page.locator(selector).evaluate(f"element => getComputedStyle(element).{name}")
+    return found
+
+
+def test_a_page_and_a_fragment(page: Page) -> None:
+    open_page(page, "/hello")
+    expect(page).to_have_title("Hello")
+    page.locator("#greeting").click()
+    expect(page.locator("#greeting")).to_have_text("Nice to meet you")
+
+
+def test_a_counter(page: Page) -> None:
+    open_page(page, "/counter")
+    page.get_by_role("button").click()
+    expect(page.locator("#clicks")).to_have_text("1")
+
+
+def test_children_inherit(page: Page) -> None:
+    open_page(page, "/menu")
+    page.get_by_text("Salad").click()
+    expect(page.locator("#course")).to_have_text("Salad, please")
+    expect(page.get_by_text("Soup", exact=True)).to_be_visible()
+
+
+def test_a_list(page: Page) -> None:
+    open_page(page, "/todos")
+    page.locator("#new-todo").fill("Write a route")
+    page.get_by_role("button", name="Add").click()
+    expect(page.locator("#todo-2")).to_contain_text("Write a route")
+    expect(page.locator("#new-todo")).to_have_value("")
+    page.locator("#todo-1 button").click()
+    expect(page.locator("#todo-1")).to_have_count(0)
+    expect(page.locator("#todos li")).to_have_count(1)
+
+
+def test_a_form_that_is_a_dataclass(page: Page) -> None:
+    open_page(page, "/profile")
+    expect(page.locator("[name=name]")).to_have_value("Ada")
+    page.locator("[name=age]").fill("37")
+    page.locator("[name=born]").fill("2001-02-03")
+    page.locator("[type=checkbox]").check()
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#saved")).to_have_text("Ada 37 2001-02-03 True")
+
+
+def test_parameters(page: Page) -> None:
+    answer = page.request.get("/item/shirt/4?tag=a&tag=b").json()
+    assert answer == {"name": "shirt", "size": 5, "tags": ["a", "b"], "on": "2026-01-02", "browser": True}
+    assert page.request.get("/item/shirt/large?tag=a").status == 404
+    assert page.request.get("/item/shirt/4").status == 400
+
+
+def test_a_session_and_a_cookie(page: Page) -> None:
+    for number in (1, 2):
+        open_page(page, "/visits")
+        expect(page.locator("#visits")).to_have_text(f"Visit {number}")
+    assert "seen" in {each["name"] for each in page.context.cookies()}
+
+
+def test_a_guard_before_a_route(page: Page) -> None:
+    open_page(page, "/members")
+    expect(page).to_have_url(re.compile("/hello$"))
+    open_page(page, "/join")
+    expect(page.locator("#inside")).to_be_visible()
+
+
+def test_a_redirect_for_htmx(page: Page) -> None:
+    open_page(page, "/leave")
+    page.get_by_role("button").click()
+    expect(page).to_have_url(re.compile("/hello$"))
+
+
+def test_headers_for_htmx(page: Page) -> None:
+    open_page(page, "/events")
+    page.get_by_role("button").click()
+    expect(page.locator("#heard")).to_have_text("heard it")
+    expect(page).to_have_url(re.compile("rang=1$"))
+
+
+def test_a_component_and_a_status(page: Page) -> None:
+    answer = page.goto("/hero")
+    assert answer is not None
+    assert (answer.status, answer.headers["x-answer"]) == (404, "hero")
+    expect(page.locator(".hero .word")).to_have_text("small")
+
+
+def test_toasts(page: Page) -> None:
+    open_page(page, "/toast")
+    toast = page.locator(".fh-toast-success")
+    expect(toast).to_contain_text("It is <done>")
+    assert style(page, ".fh-toast-success", "backgroundColor") == "rgb(76, 175, 80)"
+    toast.get_by_role("button").click()
+    expect(toast).to_have_count(0)
+
+
+def test_a_chat_over_a_socket(page: Page) -> None:
+    open_page(page, "/chat")
+    for number, word in enumerate(("one", "two"), 1):
+        page.locator("#message").fill(word)
+        page.get_by_role("button").click()
+        expect(page.locator("#messages li")).to_have_count(number)
+        expect(page.locator("#messages li").last).to_have_text(word)
+    # A frame's style is applied as a page's is, and the page's own live socket is still there.
+    assert style(page, "#messages li:last-child", "color") == "rgb(0, 0, 99)"
+
+
+def test_messages_that_the_server_sends(page: Page) -> None:
+    open_page(page, "/ticker")
+    expect(page.locator(".tick")).to_have_text(["tick 0", "tick 1", "tick 2"])
+
+
+def test_an_upload(page: Page) -> None:
+    open_page(page, "/upload")
+    page.locator("[type=file]").set_input_files({"name": "a.txt", "mimeType": "text/plain", "buffer": b"12345"})
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator("#size")).to_have_text("5 bytes")
+    expect(page.locator("#uploaded header")).to_have_text("a.txt")
+
+
+def test_more_rows_are_loaded(page: Page) -> None:
+    open_page(page, "/scroll")
+    expect(page.locator("tr")).to_have_count(30)
+    page.locator("tr").last.scroll_into_view_if_needed()
+    expect(page.get_by_text("Row 59", exact=True)).to_be_attached()
+
+
+def test_choices_and_checks(page: Page) -> None:
+    open_page(page, "/choose")
+    page.locator("#country").select_option("Peru")
+    expect(page.locator("#city option")).to_have_text(["Lima", "Cusco"])
+    page.locator("#email").fill("nobody")
+    page.locator("#email").blur()
+    expect(page.locator("#problem")).to_have_text("An address has an @ in it")
+
+
+def test_inline_scripts_styles_and_handlers(page: Page) -> None:
+    open_page(page, "/inline")
+    page.locator("#open").click()
+    expect(page.get_by_text("I am open")).to_be_visible()
+    page.get_by_role("button", name="Close").click()
+    expect(page.get_by_text("I am open")).to_be_hidden()
+    page.locator("#light").click()
+    expect(page.locator("#light")).to_have_class("lit")
+    assert style(page, "#light", "backgroundColor") == "rgb(255, 255, 0)"
+    assert style(page, "#light", "borderTopColor") == "rgb(1, 2, 3)"
+    until(lambda: page.evaluate("window.loads > 0 && window.isModule"), "it is so on the page")
+    page.locator("#fetch").click()
+    until(lambda: page.evaluate("window.lateScript && window.fetched"), "it is so on the page")
+    until(
+        lambda: page.evaluate("getComputedStyle(document.getElementById('pressed')).marginLeft === '7px'"),
+        "it is so on the page",
+    )
+    assert style(page, "#pressed", "color") == "rgb(3, 2, 1)"
+    page.locator("#pressed").click()
+    expect(page.locator("#pressed")).to_have_text("pressed")
+    # And all of that without a word of it on the page.
+    assert page.locator("style, script:not([src]), [onclick]").count() == 0
+
+
+def test_polling_and_lazy_loading(page: Page) -> None:
+    open_page(page, "/poll")
+    expect(page.locator("#lazy")).to_have_text("came later")
+    until(lambda: page.evaluate("Number(document.getElementById('poll').textContent) > 2"), "it is so on the page")
+
+
+def test_a_drawing_answers(page: Page) -> None:
+    open_page(page, "/drawing")
+    page.locator("#circle").click()
+    expect(page.locator("#svg rect")).to_have_attribute("fill", "blue")
+    assert page.locator("#rect").evaluate("each => each.getBoundingClientRect().width") > 0
+
+
+def test_a_condition_and_a_value_of_the_page(page: Page) -> None:
+    page.set_viewport_size({"width": 777, "height": 600})
+    open_page(page, "/search")
+    page.locator("#q").press_sequentially("a b")
+    expect(page.locator("#found")).to_be_empty()
+    page.locator("#q").press("Enter")
+    expect(page.locator("#found")).to_have_text("a b at 777")
+
+
+def test_parts_of_an_answer(page: Page) -> None:
+    open_page(page, "/parts")
+    page.get_by_role("button").click()
+    expect(page.locator("#one")).to_have_text("first")
+    expect(page.locator("#two")).to_have_text("second")
+
+
+@pytest.mark.parametrize(
+    "name", ["Ada", "'; document.body.innerHTML = 'stolen'; '", "</script><script>alert(1)</script>"]
+)
+def test_what_was_put_together_never_runs_and_is_said(page: Page, project: Project, name: str) -> None:
+    page.goto(f"/unsafe?name={name.replace(';', '%3B').replace(' ', '%20')}")
+    page.wait_for_load_state("networkidle")
+    page.locator("#put-together").click()
+    expect(page).to_have_title("Unsafe")
+    page.locator("#constant").click()
+    expect(page).to_have_title(" ".join(name.split()))
+    assert page.evaluate("[window.name1, window.name2]") == [None, name]
+    assert style(page, "#narrow", "width") == f"{len(name)}px"
+    assert style(page, "#wide", "width") != f"{len(name)}px"
+    said = project.printed()
+    for what in ("onclick of <button>", "<script>", "style of <div>"):
+        assert f"/unsafe: {what} was put together at run time" in said
+    assert "data_title=title" in said
+    box = page.locator(".refused")
+    box.locator("summary").click()
+    expect(box).to_contain_text("onclick of <button> was put together at run time")
+    expect(box).to_contain_text("<script> was put together")
+    assert name not in {path.read_text(encoding="utf-8") for path in (project.data / "inline").iterdir()}
+
+
+def test_an_edited_constant_is_followed(page: Page, project: Project) -> None:
+    open_page(page, "/inline")
+    page.evaluate("window.stays = true")
+    project.edit("rgb(255, 255, 0)", "rgb(0, 255, 0)")
+    project.edit("3px solid rgb(1, 2, 3)", "3px solid rgb(4, 5, 6)")
+    until(
+        lambda: page.evaluate("getComputedStyle(document.getElementById('light')).borderTopColor === 'rgb(4, 5, 6)'"),
+        "it is so on the page",
+    )
+    page.locator("#light").click()
+    until(
+        lambda: page.evaluate(
+            "getComputedStyle(document.getElementById('light')).backgroundColor === 'rgb(0, 255, 0)'"
+        ),
+        "it is so on the page",
+    )
+    assert page.evaluate("window.stays")
+    project.edit('showModal()"', 'show()"')
+    until(lambda: page.evaluate("document.getElementById('open').dataset.inline !== undefined"), "it is so on the page")
+    until(lambda: "show()" in handler(page, "#open") and "showModal" not in handler(page, "#open"), "it is followed")
+    page.locator("#open").click()
+    expect(page.get_by_text("I am open")).to_be_visible()
+
+
+def handler(page: Page, selector: str) -> str:
+    """The code of a handler, as the server gives it."""
+    hash = page.locator(selector).get_attribute("data-inline")
+    assert hash is not None
+    return page.request.get(f"/inline/{hash.partition(':')[2]}.js").text()
+
+
+def test_what_the_browser_refuses_is_told(chromium: Any, project: Project) -> None:
+    context = chromium.new_context(base_url=project.url)
+    page = context.new_page()
+    page.goto("/raw")
+    expect(page.locator(".refused summary")).to_have_text(re.compile("Left out of this page: [12]"))
+    page.locator(".refused summary").click()
+    expect(page.locator(".refused")).to_contain_text("script-src")
+    until(lambda: "The browser refused" in project.printed(), "the terminal has it too")
+    context.close()
