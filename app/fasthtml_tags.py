@@ -4,10 +4,9 @@ fastcore asks an element that is being written for what it is to be, by its meth
 none of their own, so they are given one. It changes nothing of an element without inline code.
 """
 
+import re
 from typing import Any
 
-from fasthtml import toaster
-from fasthtml.components import Button, Div, Span
 from fasthtml.core import FT, NotStr
 
 from templates import inline
@@ -16,18 +15,6 @@ from templates import inline
 def follow() -> None:
     """Have the inline code of FastHTML's elements kept in files from now on."""
     FT.__ft__ = _as_sent
-    toaster.Toast = _toast
-
-
-def _toast(message: str, typ: str = "info", dismiss: bool = False, duration: int = 5000) -> FT:
-    """FastHTML's toast, whose own handlers are put together at run time, and written for htmx 2."""
-    return Div(
-        Span(message),
-        Button("x", cls="fh-toast-dismiss", onclick="this.parentElement.remove()") if dismiss else None,
-        cls=f"fh-toast fh-toast-{typ}",
-        data_duration=duration,
-        ontransitionend="setTimeout(() => this.remove(), this.dataset.duration)",
-    )
 
 
 def _as_sent(element: FT) -> Any:
@@ -38,6 +25,8 @@ def _as_sent(element: FT) -> Any:
         return _code(element)
     if not any(map(inline.concerns, element.attrs)):
         return element
+    if "hx-on-transitionend" in element.attrs and str(element.attrs.get("class")).startswith("fh-toast "):
+        return _as_sent(_toast(element))
     names = {name: value for name, value in element.attrs.items() if value is not None and value is not False}
     concerned = {name: value for name, value in names.items() if inline.concerns(name)}
     others = {name: value for name, value in names.items() if name not in concerned}
@@ -60,3 +49,14 @@ def _code(element: FT) -> Any:
         return element
     attributes = inline.script(element.attrs, texts)
     return refused if attributes is None else FT("script", (), attributes)
+
+
+def _toast(element: FT) -> FT:
+    """A toast of FastHTML, whose own handlers are put together at run time, and written for htmx 2."""
+    seconds = re.search(r"\d+", element.attrs.pop("hx-on-transitionend"))
+    for child in element.children:
+        if getattr(child, "tag", "") == "button":
+            child.attrs["onclick"] = "this.parentElement.remove()"
+    element.attrs["data-duration"] = seconds[0] if seconds else "5000"
+    element.attrs["ontransitionend"] = "setTimeout(() => this.remove(), this.dataset.duration)"
+    return element

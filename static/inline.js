@@ -61,13 +61,20 @@
         });
       }
     }
-    if (element.hasAttribute(STYLE) || element.hasAttribute(PROPERTIES)) restyle(element);
+    if (element.hasAttribute(STYLE)) restyle(element);
+    else if (element.hasAttribute(PROPERTIES)) setProperties(element);
   }
 
   function restyle(element) {
     element.style.cssText = element.getAttribute(STYLE) ?? "";
-    const properties = JSON.parse(element.getAttribute(PROPERTIES) ?? "{}");
-    for (const [name, value] of Object.entries(properties)) element.style.setProperty(name, value);
+    setProperties(element);
+  }
+
+  // The value of a property stays within it, whatever it says: that is what these are for.
+  function setProperties(element) {
+    for (const name of element.getAttribute(PROPERTIES)?.split(" ") ?? []) {
+      element.style.setProperty(name, element.getAttribute(`data-style-${name}`));
+    }
   }
 
   function look(root) {
@@ -83,6 +90,8 @@
     }
   }).observe(document, { subtree: true, childList: true, attributeFilter: [HANDLERS, STYLE, PROPERTIES] });
   look(document.documentElement);
+  // A morph may have changed values alone.
+  document.addEventListener("htmx-finally-swap", () => document.querySelectorAll(`[${PROPERTIES}]`).forEach(setProperties));
 
   // What htmx would have evaluated: its attributes hold the hash of the code. It names what the code may use.
   function stored(isAsync) {

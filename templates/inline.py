@@ -19,7 +19,6 @@ that differs is `data_style_…`: its value alone is set, so that it can bring n
 Without a keeper, where the templates are used alone, attributes are written as they are.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -85,10 +84,11 @@ def lifted(tag: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     needs: list[str] = []
     refused: list[str] = []
-    properties: dict[str, str] = {}
+    properties: list[str] = []
     for name, value in attributes.items():
         if name.startswith(PROPERTY):
-            properties[name.removeprefix(PROPERTY)] = str(value)
+            properties.append(name.removeprefix(PROPERTY))
+            result[name] = value
         elif value is True or value is None or value == "":
             result[name] = value
         elif (code := _lift(_keeper, tag, name, value if isinstance(value, str) else str(value), needs)) is None:
@@ -98,7 +98,7 @@ def lifted(tag: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
     if needs:
         result[MARK] = " ".join(needs)
     if properties:
-        result[PROPERTIES] = json.dumps(properties)
+        result[PROPERTIES] = " ".join(properties)
     if refused:
         result[REFUSED] = " ".join(refused)
     return result

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from fasthtml import common as fh
+from fasthtml.toaster import Toast
 
 from app import fasthtml_tags
 from templates import inline, tags
@@ -50,7 +51,7 @@ def test_both_kinds_of_tags_say_the_same(
     def words(html: str) -> list[str]:
         return sorted(html.replace('"', "'").replace("&#34;", "&#39;").replace(">", " >").replace("=''", "").split())
 
-    assert words(theirs.replace('{"width": "3%"}', "{&#39;width&#39;: &#39;3%&#39;}")) == words(ours)
+    assert words(theirs) == words(ours)
 
 
 def test_what_is_set_later_and_what_stands_deep_inside_counts(keeper: Keeper) -> None:
@@ -64,6 +65,15 @@ def test_what_is_set_later_and_what_stands_deep_inside_counts(keeper: Keeper) ->
     # And inside our own tags, and the other way round.
     assert "data-inline=" in tags.Div(button)
     assert "data-inline=" in written(fh.Div(tags.Button(onclick=GO)))
+
+
+def test_a_toast_goes_by_itself_and_by_its_button(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "is_constant", lambda text: "this" in text)
+    html = written(Toast("It is <done>", dismiss=True, duration=1234))
+    assert 'data-duration="1234"' in html
+    assert html.count("data-inline=") == 2
+    assert "&lt;done&gt;" in html
+    assert keeper.refused == []
 
 
 def test_data_in_a_script_is_no_script(keeper: Keeper) -> None:

@@ -14,6 +14,12 @@ from fasthtml.common import *
 from fasthtml.pico import *
 from fasthtml.svg import *
 
+from app.db import db
+from app.pages import answer, head
+from server.fragments import fragment
+from templates import tags
+from templates.live import live
+
 rt = APIRouter()
 
 
@@ -397,3 +403,19 @@ def unsafe(name: str = "x"):
 @rt
 def raw():
     return Titled("Raw", NotStr("<button onclick='window.ran = 1'>Raw</button>"))
+
+
+# 25. A live fragment, whose handlers and styles come over the socket.
+@rt
+@fragment
+async def board(request):
+    total = (await db.read("SELECT count(*) AS total FROM tasks"))[0]["total"]
+    look = {"style": "color: rgb(7, 7, 7)", "data_style_order": total}
+    numbers = [tags.Button(f"Number {each}", onclick="this.textContent = 'pressed'", **look) for each in range(total)]
+    return answer(request, "Board", live(tags.Section, numbers, id="board", url="/board"))
+
+
+# 26. A route with a page of its own around it.
+@rt
+def whole():
+    return Html(Head(Title("Whole"), *head()), Body(P("mine", style="color: rgb(0, 99, 0)", id="mine")))

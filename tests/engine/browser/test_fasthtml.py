@@ -3,15 +3,20 @@
 The routes are those of `fasthtml_examples.py`; what had to be written otherwise stands in docs/fasthtml.md.
 """
 
+import contextlib
 import re
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.engine.conftest import PLAIN
 from tests.engine.reloading import Checkout, until
 
 HERE = Path(__file__).parent
@@ -287,9 +292,31 @@ def test_what_was_put_together_never_runs_and_is_said(page: Page, project: Proje
     assert name not in {path.read_text(encoding="utf-8") for path in (project.data / "inline").iterdir()}
 
 
+def test_a_frame_pushed_over_the_live_socket(page: Page, project: Project) -> None:
+    open_page(page, "/board")
+    expect(page.locator("html")).to_have_attribute("data-connection", "open")
+    for total in (1, 2):
+        with closing(sqlite3.connect(project.data / "app.db")) as connection, connection:
+            connection.execute("INSERT INTO tasks (title) VALUES ('One more')")
+        buttons = page.locator("#board button")
+        expect(buttons).to_have_count(total)
+        assert style(page, "#board button:last-child", "color") == "rgb(7, 7, 7)"
+        for number in range(total):
+            expect(buttons.nth(number)).to_have_css("order", str(total))
+        buttons.last.click()
+        expect(buttons.last).to_have_text("pressed")
+
+
+def test_a_page_of_ones_own(page: Page) -> None:
+    open_page(page, "/whole")
+    assert style(page, "#mine", "color") == "rgb(0, 99, 0)"
+    assert page.locator("header").count() == 0
+
+
 def test_an_edited_constant_is_followed(page: Page, project: Project) -> None:
     open_page(page, "/inline")
     page.evaluate("window.stays = true")
+    old = page.locator("#main link").get_attribute("href") or ""
     project.edit("rgb(255, 255, 0)", "rgb(0, 255, 0)")
     project.edit("3px solid rgb(1, 2, 3)", "3px solid rgb(4, 5, 6)")
     until(
@@ -304,11 +331,69 @@ def test_an_edited_constant_is_followed(page: Page, project: Project) -> None:
         "it is so on the page",
     )
     assert page.evaluate("window.stays")
+    # A page that was sent before the edit, and asks after it, is given what it names.
+    assert "rgb(255, 255, 0)" in page.request.get(old).text()
     project.edit('showModal()"', 'show()"')
     until(lambda: page.evaluate("document.getElementById('open').dataset.inline !== undefined"), "it is so on the page")
     until(lambda: "show()" in handler(page, "#open") and "showModal" not in handler(page, "#open"), "it is followed")
     page.locator("#open").click()
     expect(page.get_by_text("I am open")).to_be_visible()
+
+
+def test_nothing_of_our_own_pages_inherits_but_what_is_meant_to(chromium: Any, project: Project) -> None:
+    """Whoever asks for something says itself what it is about, or is in a list or a record that says it for all."""
+    meant = ("hx-target", "hx-swap", "hx-vals", "hx-sync")
+    with closing(sqlite3.connect(project.data / "app.db")) as connection, connection:
+        connection.executemany("INSERT INTO tasks (title, notes) VALUES (?, 'x')", [(f"Task {n}",) for n in range(60)])
+        (id,) = connection.execute("SELECT max(id) FROM tasks").fetchone()
+    context = chromium.new_context(base_url=project.url)
+    page = context.new_page()
+    found: set[str] = set()
+    for address in ("/tasks", "/tasks?q=Task", f"/tasks/{id}", f"/tasks/{id}/edit", "/imports", "/access"):
+        page.goto(address)
+        page.wait_for_load_state("load")
+        for element, name, source in page.evaluate(INHERITED):
+            if not (name in meant and source in ("OL.rows", "ARTICLE.card detail")):
+                found.add(f"{address}: {element} inherits {name} of {source}")
+    context.close()
+    # It disables the buttons in the link, of which there are none.
+    assert {each for each in found if "A.button inherits hx-disable of FORM.edit-form" not in each} == set()
+
+
+INHERITED = """() => {
+  const isVerb = (name) => /^hx-(get|post|put|patch|delete)$/.test(name);
+  const named = (element) => `${element.tagName}.${element.className}`;
+  const found = [];
+  for (const element of document.querySelectorAll("[hx-get], [hx-post], [hx-put], [hx-patch], [hx-delete]")) {
+    for (let above = element.parentElement; above; above = above.parentElement) {
+      for (const name of above.getAttributeNames()) {
+        if (name.startsWith("hx-") && !isVerb(name) && !element.hasAttribute(name)) {
+          found.push([named(element), name, named(above)]);
+        }
+      }
+    }
+  }
+  return found;
+}"""
+
+
+def test_another_worker_has_the_files_that_one_has_named(tmp_path: Path) -> None:
+    other = Project(tmp_path).start("--no-reload", "--workers", "2")
+    with contextlib.ExitStack() as stack:
+        stack.callback(other.end_anyhow)
+        clients: dict[str, httpx.Client] = {}
+
+        def both() -> bool:
+            """Each connection is one worker's, which says its number."""
+            client = stack.enter_context(httpx.Client(base_url=other.url, **PLAIN))
+            clients[client.get("/probe").text] = client
+            return len(clients) == 2
+
+        until(both, "both workers answer")
+        one, another = clients.values()
+        addresses = re.findall(r"/inline/[0-9a-f]+\.\w+", one.get("/inline").text)
+        assert len(addresses) >= 3
+        assert [another.get(address).status_code for address in addresses] == [200] * len(addresses)
 
 
 def handler(page: Page, selector: str) -> str:

@@ -80,7 +80,7 @@ def test_what_holds_no_code_stays_as_it_is(keeper: Keeper) -> None:
 def test_a_style_is_applied_by_script(keeper: Keeper) -> None:
     assert Div(style="color: red") == '<div data-inline-style="color: red"></div>'
     assert Div(data_style_width="3%", data_style___hue='"') == (
-        '<div data-inline-properties="{&#34;width&#34;: &#34;3%&#34;, &#34;--hue&#34;: &#34;\\&#34;&#34;}"></div>'
+        '<div data-style-width="3%" data-style---hue="&#34;" data-inline-properties="width --hue"></div>'
     )
 
 
