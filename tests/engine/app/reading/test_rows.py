@@ -5,11 +5,9 @@ import csv
 import gzip
 import io
 import json
-import os
 import random
 import subprocess
 import sys
-import time
 from collections import namedtuple
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,14 +27,24 @@ from tests.engine.conftest import ROOT
 
 Task = namedtuple("Task", COLUMNS)  # type: ignore[misc]
 AS_TASKS = ("--kind", to_json(KIND))
-# A process of its own between the test and the reader: Linux counts the memory of a parent to its children.
-MEASURED = """
-import resource, subprocess, sys
-code = subprocess.call([sys.executable, "-m", "app.reading.rows", *sys.argv[1:]])
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
-sys.exit(code)
+# Reads one file after another, each in a process of its own: a fork, for which nothing is started or imported again. It
+# stands between the test and the reader, as Linux counts the memory of a parent to its children.
+READERS = """
+import json, os, sys
+from app.reading import rows
+for line in sys.stdin:
+    arguments, output = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT), sys.stdout.fileno())
+        sys.argv = ["rows", *arguments]
+        sys.exit(rows.main())
+    _, status, usage = os.wait4(child, 0)
+    size = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    print(os.waitstatus_to_exitcode(status), size, int(usage.ru_utime + usage.ru_stime), flush=True)
 """
 LARGEST = 60 * 1024**2
+Readers = subprocess.Popen[str]
 
 
 def read(path: Path, *options: str, kind: Kind = KIND) -> tuple[int, list[dict[str, Any]]]:
@@ -74,6 +82,16 @@ def problems(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "upload.csv"
+
+
+@pytest.fixture(scope="module")
+def readers() -> Iterator[Readers]:
+    """The process that reads one file after another."""
+    command = [sys.executable, "-c", READERS]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
+    ) as process:
+        yield process
 
 
 def test_the_process_says_what_the_file_is_then_its_rows_then_how_many(path: Path) -> None:
@@ -136,7 +154,7 @@ def test_a_mistake_late_in_a_file_comes_after_its_rows(path: Path) -> None:
 
 
 def test_it_ends_quietly_when_nobody_listens(path: Path) -> None:
-    path.write_text("title\n" + "row\n" * 200_000, encoding="utf-8")
+    path.write_text("title\n" + "row\n" * 50_000, encoding="utf-8")
     command: list[str | Path] = [sys.executable, "-m", "app.reading.rows", path, "--name", "x", *AS_TASKS]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -278,7 +296,10 @@ def wide(columns: int, name: int, rows: int) -> bytes:
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
-@pytest.mark.parametrize(("columns", "name", "rows"), [(999, 1000, 300), (999, 20, 400), (300, 3000, 1000)])
+@pytest.mark.parametrize(
+    ("columns", "name", "rows"),
+    [(999, 1000, 300), (999, 20, 200), pytest.param(300, 3000, 1000, marks=pytest.mark.slow)],
+)
 def test_names_of_columns_do_not_make_much_of_little(path: Path, pack: Any, columns: int, name: int, rows: int) -> None:
     text = wide(columns, name, rows)
     content = pack(text)
@@ -323,7 +344,7 @@ def test_a_row_of_far_too_many_values_is_a_problem(path: Path) -> None:
 
 
 def test_what_is_said_of_a_file_is_bounded(path: Path) -> None:
-    lists = {f"list {number} {'x' * 900}": [{"y": 1}] * (number + 2) for number in range(500)}
+    lists = {f"list {number} {'x' * 900}": [{"y": 1}] * (number // 50 + 2) for number in range(500)}
     wide_list = [{f"{number:04}{'z' * 600}": "v" * 100 for number in range(900)} | {"title": "a"}]
     for content in (json.dumps(lists | {"tasks": wide_list}), wide(999, 900, 2), json.dumps(wide_list[0])):
         (message,) = told(path, content)[:1]
@@ -362,21 +383,21 @@ ODD: dict[str, str | bytes] = {
     "zeros.json": '[{"title": "a\\u0000b", "\\u0000": "c"}]',
     "twice.json": '[{"title": "a", "title": "b", "": 1, "": 2}]',
     "names.json": '[{"' + "x" * 900_000 + '": 1, "title": "a"}]',
-    "paths.json": json.dumps({"y" * 900_000: {f"l{number}": [{"a": 1}] for number in range(900)}}),
+    "paths.json": json.dumps({"y" * 200_000: {f"l{number}": [{"a": 1}] for number in range(900)}}),
     "infinity.json": '[{"title": "a", "n": Infinity}]',
     "infinity.csv": "title,due,done\ninf,nan,-Infinity\n",
     "dates.csv": "title,due,created_at\na,9999-12-31,99999-01-01\nb,0000-00-00,0001-01-01T00:00:00+14:00\n",
     "xml.csv": '<?xml version="1.0"?><a/>',
     "zip.csv": b"PK\x03\x04" + bytes(100),
     "png.csv": b"\x89PNG\r\n\x1a\n",
-    "newlines.csv": "\n" * 3_000_000,
-    "header and newlines.csv": "title\n" + "\n" * 3_000_000,
+    "newlines.csv": "\n" * 500_000,
+    "header and newlines.csv": "title\n" + "\n" * 500_000,
     "carriage returns.csv": "title,notes\ra\rb\r\r\n\rc",
     "bad.csv": b"title\n\xff\xfe\x00\xc3\x28\n",
     "bad utf-8.csv": b"title\n\xc3\x28\n\xed\xa0\x80\n",
     "odd utf-16.csv": "title\na\n".encode("utf-16") + b"\x00",
     "half utf-16.csv": b"\xff\xfe\x00\xd8\n\x00a\x00",
-    "backslashes.json": '[{"title": "' + "\\\\" * 500_000 + '"}]',
+    "backslashes.json": '[{"title": "' + "\\\\" * 200_000 + '"}]',
     "cut.json": '[{"title": tru',
     "closed.json": "]" * 1000,
     "word.json": "nul",
@@ -390,11 +411,11 @@ ODD: dict[str, str | bytes] = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_no_odd_file_ends_the_process(tmp_path: Path, name: str) -> None:
+def test_no_odd_file_ends_the_process(readers: Readers, tmp_path: Path, name: str) -> None:
     content = ODD[name]
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    code, lines, size = measured(path)
+    code, lines, size, _ = measured(readers, path)
     *_, last = map(json.loads, lines)
     assert "trace" not in last
     if "error" in last:
@@ -436,44 +457,47 @@ BAD = {
     "one_letter.csv.gz": lambda: gzip.compress(b"title\n") + gzip.compress(b"a" * 100 * 1024**2, 1) * 100,
     "line.csv": lambda: b"title\n" + b"x" * 50 * 1024**2,
     "quote.csv": lambda: b'title,notes\n"' + b"a,b\n" * 10 * 1024**2,
-    "columns.csv": lambda: ",".join(f"c{number}" for number in range(100_000)).encode() + b"\n1\n",
-    "text.json": lambda: b'[{"title": "' + b"x" * 50 * 1024**2 + b'"}]',
+    "columns.csv": lambda: ",".join(f"c{number}" for number in range(40_000)).encode() + b"\n1\n",
+    "text.json": lambda: b'[{"title": "' + b"x" * 40 * 1024**2 + b'"}]',
     "deep.json": lambda: b"[" * 10 * 1024**2,
     "picture.png": lambda: b"\x89PNG\r\n\x1a\n" + bytes(1000),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_no_bad_file_makes_the_process_large_or_slow(tmp_path: Path, name: str) -> None:
+def test_no_bad_file_makes_the_process_large_or_slow(readers: Readers, tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(BAD[name]())
-    begin = time.monotonic()
-    code, lines, size = measured(path)
+    code, lines, size, seconds = measured(readers, path)
     assert (code, len(lines)) == (1, 1)
     assert len(json.loads(lines[0])["error"]) > 20
     assert size < LARGEST
-    # Far more than it takes, for machines that are busy.
-    assert time.monotonic() - begin < 10
+    assert seconds < 10
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["million.csv", "million.json", "million.ndjson"])
-def test_a_million_rows_leave_the_process_small(tmp_path: Path, name: str) -> None:
+def test_a_million_rows_leave_the_process_small(readers: Readers, tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     with path.open("w", encoding="utf-8", newline="") as file:
         write_million(file, name)
-    code, lines, size = measured(path)
+    code, lines, size, _ = measured(readers, path)
     assert code == 0
     assert json.loads(lines[-1]) == {"end": {"rows": 1_000_000, "problems": 0}}
     assert size < LARGEST
 
 
-def measured(path: Path) -> tuple[int, list[bytes], int]:
-    """The exit code of a check, its messages, and the most memory that it took."""
-    command: list[str | Path] = [sys.executable, "-c", MEASURED, path, "--name", path.name, *AS_TASKS, "--check"]
-    process = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)})
-    *lines, size = process.stdout.splitlines()
-    return process.returncode, [line for line in lines if not line.startswith(b'{"reading"')], int(size)
+def measured(readers: Readers, path: Path) -> tuple[int, list[bytes], int, int]:
+    """The exit code of a check, its messages, and how many bytes and seconds of a processor it took."""
+    output = path.with_name("messages")
+    arguments = [str(path), "--name", path.name, *AS_TASKS, "--check"]
+    assert readers.stdin is not None
+    assert readers.stdout is not None
+    readers.stdin.write(json.dumps([arguments, str(output)]) + "\n")
+    readers.stdin.flush()
+    code, size, seconds = map(int, readers.stdout.readline().split())
+    lines = output.read_bytes().splitlines()
+    return code, [line for line in lines if not line.startswith(b'{"reading"')], size, seconds
 
 
 def write_million(file: Any, name: str) -> None:
