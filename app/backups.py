@@ -14,24 +14,17 @@ from pathlib import Path
 from sqlite_utils.utils import sqlite3
 
 from app.copies import check_room, copy_file, new_backup, new_saved, placed, room, size_of, sweep
-from app.db import (
-    FILE_NAME,
-    SAFE_FOR_SEVERAL,
-    Connection,
-    UnusableDatabase,
-    make_private,
-    open_unchanged,
-    tables_of,
-    unknown_migrations,
-)
 from app.filling import made_anew
 from app.foreign import damage, largest_id, quoted, shown
 from app.kept_copies import listed, swept, thin
+from app.migrating import unknown_migrations
 from app.migrations import migrations
 from app.open_files import Held, copy_held, held
 from app.overwritten import marked_by
+from app.preparing import FILE_NAME, make_private
 from app.reading.values import LARGEST_ID
 from app.replacing import is_in_use, page_size, replace
+from app.sqlite import SAFE_FOR_SEVERAL, Connection, UnusableDatabase, open_unchanged, tables_of
 from app.staging import NEW
 
 ROOT = Path(__file__).resolve().parent.parent

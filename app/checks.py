@@ -5,10 +5,13 @@ from pathlib import Path
 
 from sqlite_utils.utils import sqlite3
 
-from app.db import BACKUPS, FILE_NAME, SAFE_FOR_SEVERAL, open_unchanged, tables_of, unknown_migrations
+from app.copies import BACKUPS
+from app.migrating import unknown_migrations
 from app.migrations import migrations
 from app.open_files import held
 from app.overwritten import marked_by
+from app.preparing import FILE_NAME
+from app.sqlite import SAFE_FOR_SEVERAL, open_unchanged, tables_of
 from server.doctor import Finding
 
 

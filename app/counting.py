@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from sqlite_utils.utils import sqlite3
 
-from app.db import Connection
 from app.foreign import Column, Thing, columns, quoted, things
+from app.sqlite import Connection
 
 # The code of the authorizer for the change of a column: https://www.sqlite.org/c3ref/c_alter_table.html
 UPDATE = 23

@@ -30,9 +30,10 @@ from app.access.confirm import check_export
 from app.access.file import Unreadable
 from app.access.sessions import sessions
 from app.copies import room
-from app.db import SIZE, TEXT, Connection, db, open_value
+from app.db import db
 from app.kinds import Kind, kinds
 from app.room import refuse_without_room
+from app.sqlite import SIZE, TEXT, Connection, open_value
 
 CHUNK_ROWS = 1000
 CHUNK_LETTERS = 128 * 1024

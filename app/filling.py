@@ -10,12 +10,12 @@ from contextlib import closing
 from sqlite_utils.utils import sqlite3
 
 from app.counting import complete, counters, rebuild_searches, triggers_only
-from app.db import Connection, tables_of
 from app.foreign import Table, Thing, UnusableFile, columns, largest_id, quoted, shown, things
 from app.indexing import indexed_tables
 from app.migrations import migrations
 from app.reading.values import LARGEST_ID
 from app.replacing import PRESENT
+from app.sqlite import Connection, tables_of
 
 # What a search keeps its words in: parts of a virtual table, which are made with it.
 _PARTS = ("data", "idx", "content", "docsize", "config", "segments", "segdir", "stat", "node", "parent", "rowid")

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from sqlite_utils.utils import sqlite3
 
 from app.copies import check_room, copy_pages, size_of
-from app.db import Connection, open_unchanged
 from app.records import columns_of, records_of
+from app.sqlite import Connection, open_unchanged
 
 # No app has so many tables, indexes and triggers, and each takes memory.
 MOST_OBJECTS = 5000

@@ -20,12 +20,13 @@ from typing import Any
 from sqlite_utils.utils import sqlite3
 
 from app import import_reader
-from app.db import NOW, TEXT, Connection, Row, db
+from app.db import db
 from app.import_reader import Message, ReaderFailed
 from app.import_rows import UNREADABLE, odd_columns
 from app.import_write import Batch, taking_back
 from app.kinds import Kind, kinds, to_json
 from app.room import refuse_without_room
+from app.sqlite import NOW, TEXT, Connection, Row
 from templates.known_rows import ADD, SKIP
 
 # Progress is a committed row, written at most four times a second.

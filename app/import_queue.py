@@ -21,9 +21,10 @@ except ImportError:  # Windows has none, and one process serves there.
 from sqlite_utils.utils import sqlite3
 
 from app import import_job
-from app.db import Connection, Row, db
+from app.db import db
 from app.kinds import kinds
 from app.room import used_up
+from app.sqlite import Connection, Row
 from server import background
 
 LOCK = "imports.lock"

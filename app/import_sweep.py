@@ -11,9 +11,10 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from app.db import Connection, db
+from app.db import db
 from app.import_job import UPLOADS, Stopped, move, upload_path
 from app.processes import lives
+from app.sqlite import Connection
 from templates.imports import KEPT_DAYS, KEPT_IMPORTS, WAITING_DAYS
 
 OPEN = ("checking", "ready", "writing", "undoing")

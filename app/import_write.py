@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlite_utils.utils import sqlite3
 
-from app.db import NOW, Connection
 from app.kinds import Kind
+from app.sqlite import NOW, Connection
 
 UNDO_ROWS = 1000
 # The version of a row of a table; 0 while it has none.

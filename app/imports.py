@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from app import import_job, import_queue, import_sweep
 from app.access.confirm import check_upload
-from app.db import NOW, TEXT, Connection, Row, db
+from app.db import db
 from app.forms import form_of
 from app.import_queue import queue
 from app.import_rows import UNREADABLE, odd_columns, readable
@@ -29,6 +29,7 @@ from app.pages import answer, form_again, page
 from app.reading.zones import LONGEST_ZONE, zone_named
 from app.room import refuse_without_room
 from app.settings import settings
+from app.sqlite import NOW, TEXT, Connection, Row
 from server.fragments import fragment, wants_json, zone
 from templates import imports as show
 from templates.directions import quoted

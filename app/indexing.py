@@ -19,9 +19,10 @@ from sqlite_utils.db import Database
 from sqlite_utils.utils import sqlite3
 
 from app.collation import LAST, sort_key
-from app.db import SIZE, TEXT, Connection, db, open_value
+from app.db import db
 from app.folding import folded
 from app.kinds import Kind, kinds
+from app.sqlite import SIZE, TEXT, Connection, open_value
 
 # How many rows are made good with the commit that has changed them, as a batch of an import has; more wait.
 MOST_ROWS = 1000

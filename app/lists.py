@@ -9,9 +9,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from app import search
-from app.db import SIZE, TEXT, db
+from app.db import db
 from app.records import Record, columns_of, records_of
 from app.rows import LARGEST_LINE
+from app.sqlite import SIZE, TEXT
 from templates.directions import quoted
 from templates.lists import SHOWN_PAGES, ListQuery, Query
 

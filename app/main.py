@@ -39,15 +39,18 @@ from app import (
 from app.access import confirm, overview, sign_in
 from app.access.file import Unreadable, UnusableFile
 from app.access.sessions import cookie_name, sessions
-from app.db import LostData, NewerFile, SeveralProcesses, UnusableDatabase, UnusableDirectory, claim, db, prepare
+from app.db import LostData, db
 from app.kinds import kinds
+from app.migrating import NewerFile
 from app.migrations import migrations
 from app.pages import HANDLERS, ROOT, edited, head, may_see_code, page, shell
 from app.pages import assets as static_files
+from app.preparing import SeveralProcesses, UnusableDirectory, claim, prepare
 from app.presence import tabs_elsewhere
 from app.reads import Moments
 from app.room import UploadRoom
 from app.settings import settings
+from app.sqlite import UnusableDatabase
 from app.texts import texts
 from server import background, served
 from server.bodies import FORM_LIMIT

@@ -10,7 +10,7 @@ from sqlite_utils import Migrations
 from sqlite_utils.db import Database
 
 from app import indexing
-from app.db import NOW
+from app.sqlite import NOW
 
 # Files of data know their migrations by this name: it stays whatever the app is called.
 migrations = Migrations("kindling")

@@ -12,9 +12,10 @@ from fasthtml.core import APIRouter
 from sqlite_utils.utils import sqlite3
 from starlette.requests import Request
 
-from app.db import Connection, LostData, db
+from app.db import LostData, db
 from app.pages import answer
 from app.processes import lives
+from app.sqlite import Connection
 from server import background
 from server.fragments import fragment
 from templates.live import connection

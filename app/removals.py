@@ -6,10 +6,12 @@ from pathlib import Path
 
 from sqlite_utils.utils import sqlite3
 
-from app.db import FILE_NAME, SAFE_FOR_SEVERAL, Connection, connect, copied, tables_of
 from app.import_job import UPLOADS
+from app.migrating import copied
 from app.migrations import migrations
+from app.preparing import FILE_NAME
 from app.replacing import is_in_use
+from app.sqlite import SAFE_FOR_SEVERAL, Connection, connect, tables_of
 from server.changes import EditError, Kept
 
 

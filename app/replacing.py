@@ -8,12 +8,17 @@ import os
 from contextlib import closing, suppress
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows has none.
+    fcntl = None  # type: ignore[assignment]
+
 from sqlite_utils.utils import sqlite3
 
 from app.copies import Kept, copy_pages, keep, new_backup
-from app.db import BUSY_SECONDS, Connection, UnusableDatabase, connect, fcntl, transaction, until_unlocked
 from app.foreign import quoted
 from app.reading.values import LARGEST_ID
+from app.sqlite import BUSY_SECONDS, Connection, UnusableDatabase, connect, transaction, until_unlocked
 
 SUFFIX = "-before-restore"
 # Who looks on is a matter of the present, and no part of what is restored.

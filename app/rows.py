@@ -7,9 +7,10 @@ from typing import Any
 from sqlite_utils.utils import sqlite3
 from starlette.exceptions import HTTPException
 
-from app.db import NOW, SIZE, TEXT, Connection, db
+from app.db import db
 from app.kinds import Kind
 from app.records import Record, columns_of
+from app.sqlite import NOW, SIZE, TEXT, Connection
 from server.bodies import FORM_LIMIT
 from templates.forms import LINE_LENGTH
 from templates.values import SHOWN_TEXT, Cut

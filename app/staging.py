@@ -19,13 +19,13 @@ from sqlite_utils import Migrations
 from sqlite_utils.utils import sqlite3
 
 from app import foreign
-from app.db import Connection, tables_of, transaction
 from app.filling import check_deleted, fill
 from app.foreign import Table, UnusableFile, quoted, shown
 from app.import_rows import odd_columns
 from app.indexing import note_all
 from app.migrations import migrations
 from app.reading.limits import limit_this_process
+from app.sqlite import Connection, tables_of, transaction
 
 NEW = "new.db"
 COPY = "foreign.db"

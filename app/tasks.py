@@ -13,10 +13,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from app import forms, lists, rows
 from app.cleaning import one_line
-from app.db import SIZE, Connection, db
+from app.db import db
 from app.forms import InputError
 from app.kinds import Field, Kind
 from app.pages import answer, back, form_again, page, wants_fragment
+from app.sqlite import SIZE, Connection
 from app.texts import with_texts
 from server.fragments import fragment, today, zone
 from templates import tasks as show

@@ -3,8 +3,8 @@
 from sqlite_utils.db import Database
 
 from app import indexing
-from app.db import NOW
 from app.migrations import keep_versions, migrations
+from app.sqlite import NOW
 
 
 @migrations()

@@ -10,8 +10,8 @@ from starlette.types import Scope
 from app.access.browsers import browser_of
 from app.access.file import AccessFile
 from app.access.limits import client_of
-from app.db import Connection
 from app.records import columns_of, records_of
+from app.sqlite import Connection
 
 logger = logging.getLogger(__name__)
 

@@ -22,8 +22,10 @@ from typing import Any, TypeVar
 
 from sqlite_utils.utils import sqlite3
 
-from app.db import LOG_INDEX_HEADER, Connection, Row, begin, db, map_log_index
+from app.db import db
 from app.identity import ENDINGS, number_of
+from app.log_index import LOG_INDEX_HEADER, map_log_index
+from app.sqlite import Connection, Row, begin
 from server import background
 
 Result = TypeVar("Result")

@@ -17,9 +17,9 @@ from app.access.browsers import browser_of
 from app.access.events import Kind, record
 from app.access.file import AccessFile, Unreadable
 from app.access.limits import STRANGERS, client_of
-from app.db import Connection, Row
 from app.pages import assets
 from app.security_txt import PATH as SECURITY_TXT
+from app.sqlite import Connection, Row
 from server import links
 from server.fragments import SIGNED_IN, cookies_of
 from server.guard import ADMITTED, Refused, local_address

@@ -14,8 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.db import connect, prepare
 from app.migrations import migrations
+from app.preparing import prepare
+from app.sqlite import connect
 from tests.engine.conftest import PLAIN, ROOT, SERVED
 from tests.engine.project import Project
 
@@ -28,7 +29,7 @@ OTHER_TASKS = re.compile(
 PREPARE = """
 import sys
 from pathlib import Path
-from app.db import prepare
+from app.preparing import prepare
 from app.migrations import migrations
 prepare(Path(sys.argv[1]), migrations)
 """

@@ -18,10 +18,9 @@ from sqlite_utils.utils import sqlite3
 from websockets.sync.client import connect
 
 import app.backups
-import app.db
 from app.backups import BackupError, backup, restore
-from app.db import prepare
 from app.migrations import migrations
+from app.preparing import prepare
 from tests.engine.conftest import PROJECT, Server
 from tests.engine.server.test_cli import command, server_py
 
@@ -269,7 +268,7 @@ class Opened(closing[sqlite3.Connection]):
 def test_a_restore_waits_so_long_for_a_program_that_writes(
     data: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app.db, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("app.sqlite.BUSY_SECONDS", 0.1)
     with Opened(data / "app.db") as connection:
         connection.execute("BEGIN IMMEDIATE")
         with pytest.raises(BackupError, match=r"locked.*try again"):

@@ -9,8 +9,8 @@ from sqlite_utils.utils import sqlite3
 
 import app.checks
 from app.checks import file, sqlite
-from app.db import prepare
 from app.migrations import migrations
+from app.preparing import prepare
 from tests.engine.app.test_backups import Opened, change, damage_a_page
 
 
@@ -56,7 +56,7 @@ def test_a_locked_file_is_not_called_damaged(path: Path, monkeypatch: pytest.Mon
     with Opened(path) as connection:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("INSERT INTO tasks (title) VALUES ('x')")
-        monkeypatch.setattr("app.db.BUSY_SECONDS", 0.1)
+        monkeypatch.setattr("app.sqlite.BUSY_SECONDS", 0.1)
         assert "cannot be read (database is locked)" in file(path).what
 
 

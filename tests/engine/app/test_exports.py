@@ -19,10 +19,11 @@ from sqlite_utils.utils import sqlite3
 from starlette.types import Message
 
 from app import exports
-from app.db import Database, prepare
+from app.db import Database
 from app.exports import SENT_AT_ONCE, WAITING
 from app.kinds import Field, Kind
 from app.migrations import migrations
+from app.preparing import prepare
 from server.bodies import FORM_LIMIT
 from templates.forms import LINE_LENGTH
 from tests.engine.conftest import PATIENCE, PLAIN, Server

@@ -16,10 +16,11 @@ import pytest
 from sqlite_utils.utils import sqlite3
 
 from app import import_queue
-from app.db import db, prepare
+from app.db import db
 from app.import_queue import MOST_ATTEMPTS, Queue
 from app.kinds import kinds
 from app.migrations import migrations
+from app.preparing import prepare
 from tests.engine.app.reading.kind import KIND
 from tests.engine.conftest import PATIENCE, PLAIN, Server
 from tests.importing import JSON, bring, settled, until, upload

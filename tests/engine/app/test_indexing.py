@@ -16,11 +16,13 @@ from sqlite_utils.utils import sqlite3
 
 from app import indexing
 from app.collation import LAST, sort_key
-from app.db import Connection, Database, prepare
+from app.db import Database
 from app.folding import folded
 from app.indexing import BATCH_ROWS, INDEXED_BYTES, MOST_ROWS, Indexing
 from app.kinds import Field, kinds
 from app.migrations import migrations
+from app.preparing import prepare
+from app.sqlite import Connection
 from app.tasks import KIND
 from tests.engine.conftest import PATIENCE, Server
 from tests.engine.watching import Follower, version_of

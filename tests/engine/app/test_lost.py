@@ -10,9 +10,10 @@ import pytest
 
 from app import lost as module
 from app.copies import newest_saved
-from app.db import LostData, db, prepare
+from app.db import LostData, db
 from app.lost import Lost
 from app.migrations import migrations
+from app.preparing import prepare
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from sqlite_utils import Database, Migrations
 
-from app.db import prepare
 from app.newer import copy_before, missing, offers
+from app.preparing import prepare
 from tests.engine.reloading import Checkout, until
 
 MIGRATIONS = "app/migrations.py"

@@ -15,8 +15,9 @@ import pytest
 
 from app import db as database
 from app import presence as module
-from app.db import db, prepare
+from app.db import db
 from app.migrations import migrations
+from app.preparing import prepare
 from app.presence import WRITE_SECONDS, Presence
 from tests.engine.conftest import Server
 from tests.engine.watching import Follower, until

@@ -14,9 +14,11 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from app import reads
-from app.db import Connection, Database, prepare
+from app.db import Database
 from app.migrations import migrations
+from app.preparing import prepare
 from app.reads import TOO_MANY, TOO_SLOW, Moments, UnansweredRead
+from app.sqlite import Connection
 from server.fragments import FragmentCache, fragment
 from server.guard import ADMITTED
 from tests.engine.watching import until

@@ -10,9 +10,10 @@ import pytest
 from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3
 
-from app.db import Connection, connect, prepare
 from app.migrations import migrations
+from app.preparing import prepare
 from app.removals import taken_out
+from app.sqlite import Connection, connect
 from server.changes import EditError, Kept
 
 BOOKS = Kept("books", ("books_fts", "books", "deleted_books"), ("create_books",))
@@ -115,7 +116,7 @@ def test_where_the_code_cannot_be_edited_the_data_stays(data: Path, connection: 
 def test_a_file_that_another_program_holds_is_left_as_it_is(
     data: Path, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.db.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("app.sqlite.BUSY_SECONDS", 0.1)
     connection.execute("BEGIN IMMEDIATE")
     with pytest.raises(EditError, match=r"locked\. Nothing was changed"), taken_out(data, BOOKS):
         pytest.fail("the code is not edited then")

@@ -15,9 +15,10 @@ from sqlite_utils.utils import sqlite3
 import app.replacing
 from app.backups import backup
 from app.copies import copy_file
-from app.db import connect, prepare, transaction
 from app.migrations import migrations
+from app.preparing import prepare
 from app.replacing import page_size, replace
+from app.sqlite import connect, transaction
 from server.name import PREFIX
 from tests.engine.conftest import PATIENCE, PLAIN, Server
 from tests.engine.server.test_cli import server_py

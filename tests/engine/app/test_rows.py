@@ -8,8 +8,8 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from app import rows
-from app.db import NOW, Connection, connect
 from app.kinds import Field, Kind
+from app.sqlite import NOW, Connection, connect
 
 TITLE = Field(name="title", label="Title", reads="line")
 BOOKS = Kind(table="books", deletions="deleted", noun="book", plural="books", fields=(TITLE,))

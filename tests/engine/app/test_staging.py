@@ -17,8 +17,9 @@ from sqlite_utils.utils import sqlite3
 
 import app.backups
 from app.backups import BackupError, backup, restore
-from app.db import connect, prepare
 from app.migrations import migrations
+from app.preparing import prepare
+from app.sqlite import connect
 from app.staging import stage
 from tests.engine.app.test_backups import is_refused, untouched
 from tests.engine.conftest import DELETIONS, PROJECT, Server

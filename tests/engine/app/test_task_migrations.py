@@ -11,9 +11,9 @@ from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3
 
 from app.collation import sort_key
-from app.db import Connection
 from app.folding import folded
 from app.migrations import migrations
+from app.sqlite import Connection
 from tests.engine.app.test_migrations import NAMES, new_file
 
 

@@ -16,9 +16,9 @@ from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3
 
 from app import indexing
-from app.db import Connection
 from app.kinds import kinds
 from app.migrations import migrations
+from app.sqlite import Connection
 from app.tasks import KIND
 from tests.engine.app.test_task_migrations import is_right
 

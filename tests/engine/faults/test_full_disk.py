@@ -131,15 +131,16 @@ COMMANDS = """
 import contextlib, os, sys
 from pathlib import Path
 from sqlite_utils import Migrations
-import app.db
+import app.sqlite
 from app.backups import backup, restore
-from app.db import UnusableDatabase, connect, open_unchanged, prepare
+from app.preparing import prepare
+from app.sqlite import UnusableDatabase, connect, open_unchanged
 from app.migrations import migrations
 from app.removals import taken_out
 from server.changes import EditError, Kept
 
 # Where there is no room for the index of its log, SQLite waits as long as for another program.
-app.db.BUSY_SECONDS = 0.3
+app.sqlite.BUSY_SECONDS = 0.3
 disk, rounds = Path(sys.argv[1]), int(sys.argv[2])
 data, other = disk / "data", disk / "other"
 for directory, title in ((data, "Before"), (other, "After")):

@@ -11,8 +11,9 @@ import pytest
 
 from app import import_queue, presence
 from app.access.file import AccessFile
-from app.db import Database, prepare
+from app.db import Database
 from app.migrations import migrations
+from app.preparing import prepare
 from server import background, live, renewal, watch, worker
 from server.connections import Connections, bounds
 from server.edits import Edits

@@ -231,7 +231,8 @@ def test_the_schema_is_as_before_when_a_feature_is_gone(tmp_path: Path) -> None:
     data = tmp_path / "data"
 
     def start() -> list[tuple[str, str]]:
-        code = "from app.db import prepare; from app.migrations import migrations; from pathlib import Path; import sys"
+        names = "import sys; from pathlib import Path; from app.preparing import prepare"
+        code = f"{names}; from app.migrations import migrations"
         subprocess.run(
             [sys.executable, "-c", f"{code}; prepare(Path(sys.argv[1]), migrations)", data],
             cwd=project.root,

@@ -17,7 +17,7 @@ import httpx
 import psutil
 import pytest
 
-from app.db import SAFE_FOR_SEVERAL
+from app.sqlite import SAFE_FOR_SEVERAL
 from server.fragments import CHECK_EVERY
 from server.name import NAME, PREFIX
 from server.run import OPEN_FILES

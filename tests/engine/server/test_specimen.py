@@ -38,8 +38,8 @@ def test_every_feature_is_clean_python(tmp_path: Path, each: Feature) -> None:
             text, encoding="utf-8"
         )
     (tmp_path / "migration.py").write_text(
-        "from sqlite_utils.db import Database\n\nfrom app import indexing\nfrom app.db import NOW\n"
-        "from app.migrations import keep_versions, migrations\n" + migration(ROOT, each),
+        "from sqlite_utils.db import Database\n\nfrom app import indexing\n"
+        "from app.migrations import keep_versions, migrations\nfrom app.sqlite import NOW\n" + migration(ROOT, each),
         encoding="utf-8",
     )
     for command in (["check"], ["format", "--check"]):

@@ -16,7 +16,7 @@ from sqlite_utils.utils import sqlite3
 
 from app.access import file as module
 from app.access.file import SHAPE, AccessFile, UnusableFile
-from app.db import Connection
+from app.sqlite import Connection
 from tests.engine.conftest import PROJECT
 from tests.engine.watching import until
 
