@@ -128,7 +128,10 @@ class Identity:
         """Where the file is now, as far as the system says it."""
         if sys.platform != "linux":
             return ""
-        place = os.readlink(f"/proc/self/fd/{self._files[0]}")
+        try:
+            place = os.readlink(f"/proc/self/fd/{self._files[0]}")
+        except OSError:  # Where /proc is not mounted.
+            return ""
         return f" and is {place} now" if place != str(self.path.resolve()) else ""
 
 

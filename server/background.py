@@ -106,14 +106,14 @@ def troubles() -> list[str]:
     now = time.monotonic()
     return [
         f"{name} fails: {record.error}"
-        for name, record in _records.items()
+        for name, record in list(_records.items())  # A thread may add to it meanwhile.
         if record.is_trouble and now - record.failed < WELL_SECONDS
     ]
 
 
 def failures() -> dict[str, int]:
     """How often the work of each name has failed in this process, where it has."""
-    return {name: record.failures for name, record in _records.items()}
+    return {name: record.failures for name, record in list(_records.items())}
 
 
 class _Pauses:
