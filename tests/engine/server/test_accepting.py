@@ -14,9 +14,9 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from server import accepting
+from server import accepting, connections
 from server.accepting import AcceptingServer, Acceptor
-from server.connections import Bounds, connections_of
+from server.connections import Bounds, Doing, connections_of
 from server.tls import Certificate, certificate
 from tests.engine.faults.wire import read
 
@@ -128,16 +128,24 @@ def test_a_client_that_does_not_close_its_side_is_not_waited_for(
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_a_handshake_makes_room_for_others(loop: str, files: Certificate) -> None:
+def test_a_handshake_makes_room_for_others(
+    loop: str, files: Certificate, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Nobody goes in this test because of its own time.
+    monkeypatch.setattr(accepting, "HANDSHAKE_SECONDS", 300)
+    monkeypatch.setattr(connections, "TICK_SECONDS", 0.1)
     with serving(loop, files) as (server, port), contextlib.ExitStack() as stack:
-        connections_of(server.server_state).most = Bounds(10, 10, 4, 4)
-        connections_of(server.server_state)._look_above = 4
+        table = connections_of(server.server_state)
+        table.most = Bounds(10, 10, 4, 4)
         silent = [stack.enter_context(socket.create_connection(("127.0.0.1", port), 20)) for _ in range(8)]
-        assert read(silent[0]).text == ""
+        wait_for(lambda: len(table) == 8 and all(each.doing == Doing.SLOW for each in table._standings()))
         context = ssl.create_default_context(cafile=files.ca)
         last = socket.create_connection(("127.0.0.1", port), 20)
         with context.wrap_socket(last, server_hostname="localhost") as connection:
             assert ask(connection) == 200
+        assert read(silent[0]).text == ""
+        wait_for(lambda: len(table) == 3)
+    assert "it made room for others" in caplog.text
 
 
 def test_who_cannot_be_taken_is_told_when_to_come_again(caplog: pytest.LogCaptureFixture) -> None:

@@ -37,7 +37,13 @@ BLOCKS = {
 }
 
 
-@pytest.mark.parametrize("kind", ENDINGS)
+# Some that are alike: of a first start, sys.exit(5), os._exit(3) and abort are quick.
+ALIKE = ("sys.exit", "SystemExit", "os._exit", "SIGTERM", "abort", "no memory")
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow if kind in ALIKE else ()) for kind in ENDINGS]
+)
 def test_what_ends_a_start_is_said_at_once_and_edits_are_followed(running: Checkout, source: str, kind: str) -> None:
     saved, words = ENDINGS[kind]
     edition, at = running.edition(), len(running.printed())
@@ -53,7 +59,7 @@ def test_what_ends_a_start_is_said_at_once_and_edits_are_followed(running: Check
 
 
 @pytest.mark.parametrize(
-    "kind", ["sleep", "C code", *(pytest.param(each, marks=pytest.mark.slow) for each in ("loop", "lock"))]
+    "kind", ["sleep", *(pytest.param(each, marks=pytest.mark.slow) for each in ("C code", "loop", "lock"))]
 )
 def test_a_start_that_blocks_is_said_and_the_next_edit_is_followed(running: Checkout, source: str, kind: str) -> None:
     edition, at = running.edition(), len(running.printed())
@@ -84,6 +90,7 @@ def test_a_start_that_blocks_is_ended_when_its_time_is_over(running: Checkout, s
 def test_at_the_first_start_a_page_says_it_too(tmp_path: Path) -> None:
     checkout = Checkout(tmp_path)
     source = checkout.path(MAIN).read_text(encoding="utf-8")
+    checkout.edit("server/reload.py", "FIRST_SECONDS = 5", "FIRST_SECONDS = 1")
     try:
         checkout.path(MAIN).write_text(
             source.replace("EDITION = ", "sys = __import__('sys'); sys.exit(5)\nEDITION = ", 1), encoding="utf-8"
@@ -97,7 +104,7 @@ def test_at_the_first_start_a_page_says_it_too(tmp_path: Path) -> None:
         checkout.path(MAIN).write_text(
             source.replace("EDITION = ", "time.sleep(1000)\nEDITION = ", 1), encoding="utf-8"
         )
-        until(lambda: "It has not started within 5 s" in checkout.get("/tasks").text, "the page says so while it waits")
+        until(lambda: "It has not started within 1 s" in checkout.get("/tasks").text, "the page says so while it waits")
         checkout.path(MAIN).write_text(source, encoding="utf-8")
         until(lambda: checkout.get("/tasks").status_code == 200, "it is mended")
         assert checkout.end() == 0

@@ -34,10 +34,10 @@ def put(path: Path, text: str) -> str:
 
 
 def follows(running: Checkout, path: Path, form: str = "{}") -> None:
-    """Edits of a file are served: written in place, and as editors move a new file over it."""
-    for number in range(3):
+    """Edits of a file are served: as editors move a new file over it, and then written in place."""
+    for is_moved in (True, False):
         text = words()
-        if number == 1:
+        if is_moved:
             new = path.with_name(f"{path.name}.new")
             new.write_text(form.format(text), encoding="utf-8")
             new.replace(path)
@@ -47,10 +47,13 @@ def follows(running: Checkout, path: Path, form: str = "{}") -> None:
 
 
 READ = "__import__('pathlib').Path({!r}).read_text()"
-FILES = ["app/words.json", "words.txt", "data_files/deep/words.yaml", ".env", "app/more/words.md", "tests/words.txt"]
+FILES = ["app/words.json", "data_files/deep/words.yaml", ".env"]
+MORE_FILES = [
+    pytest.param(name, marks=pytest.mark.slow) for name in ("words.txt", "app/more/words.md", "tests/words.txt")
+]
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, *MORE_FILES])
 def test_a_file_that_was_read_is_followed(running: Checkout, source: str, name: str) -> None:
     text = put(running.path(name), words())
     use(running, source, READ.format(name))
@@ -61,7 +64,10 @@ def test_a_file_that_was_read_is_followed(running: Checkout, source: str, name: 
 MODULE = "WORDS = {!r}\n"
 
 
-@pytest.mark.parametrize("name", ["lib/here.py", "alone.py", "packages/inner/deep.py"])
+@pytest.mark.parametrize(
+    "name",
+    ["packages/inner/deep.py", *(pytest.param(name, marks=pytest.mark.slow) for name in ("lib/here.py", "alone.py"))],
+)
 def test_a_module_outside_the_rooms_is_followed(running: Checkout, source: str, name: str) -> None:
     text = words()
     put(running.path(name), MODULE.format(text))
@@ -117,7 +123,7 @@ def test_what_a_template_has_read_is_followed_although_templates_are_shared(runn
     lines = before.replace('Main(content, id="main"', 'Main(content, title=TEXT, id="main"', 1)
     head, marker, rest = lines.partition("\nfrom ")
     layout.write_text(f"{head}\n{reads}{marker}{rest}", encoding="utf-8")
-    for _ in range(4):
+    for _ in range(2):
         until(lambda text=text: text in running.get("/tasks").text, "it is shown")
         time.sleep(0.3)
         text = put(file, words())
@@ -125,7 +131,7 @@ def test_what_a_template_has_read_is_followed_although_templates_are_shared(runn
     until(lambda: "title=" not in running.get("/tasks").text.partition('id="main"')[0][-60:], "as before")
 
 
-@pytest.mark.parametrize("kind", ["file", "two links", "directory"])
+@pytest.mark.parametrize("kind", [pytest.param("file", marks=pytest.mark.slow), "two links", "directory"])
 def test_where_a_link_leads_to_is_followed(running: Checkout, source: str, tmp_path: Path, kind: str) -> None:
     text, name = words(), f"linked_{next(_numbers)}"
     target = tmp_path / "shared" / f"{name}.py"

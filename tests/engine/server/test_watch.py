@@ -21,7 +21,8 @@ from tests.engine.server.test_workers import START, Supervised, until
 
 # What tests wait for is not worth ten seconds of theirs.
 HANG_SECONDS = 1
-QUICK = f"from server import watch\nwatch.HANG_SECONDS = watch.PROCESSOR_SECONDS = {HANG_SECONDS}\n{START}"
+LIMITS = f"watch.HANG_SECONDS = watch.PROCESSOR_SECONDS = {HANG_SECONDS}\nwatch.LOOK_SECONDS = 0.1"
+QUICK = f"from server import watch\n{LIMITS}\n{START}"
 # In Python code, in C code that gives way, in C code that keeps the interpreter's lock.
 HANGS = {
     "loop": "while True: pass",
@@ -53,7 +54,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     """A server that follows its code, and does not wait long for a loop that stands still."""
     checkout = Checkout(tmp_path_factory.mktemp("watch"))
     checkout.edit("server/watch.py", "HANG_SECONDS = 10", f"HANG_SECONDS = {2 * HANG_SECONDS}")
-    checkout.edit("server/watch.py", "PROCESSOR_SECONDS = max(", f"PROCESSOR_SECONDS = {2 * HANG_SECONDS}  # max(")
+    checkout.edit("server/watch.py", "PROCESSOR_SECONDS = max(", f"PROCESSOR_SECONDS = {HANG_SECONDS}  # max(")
     checkout.start()
     yield checkout
     assert checkout.end() == 0
@@ -125,7 +126,7 @@ def ask(running: Checkout, path: str) -> str:
     raise AssertionError("always cut off")
 
 
-@pytest.mark.parametrize("how", ["loop", pytest.param("sleep", marks=pytest.mark.slow), "regex"])
+@pytest.mark.parametrize("how", [pytest.param("loop", marks=pytest.mark.slow), "sleep", "regex"])
 def test_in_development_a_page_says_where_it_hangs_until_it_is_mended(running: Checkout, how: str) -> None:
     running.publish()
     main = running.path("app/main.py")
@@ -161,14 +162,13 @@ def test_a_version_that_hangs_while_it_starts_is_said_and_the_next_edit_takes_it
     edition = running.publish()
     main = running.path("app/main.py")
     source, at = main.read_text(encoding="utf-8"), len(running.printed())
-    for hang in (HANGS["loop"], HANGS["regex"]):
-        main.write_text(f"{source}\n{hang}\n", encoding="utf-8")
-        if "match" not in hang:
-            until(lambda at=at: "It has not started within" in running.printed()[at:], "it is said")
-            assert "in app/main.py:" in running.printed()[at:]
-            at = len(running.printed())
+    for how in ("sleep", "regex"):
+        main.write_text(f"{source}\n{HANGS[how]}\n", encoding="utf-8")
+        until(lambda at=at: "It has not started within" in running.printed()[at:], "it is said")
+        # C code never lets anybody look where it is; it has burned more processor time by now than a loop may.
+        assert how == "regex" or "in app/main.py:" in running.printed()[at:]
+        at = len(running.printed())
         assert running.edition() == edition, "the last version serves"
-    time.sleep(3 * HANG_SECONDS)
     main.write_text(source, encoding="utf-8")
     running.publish()
     until(lambda: len(running.processes()) == 4, "nothing is left of those")
