@@ -70,7 +70,7 @@
       warned = lib.warnIf (builtins.pathExists ./data) (
         "data/ was copied into the Nix store, which every account of this machine can read, with all that is kept in "
         + "it: make a repository of this directory (`git init && git add -A`), delete the copy (`nix store gc`), and "
-        + "sign everybody out (`python server.py token --new`)."
+        + "sign everybody out (`python3 server.py token --new`)."
       );
 
       partsFor =
@@ -177,7 +177,7 @@
                 allow-host = [ "app.example.org" ];
                 proxy-headers = true;
               };
-              description = "The options of `python server.py run`, without the dashes before them.";
+              description = "The options of `python3 server.py run`, without the dashes before them.";
             };
           };
 
@@ -277,7 +277,7 @@
                 chmod -R u+w project
                 cd project
                 export HOME=$TMPDIR
-                python server.py test
+                python3 server.py test
                 python -m pytest tests/engine/app tests/engine/server tests/engine/templates
                 touch $out
               '';
@@ -297,7 +297,7 @@
           Of a directory that git does not know Nix copies everything into its store, which every account of the machine
           can read: data, session key and `.venv` too. Of a repository it takes the files that git knows.
 
-          Then `nix develop`, and in it `python server.py`.
+          Then `nix develop`, and in it `python3 server.py`.
         '';
       };
     };

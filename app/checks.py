@@ -1,4 +1,4 @@
-"""What the app has to say to `python server.py doctor`: its SQLite, and its file. It changes nothing."""
+"""What the app has to say to `python3 server.py doctor`: its SQLite, and its file. It changes nothing."""
 
 from contextlib import closing
 from pathlib import Path

@@ -47,7 +47,7 @@ def damage(file: Path, problem: str) -> str:
     """What to say of a file that SQLite cannot read."""
     return (
         f"{file} is damaged, or no SQLite file ({problem}). Nothing was changed. Restore another backup with "
-        f"python server.py restore FILE, or save what can be read with: sqlite3 {file} .recover"
+        f"python3 server.py restore FILE, or save what can be read with: sqlite3 {file} .recover"
     )
 
 

@@ -1,6 +1,6 @@
 """The app: its parts in one list, and the layers around them.
 
-`python server.py`, `uvicorn app.main:app` and Gunicorn all serve `app` from here, guarded and cached alike.
+`python3 server.py`, `uvicorn app.main:app` and Gunicorn all serve `app` from here, guarded and cached alike.
 """
 
 import asyncio
@@ -73,7 +73,7 @@ from templates.start import start_page
 
 # What the app is about, each with routes and a kind of rows; the first is the main one.
 FEATURES: list[ModuleType] = [
-    # `python server.py new` adds a line at the end.
+    # `python3 server.py new` adds a line at the end.
     tasks,
 ]
 SESSION_COOKIE = f"{SLUG}_session"

@@ -37,7 +37,7 @@ class NewerFile(UnusableDatabase):
         self.path = path
         self.names = names
         listed = ", ".join(f"“{name}”" for name in names)
-        before = f" Or take the copy from before: python server.py restore {copy}." if copy is not None else ""
+        before = f" Or take the copy from before: python3 server.py restore {copy}." if copy is not None else ""
         super().__init__(
             f"{path} was written by a newer version of this app (it has {listed}, which this version does not know). "
             f"It was not touched. Update the app, or choose another directory with --data.{before}"

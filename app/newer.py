@@ -68,7 +68,7 @@ def offers(path: Path, migrations: Migrations, root: Path) -> list[Offer]:
         found.append(
             Offer(
                 f"Go back to the copy from before: {copy}. What is in the data now is kept among the backups. In the "
-                f"terminal: python server.py restore --data {shlex.quote(str(path.parent))} {shlex.quote(str(copy))}",
+                f"terminal: python3 server.py restore --data {shlex.quote(str(path.parent))} {shlex.quote(str(copy))}",
                 RESTORE,
                 "Restore the copy",
             )
@@ -84,7 +84,7 @@ def offers(path: Path, migrations: Migrations, root: Path) -> list[Offer]:
                 "Go on with these data",
             )
         )
-    own = f"python server.py --data {shlex.quote(f'data/{_branch(root)}')}"
+    own = f"python3 server.py --data {shlex.quote(f'data/{_branch(root)}')}"
     found.append(Offer(f"Have data of its own for each branch: {own}"))
     found.append(Offer("Or check out the newer version again: then all is as before by itself."))
     return found

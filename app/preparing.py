@@ -167,7 +167,7 @@ def _check(path: Path, migrations: Migrations, is_in_use: bool, accepts_newer: b
         if problem:
             raise UnusableDatabase(
                 f"{path} is damaged ({problem}). It was not touched. Put a backup in its place with "
-                f"python server.py restore FILE (see {path.parent / BACKUPS}), or save what can be read with: "
+                f"python3 server.py restore FILE (see {path.parent / BACKUPS}), or save what can be read with: "
                 f"sqlite3 {path} .recover"
             )
         if unknown:

@@ -1,6 +1,6 @@
 """Tasks: their queries and their routes, together.
 
-The example: `python server.py rename "My App" --without-example` takes it out; `example/` says what belongs to it.
+The example: `python3 server.py rename "My App" --without-example` takes it out; `example/` says what belongs to it.
 """
 
 from collections.abc import Mapping

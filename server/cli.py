@@ -1,4 +1,4 @@
-"""The commands of `python server.py`: each reads its options and calls one function.
+"""The commands of `python3 server.py`: each reads its options and calls one function.
 
 Every option of `run` can also be given in the environment, under a name that begins as server/name.py says.
 """

@@ -1,4 +1,4 @@
-"""The example: a feature to look at, which `python server.py rename "My App" --without-example` takes out again.
+"""The example: a feature to look at, which `python3 server.py rename "My App" --without-example` takes out again.
 
 `example/example.toml` says what belongs to it; beside that lie the texts that take the place of its own. The directory
 goes with the example, so where it is missing there is none.

@@ -1,4 +1,4 @@
-"""Features: `python server.py new` writes one in the manner of the specimen, `drop` takes one out again.
+"""Features: `python3 server.py new` writes one in the manner of the specimen, `drop` takes one out again.
 
 A feature is a module, its templates, a test for each, a migration at the end of app/migrations.py, and a line each in
 the lists of app/main.py and templates/layout.py. How it was made stands at the head of its module, so `drop` knows what
@@ -40,7 +40,7 @@ RESERVED = {
     "museum_pieces",
 }
 MAIN, LAYOUT, MIGRATIONS = Path("app/main.py"), Path("templates/layout.py"), Path("app/migrations.py")
-COMMAND = "python server.py new "
+COMMAND = "python3 server.py new "
 OF_FLAKE = "Nix sees new files only once git knows them: git add -A"
 _MADE_WITH = re.compile(rf'^Made with: {COMMAND}(.*?)\n?"""', re.MULTILINE | re.DOTALL)
 # The lists that a feature stands in: file, the line that opens the list, the line that closes it.
@@ -64,8 +64,8 @@ def new(root: Path, name: str, fields: Iterable[str], plural: str = "") -> str:
             f"{_title(feature.plural)} are at /{feature.plural}. These files are new:",
             paths,
             "  and a few lines in app/migrations.py, app/main.py and templates/layout.py.",
-            f"Its tests: python server.py test tests/app/test_{feature.plural}.py",
-            f"To take it out again: python server.py drop {feature.singular}",
+            f"Its tests: python3 server.py test tests/app/test_{feature.plural}.py",
+            f"To take it out again: python3 server.py drop {feature.singular}",
             *([no_git] if no_git else [OF_FLAKE] if (root / "flake.nix").exists() else []),
         ]
     )

@@ -1,4 +1,4 @@
-"""Naming: `python server.py rename "My App"` gives the project another name, in every place that has to say it.
+"""Naming: `python3 server.py rename "My App"` gives the project another name, in every place that has to say it.
 
 With `--without-example` it is then a project of one's own: server/example.py says what goes with that.
 

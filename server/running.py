@@ -64,7 +64,7 @@ def wait(root: Path, since: float, path: str = "") -> str:
     """
     states = list(_states(root))
     if not states:
-        return f"No server follows the code at this moment: python server.py shows it at {path}." if path else ""
+        return f"No server follows the code at this moment: python3 server.py shows it at {path}." if path else ""
     return "\n".join(_follow(file, since, path) for file in states)
 
 

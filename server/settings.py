@@ -1,6 +1,6 @@
 """What a person may choose when the server starts: one frozen record, checked once, read everywhere.
 
-The same choices come as options of `python server.py run`, and from the environment, as variables that begin as
+The same choices come as options of `python3 server.py run`, and from the environment, as variables that begin as
 `server/name.py` says. The command line writes its options there, so that `uvicorn app.main:app`, a worker and a
 reloaded process all read the same record here.
 """

@@ -1,4 +1,4 @@
-"""The specimen: a whole feature under `specimen/`, which `python server.py new` writes anew with other names.
+"""The specimen: a whole feature under `specimen/`, which `python3 server.py new` writes anew with other names.
 
 Its name is in two words, and so are its fields, one of each type: what is an identifier (museum_piece) can be told from
 what people read (museum piece). A line that speaks of one field stands for any field of that type: lines that follow
@@ -88,7 +88,7 @@ def written(text: str, feature: Feature) -> str:
     many, one = in_words(feature.plural), in_words(feature.singular)
     renamed = "\n".join(lines)
     for old, new in (
-        ("python server.py new MUSEUM PIECE", feature.command),
+        ("python3 server.py new MUSEUM PIECE", feature.command),
         ("museum_pieces", feature.plural),
         ("museum_piece", feature.singular),
         ("MuseumPiece", feature.class_name),

@@ -22,7 +22,7 @@ from server.streams import can_show
 FILE_NAME = "token"
 # What a QR code in a terminal is made of.
 BLOCKS = "\u2580\u2584\u2588"
-HINT = "Other machines need to sign in: python server.py token shows the link."
+HINT = "Other machines need to sign in: python3 server.py token shows the link."
 
 
 def secret(path: Path) -> str:

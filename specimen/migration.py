@@ -1,4 +1,4 @@
-"""What `python server.py new` adds to the end of app/migrations.py."""
+"""What `python3 server.py new` adds to the end of app/migrations.py."""
 
 from sqlite_utils.db import Database
 

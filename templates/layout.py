@@ -29,7 +29,7 @@ from templates.tags import (
 NAME = "Kindling"
 # The way to each feature, in the order of the navigation; `/` leads to the first.
 FEATURES: dict[str, str] = {
-    # `python server.py new` adds a line at the end.
+    # `python3 server.py new` adds a line at the end.
     "/tasks": "Tasks",
 }
 # Without a feature there is nothing to bring or to take.

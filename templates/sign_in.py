@@ -4,11 +4,11 @@ from templates.tags import H1, A, Button, Form, Input, Label, P, Safe, Section
 
 HOW = (
     "Open the link that the server printed in its terminal, or paste the token. "
-    "“python server.py token” shows both again."
+    "“python3 server.py token” shows both again."
 )
 AGAIN = (
     "This takes all data out, or signs everybody out, so a browser that is signed in is not enough. Show the token "
-    "again; for ten minutes you are not asked any more. “python server.py token” shows it."
+    "again; for ten minutes you are not asked any more. “python3 server.py token” shows it."
 )
 ONCE = "This link signs you in once. If nothing happens, press the button."
 

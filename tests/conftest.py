@@ -1,7 +1,7 @@
 """What the tests share: the real server, as a process with a data directory of its own.
 
 `pytest` alone runs the tests of your features. Those of the engine, in tests/engine, run where they are named, and on
-a project without features of yours (tests/engine/subject.py): `python server.py test --engine`.
+a project without features of yours (tests/engine/subject.py): `python3 server.py test --engine`.
 """
 
 import os
@@ -51,7 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if not is_pristine(ROOT):
             raise pytest.UsageError(
                 "The engine's tests need a project without features of yours. This runs them on such a copy: "
-                "python server.py test --engine [options of pytest]"
+                "python3 server.py test --engine [options of pytest]"
             )
 
 
@@ -75,7 +75,7 @@ SERVED = ("run", "--no-open", "--no-reload", "--port", "0")
 
 
 class Server:
-    """`python server.py run` on a free port of loopback."""
+    """`python3 server.py run` on a free port of loopback."""
 
     def __init__(
         self,

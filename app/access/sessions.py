@@ -44,11 +44,11 @@ SIGN_IN = "/sign-in"
 SIGN_IN_BYTES = 2048
 OPEN = frozenset((SIGN_IN, "/healthz", SECURITY_TXT))
 SIGN_IN_FIRST = (
-    "Sign in first: open the link that the server printed in its terminal; “python server.py token” shows it."
+    "Sign in first: open the link that the server printed in its terminal; “python3 server.py token” shows it."
 )
 OF_ANOTHER_ACCOUNT = (
     "This app listens to programs of its owner's account on this machine alone, and this request is not known to be of "
-    "one. Sign in with the link that “python server.py token” shows there. A proxy needs --proxy-headers, a container "
+    "one. Sign in with the link that “python3 server.py token” shows there. A proxy needs --proxy-headers, a container "
     "--host 0.0.0.0; an SSH tunnel goes to the owner's account."
 )
 # A session that another program has made something else of does not count.

@@ -23,8 +23,8 @@ from server.guard import ADMITTED
 from server.token import hashed
 from templates import sign_in as show
 
-WRONG_TOKEN = "That is not the token. “python server.py token” shows it."
-USED_LINK = "This link was used, or is older than ten minutes. “python server.py token” shows one that stays good."
+WRONG_TOKEN = "That is not the token. “python3 server.py token” shows it."
+USED_LINK = "This link was used, or is older than ten minutes. “python3 server.py token” shows one that stays good."
 UNUSABLE = (
     "The file of those who may come in, access.db, cannot be used; the log says why. Move it away from the data, and "
     "everybody signs in once more."

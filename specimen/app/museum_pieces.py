@@ -1,6 +1,6 @@
 """Museum pieces: their queries and their routes, together.
 
-Made with: python server.py new MUSEUM PIECE
+Made with: python3 server.py new MUSEUM PIECE
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Runs the engine's tests on their subject: `python server.py test --engine [options of pytest]`."""
+"""Runs the engine's tests on their subject: `python3 server.py test --engine [options of pytest]`."""
 
 import subprocess
 import sys

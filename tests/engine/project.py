@@ -50,10 +50,10 @@ class Project:
         """Run its tests, which have to pass."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
         ran = self.run("test", *arguments, env=environment)
-        assert ran.returncode == 0, ran.stdout
+        assert ran.returncode == 0, ran.stdout + ran.stderr
 
     def run(self, *arguments: Any, **options: Any) -> subprocess.CompletedProcess[str]:
-        """`python server.py …` there, to its end."""
+        """`python3 server.py …` there, to its end."""
         return subprocess.run(
             [sys.executable, "server.py", *map(str, arguments)],
             cwd=self.root,

@@ -32,7 +32,7 @@ TASKS = Feature(
     "tasks",
     "title",
     (Field("notes", "text", True), Field("due", "date", True), Field("done", "bool", False)),
-    "python server.py new task title:str notes:text:optional due:date:optional done:bool",
+    "python3 server.py new task title:str notes:text:optional due:date:optional done:bool",
 )
 LISTED = {IMPORTS: "    tasks,", FEATURES: "    tasks,", NAVIGATION: '    "/tasks": "Tasks",'}
 Texts = dict[Path, str | None]

@@ -149,6 +149,12 @@ def test_no_file_knows_the_machine_it_was_written_on() -> None:
     assert not known, listed(known)
 
 
+def test_commands_are_named_as_the_readme_has_them() -> None:
+    other = re.compile(r"(?<![/\w.])python server\.py")
+    named = lines_with(other, (path for path in texts() if path != Path(__file__)))
+    assert not named, listed(named)
+
+
 def test_no_file_but_the_lock_file_names_a_package_registry() -> None:
     registries = re.compile("|".join(map(re.escape, REGISTRIES)))
     named = lines_with(registries, (path for path in texts() if path != ROOT / "uv.lock"))

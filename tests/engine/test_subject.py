@@ -160,7 +160,7 @@ def test_the_command_runs_the_engines_tests_on_the_subject(project: Project) -> 
     assert project.run("new", "recipe", "title:str").returncode == 0
     refused = project.run("test", "-n0", one)
     assert refused.returncode == 4
-    assert "python server.py test --engine" in refused.stderr
+    assert "python3 server.py test --engine" in refused.stderr
     project.test("--engine", "-n0", one)
 
 

@@ -385,7 +385,7 @@ def test_a_file_that_a_program_holds_is_said_to_be_locked(
 
 
 def on_a_disk_that_cannot_be_written(directory: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """`python server.py …` with a directory that is mounted so; skips where this system does not let us mount."""
+    """`python3 server.py …` with a directory that is mounted so; skips where this system does not let us mount."""
     unshare = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
     mounted = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
     before = [*unshare, "sh", "-c", mounted, str(directory)]

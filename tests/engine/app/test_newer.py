@@ -112,7 +112,7 @@ def test_what_is_newer_is_said_edits_are_followed_and_the_branch_that_comes_back
     copy = re.search(r"Go back to the copy from before: (\S+-before-keep_colours\.db)\.", words)
     assert copy
     assert Path(copy[1]).exists()
-    assert "python server.py --data data/feature-colours" in words
+    assert "python3 server.py --data data/feature-colours" in words
     assert "Go on with the data as they are" in words
     assert "Traceback" not in words
     branches.add("Meanwhile")
@@ -195,7 +195,7 @@ def test_in_production_it_is_a_line_and_the_exit_code_and_the_command_mends_it(
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
     assert "written by a newer version of this app (it has “keep_colours”, “add_shade”" in line
-    copy = re.search(r"python server\.py restore (\S+)\.$", line)
+    copy = re.search(r"python3 server\.py restore (\S+)\.$", line)
     assert copy
     restored = [*server, "restore", "--data", str(checkout.data), copy[1]]
     subprocess.run(restored, check=True, capture_output=True, timeout=60)

@@ -126,9 +126,10 @@ def test_two_workers_lose_nothing_either(workers: Server, tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_fifty_restores_lose_nothing(workers: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(f"{PREFIX}KEEP_COPIES", "50")
-    count = restored_while_written(workers, tmp_path, 50)
-    print(f"\n50 restores during {count:,} acknowledged writes: none lost")
+    rounds = 50
+    monkeypatch.setenv(f"{PREFIX}KEEP_COPIES", str(rounds))
+    count = restored_while_written(workers, tmp_path, rounds)
+    print(f"\n{rounds} restores during {count:,} acknowledged writes: none lost")
 
 
 # Without a server

@@ -52,7 +52,7 @@ def page(chromium: Any, clone: Clone) -> Iterator[Page]:
 
 
 def run(clone: Clone, *arguments: str) -> None:
-    """`python server.py …` in the clone, beside the server that runs there."""
+    """`python3 server.py …` in the clone, beside the server that runs there."""
     command = [
         sys.executable,
         "server.py",

@@ -66,7 +66,7 @@ def test_the_owner_needs_no_session_and_another_account_does(running: Running) -
         asked += [*("POST /tasks", "DELETE /tasks/1", "POST /imports", "POST /access/token"), "GET /tasks"]
         statuses, body = ask(account, running, *asked)
         assert statuses == [401] * len(asked)
-        assert "python server.py token" in body
+        assert "python3 server.py token" in body
         assert "--proxy-headers" in body
         assert ask(account, running, "GET /sign-in")[0] == [200]
     assert ask(0, running, "GET /tasks")[0] == [200]

@@ -1,4 +1,4 @@
-"""The command line: what a person may write after `python server.py`, and what they read when that cannot be."""
+"""The command line: what a person may write after `python3 server.py`, and what they read when that cannot be."""
 
 import contextlib
 import io
@@ -27,7 +27,7 @@ VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 
 def server_py(*arguments: object, cwd: Path = PROJECT, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`python server.py …`, to its end."""
+    """`python3 server.py …`, to its end."""
     return subprocess.run(
         [sys.executable, PROJECT / "server.py", *map(str, arguments)],
         env={**os.environ, f"{PREFIX}OPEN": "0", **environment},

@@ -95,7 +95,7 @@ def test_where_no_server_runs_that_is_said_and_nothing_is_waited_for(tmp_path: P
     done = subprocess.run(
         [sys.executable, "server.py", "new", "flower", "title:str"], cwd=copy, capture_output=True, encoding="utf-8"
     )
-    assert done.stdout.endswith("No server follows the code at this moment: python server.py shows it at /flowers.\n")
+    assert done.stdout.endswith("No server follows the code at this moment: python3 server.py shows it at /flowers.\n")
     assert time.monotonic() - began < states.FOLLOW_SECONDS
     assert not left.exists()
 

@@ -19,7 +19,7 @@ RECIPE = Feature(
 
 
 def feature(singular: str, plural: str, title: str, fields: tuple[Field, ...] = ()) -> Feature:
-    return Feature(singular, plural, title, fields, f"python server.py new {singular} {title}:str")
+    return Feature(singular, plural, title, fields, f"python3 server.py new {singular} {title}:str")
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_the_invitation_is_shown_once(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
     later = announce(tmp_path / "data", "http://192.0.2.7:5001")
     assert read(tmp_path / "data") not in later
-    assert "python server.py token" in later
+    assert "python3 server.py token" in later
 
 
 def test_a_directory_that_cannot_be_used_is_no_crash_here(tmp_path: Path) -> None:

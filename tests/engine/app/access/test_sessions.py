@@ -190,7 +190,7 @@ def test_who_may_come_in_is_marked_and_who_may_not_is_told_what_to_do(sessions: 
     assert scope[SIGNED_IN]
     assert scope[ADMITTED]
     scope = scope_with("not a session")
-    with pytest.raises(Refused, match=r"python server\.py token") as refusal:
+    with pytest.raises(Refused, match=r"python3 server\.py token") as refusal:
         sessions.admit(scope)
     assert refusal.value.status == 401
     assert not {SIGNED_IN, ADMITTED} & scope.keys()

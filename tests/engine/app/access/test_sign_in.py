@@ -104,7 +104,7 @@ def test_without_a_session_there_is_only_the_way_in(client: httpx.Client) -> Non
     for path in ("/", "/tasks", "/tasks/1", "/imports", "/export.db", "/nothing"):
         answer = client.get(path)
         assert answer.status_code == 401
-        assert "python server.py token" in answer.text
+        assert "python3 server.py token" in answer.text
         assert answer.headers["cache-control"] == "no-store"
         assert "Sign out" not in answer.text
     for method in ("POST", "PUT", "PATCH", "DELETE"):
@@ -119,10 +119,10 @@ def test_a_fragment_and_json_say_it_too(client: httpx.Client) -> None:
     toast = client.get("/tasks", headers={"HX-Request": "true"})
     assert (toast.status_code, toast.headers["hx-retarget"]) == (401, "#toasts")
     assert "<html" not in toast.text
-    assert "python server.py token" in toast.text
+    assert "python3 server.py token" in toast.text
     said = client.get("/tasks", headers={"Accept": "application/json"})
     assert (said.status_code, said.json()["status"]) == (401, 401)
-    assert "python server.py token" in said.json()["message"]
+    assert "python3 server.py token" in said.json()["message"]
 
 
 def handshake(running: Running, **headers: str) -> int:

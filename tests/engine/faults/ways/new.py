@@ -1,4 +1,4 @@
-"""The way in: `python server.py new`. What is refused has changed nothing; what is made works."""
+"""The way in: `python3 server.py new`. What is refused has changed nothing; what is made works."""
 
 import random
 import shutil
