@@ -1,6 +1,7 @@
 """Lists: which part of one an address names, and the rows of that part."""
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, urlsplit
@@ -10,9 +11,11 @@ from starlette.requests import Request
 
 from app import search
 from app.db import db
+from app.kinds import Kind
+from app.list_sql import EVERY, NEWEST, OLDEST, Listed, Statement, backwards, source_of, where
 from app.records import Record, columns_of, records_of
 from app.rows import LARGEST_LINE
-from app.sqlite import SIZE, TEXT
+from app.sqlite import SIZE, TEXT, Row
 from templates.directions import quoted
 from templates.lists import SHOWN_PAGES, ListQuery, Query
 
@@ -23,8 +26,10 @@ COUNT_LIMIT = 1000
 # What comes before later pages takes long to skip.
 DEEP_PAGE = 500
 LONGEST_SEARCH = 1000
-# By the first field of a kind, as people look for names (app/collation.py).
-BY_NAME = "sort_key, id"
+# Of so few rows that a filter leaves, each is asked whether a search finds it.
+ASKED_ROWS = 4000
+# So far is the order of a list followed to find a page of a search that finds more than COUNT_LIMIT rows.
+FOLLOWED_ROWS = 4000
 
 AnyQuery = TypeVar("AnyQuery", bound=Query)
 
@@ -61,26 +66,6 @@ def shown_list(request: Request, query_of: Callable[[Mapping[str, str]], AnyQuer
         return query_of({})
 
 
-def matching(table: str, columns: Sequence[str], q: str) -> tuple[list[str], list[Any]]:
-    """The conditions of a search in SQL, and their parameters."""
-    wanted = search.parse(q)
-    text = " || char(10) || ".join(f"coalesce({column}, '')" for column in columns)
-    conditions: list[str] = []
-    parameters: list[Any] = []
-    if wanted.match:
-        unindexed = f"SELECT id FROM unindexed WHERE table_name = '{table}'"
-        words = " ".join("AND instr(words, ?)" for _ in wanted.within)
-        # Rows whose words are not kept yet are read themselves, with what SQLite has for it.
-        typed = " ".join(f"AND instr(lower({text}), lower(?))" for _ in wanted.words)
-        conditions.append(f"""id IN (
-            SELECT rowid FROM {table}_fts WHERE {table}_fts MATCH ? {words} AND rowid NOT IN ({unindexed})
-            UNION ALL SELECT id FROM {table} WHERE id IN ({unindexed}) {typed}
-        )""")
-        parameters += [wanted.match, *wanted.within, *wanted.words]
-    conditions += [f"instr({text}, ?)" for _ in wanted.literals]
-    return conditions, [*parameters, *wanted.literals]
-
-
 def short(column: str) -> str:
     """A column in SQL, for a list: a value that is too large for one is not even read, bytes count as text."""
     return f"iif({SIZE}({column}) > {LARGEST_LINE}, '…', {TEXT.format(column)})"
@@ -88,35 +73,31 @@ def short(column: str) -> str:
 
 async def rows_of(
     query: Query,
-    table: str,
+    kind: Kind,
     record: type[Record],
-    conditions: Sequence[str],
-    parameters: Sequence[Any],
     order: str,
+    condition: Statement = EVERY,
     in_sql: Mapping[str, str] = {},
 ) -> tuple[list[Record], bool, str]:
     """The records of the pages that are asked for, whether more follow, and how many a search has found, in words.
 
-    `in_sql` says what a field of the record is in SQL; any other is its column, shortened.
+    `condition` is what a filter wants of the rows. `in_sql` says what a field of the record is in SQL; any other is its
+    column, shortened.
     """
     columns = _columns(record, *in_sql.items())
-    shown = PAGE_ROWS * query.pages
-    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    source = f"{table}_sort JOIN {table} USING (id)" if order == BY_NAME else table
-    # The order alone says which rows these are, where nothing else does.
-    sorted = f"{table}_sort" if order == BY_NAME and not conditions else source
-    # Only the ids are sorted and skipped; the rows are fetched for one page.
-    rows = await db.read(
-        f"SELECT {columns} FROM {source} WHERE id IN "
-        f"(SELECT id FROM {sorted} {where} ORDER BY {order} LIMIT ? OFFSET ?) ORDER BY {order}",
-        [*parameters, shown + 1, (query.page - 1) * PAGE_ROWS],
-        is_long=bool(query.q) or query.page > DEEP_PAGE,
-    )
+    offset, limit = (query.page - 1) * PAGE_ROWS, PAGE_ROWS * query.pages + 1
     found = ""
+    rows: Sequence[Iterable[Any]]
     if query.q:
-        sql = f"SELECT count(*) FROM (SELECT 1 FROM {table} {where} LIMIT ?)"
-        found = count_in_words((await db.read(sql, [*parameters, COUNT_LIMIT + 1], is_long=True))[0][0], "found")
-    return records_of(record, rows[:shown]), len(rows) > shown, found
+        listed = Listed(kind.table, kind.searched, search.parse(query.q), condition)
+        ids, found = await _found(listed, order, limit, offset)
+        sql = f"SELECT id, {columns} FROM {kind.table} WHERE id IN (SELECT value FROM json_each(?))"
+        by_id = {id: row for id, *row in await db.read(sql, [json.dumps(ids)])}
+        rows = [by_id[id] for id in ids if id in by_id]
+    else:
+        is_deep = query.page > DEEP_PAGE
+        rows = await _listed(columns, kind.table, condition, order, limit, offset, is_deep=is_deep)
+    return records_of(record, rows[: limit - 1]), len(rows) == limit, found
 
 
 def count_in_words(count: int, noun: str = "") -> str:
@@ -129,6 +110,58 @@ def count_in_words(count: int, noun: str = "") -> str:
 def _columns(record: type[NamedTuple], *in_sql: tuple[str, str]) -> str:
     """What a list asks for to fill such records; each column shortened, as far as `in_sql` has nothing in its place."""
     return columns_of(record, {name: short(name) for name in record._fields} | {"id": "id"} | dict(in_sql))
+
+
+async def _found(listed: Listed, order: str, limit: int, offset: int) -> tuple[list[int], str]:
+    """The numbers of the rows on a page of a search, and how many it has found, in words."""
+    find = listed.picked if await _is_picky(listed) else listed.found
+    by_id = order if order in (NEWEST, OLDEST) else NEWEST
+    first = await _ids(find(by_id, COUNT_LIMIT + 1))
+    words, are_all = count_in_words(len(first), "found"), len(first) <= COUNT_LIMIT
+    if order == by_id:
+        is_in_first = are_all or offset + limit <= len(first)
+        return first[offset : offset + limit] if is_in_first else await _ids(find(order, limit, offset)), words
+    if are_all:
+        return await _ids(listed.sorted_of(first, order, limit, offset)), words
+    ids = await _ids(listed.followed(order, FOLLOWED_ROWS, limit, offset))
+    return ids if len(ids) == limit else await _ids(listed.all_sorted(find(NEWEST, -1), order, limit, offset)), words
+
+
+async def _is_picky(listed: Listed) -> bool:
+    """Whether so few rows fulfil the condition that each of them is better asked whether a search finds it."""
+    if not listed.condition.sql:
+        return False
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM {listed.table} {where(listed.condition)} LIMIT ?)"
+    counted = await db.read(sql, [*listed.condition.parameters, ASKED_ROWS + 1], is_long=True)
+    return bool(counted[0][0] <= ASKED_ROWS)
+
+
+async def _ids(statement: Statement) -> list[int]:
+    return [id for (id,) in await db.read(*statement, is_long=True)]
+
+
+async def _listed(
+    columns: str, table: str, condition: Statement, order: str, limit: int, offset: int, *, is_deep: bool
+) -> list[Row]:
+    """The rows of a page of a list without a search."""
+    ids = source_of(table, order, bool(condition.sql))
+    by = order
+    if is_deep:
+        # From its nearer end.
+        sql = f"SELECT count(*) FROM {table} {where(condition)}"
+        left = (await db.read(sql, condition.parameters, is_long=True))[0][0] - offset
+        if left <= 0:
+            return []
+        if left < offset:
+            limit = min(limit, left)
+            by, offset = backwards(order), left - limit
+    # Only the numbers are sorted and skipped; the rows are fetched for one page.
+    return await db.read(
+        f"SELECT {columns} FROM {source_of(table, order, True)} WHERE id IN "
+        f"(SELECT id FROM {ids} {where(condition)} ORDER BY {by} LIMIT ? OFFSET ?) ORDER BY {order}",
+        [*condition.parameters, limit, offset],
+        is_long=is_deep,
+    )
 
 
 def _number(name: str, number: str, most: int) -> int:

@@ -20,12 +20,13 @@ class Search(NamedTuple):
     """What is looked for.
 
     `match` is a query for FTS5, empty where there is none; `within` what the words that it finds must have in them, as
-    three characters each may stand anywhere. `words` are the same words as they were typed, for rows whose words are
-    not kept yet; `literals` those that have no letters (emoji, signs).
+    three characters each may stand anywhere; `keys` is what the words of any row must have in them. `words` are the
+    same words as they were typed, for rows whose words are not kept yet; `literals` those without letters (emoji).
     """
 
     match: str = ""
     within: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     literals: tuple[str, ...] = ()
 
@@ -54,6 +55,7 @@ def parse(text: str) -> Search:
     return Search(
         " ".join(f'"{gram}"' for gram in grams),
         tuple(key for key in keys if len(key) > GRAM),
+        tuple(keys),
         tuple(words[key] for key in keys),
         tuple(literals),
     )

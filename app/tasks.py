@@ -16,6 +16,7 @@ from app.cleaning import one_line
 from app.db import db
 from app.forms import InputError
 from app.kinds import Field, Kind
+from app.list_sql import BY_NAME, EVERY, NEWEST, OLDEST, Statement
 from app.pages import answer, back, form_again, page, wants_fragment
 from app.sqlite import SIZE, Connection
 from app.texts import with_texts
@@ -31,10 +32,10 @@ TYPED = ("title", "due", "notes")
 CHART_DAYS = 14
 CHANGED = {"HX-Trigger": "tasks-changed"}
 ORDERS = {
-    "newest": "id DESC",
-    "oldest": "id",
+    "newest": NEWEST,
+    "oldest": OLDEST,
     "due": "due IS NULL, due, id",
-    "title": lists.BY_NAME,
+    "title": BY_NAME,
 }
 KIND = Kind(
     table="tasks",
@@ -232,14 +233,13 @@ async def tasks_of(query: TaskQuery) -> TaskList:
     """The pages of a list that are asked for, and the counts above it."""
     kept = await counts_of()
     counts = {"open": kept[0], "done": kept[1], "all": sum(kept.values())}
-    conditions, parameters = lists.matching("tasks", KIND.searched, query.q)
+    condition = EVERY
     if query.status != "all":
         # Few are sorted by their titles, many picked out of the order by title (“+” leaves the index of `done` aside).
         is_many = query.sort == "title" and counts[query.status] * 20 > counts["all"]
-        conditions.append("+done = ?" if is_many else "done = ?")
-        parameters.append(int(query.status == "done"))
+        condition = Statement("+done = ?" if is_many else "done = ?", (int(query.status == "done"),))
     shown, more, words = await lists.rows_of(
-        query, "tasks", TaskRow, conditions, parameters, ORDERS[query.sort], {"has_notes": f"{SIZE}(notes) > 0"}
+        query, KIND, TaskRow, ORDERS[query.sort], condition, {"has_notes": f"{SIZE}(notes) > 0"}
     )
     return TaskList(query=query, rows=shown, more=more, counts=counts, found=words, today=today())
 

@@ -14,6 +14,7 @@ from app import forms, lists, rows
 from app.db import db
 from app.forms import InputError
 from app.kinds import Field, Kind
+from app.list_sql import BY_NAME, NEWEST, OLDEST
 from app.pages import answer, back, form_again, page, wants_fragment
 from app.texts import with_texts
 from server.fragments import fragment, today, zone
@@ -23,9 +24,9 @@ from templates.tags import Safe
 
 AREA = "/museum_pieces"
 ORDERS = {
-    "newest": "id DESC",
-    "oldest": "id",
-    "short_name": lists.BY_NAME,
+    "newest": NEWEST,
+    "oldest": OLDEST,
+    "short_name": BY_NAME,
     "piece_count": "piece_count, id",
     "floor_number": "floor_number IS NULL, floor_number, id",
     "net_weight": "net_weight, id",
@@ -200,15 +201,7 @@ def query_of(given: Mapping[str, str]) -> ListQuery:
 
 async def museum_pieces_of(query: ListQuery) -> show.MuseumPieceList:
     """The pages of a list that are asked for."""
-    conditions, parameters = lists.matching(KIND.table, KIND.searched, query.q)
-    records, more, words = await lists.rows_of(
-        query,
-        KIND.table,
-        show.MuseumPiece,
-        conditions,
-        parameters,
-        ORDERS[query.sort],
-    )
+    records, more, words = await lists.rows_of(query, KIND, show.MuseumPiece, ORDERS[query.sort])
     return show.MuseumPieceList(query=query, rows=records, more=more, found=words, today=today())
 
 

@@ -4,7 +4,7 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from app.lists import COUNT_LIMIT, ListQuery, count_in_words, matching, query_of, shown_list
+from app.lists import COUNT_LIMIT, ListQuery, count_in_words, query_of, shown_list
 
 SORTS = {"newest": "Newest first", "title": "Title"}
 
@@ -36,13 +36,6 @@ def test_what_it_cannot_name_is_400(given: dict[str, str]) -> None:
 def test_the_list_of_the_page_at_hand_is_shown_from_its_start(address: str, query: ListQuery) -> None:
     request = Request({"type": "http", "headers": [(b"hx-current-url", address.encode())]})
     assert shown_list(request, lambda given: query_of("/books", given, SORTS)) == query
-
-
-def test_words_are_matched_and_signs_are_looked_for() -> None:
-    conditions, parameters = matching("books", ("title", "notes"), "milk 🌱")
-    assert "FROM books_fts WHERE books_fts MATCH ?" in conditions[0]
-    assert conditions[1:] == ["instr(coalesce(title, '') || char(10) || coalesce(notes, ''), ?)"]
-    assert parameters == ['"mil" "ilk"', "milk", "milk", "🌱"]
 
 
 def test_a_count_is_exact_up_to_a_limit() -> None:
