@@ -28,7 +28,7 @@ def _as_sent(element: FT) -> Any:
     if "hx-on-transitionend" in element.attrs and str(element.attrs.get("class")).startswith("fh-toast "):
         return _as_sent(_toast(element))
     names = {name: value for name, value in element.attrs.items() if value is not None and value is not False}
-    concerned = {name: value for name, value in names.items() if inline.concerns(name)}
+    concerned = {name: value for name, value in names.items() if inline.concerns(name) and inline.is_code(name, value)}
     others = {name: value for name, value in names.items() if name not in concerned}
     attributes = others | inline.lifted(element.tag, concerned)
     return FT(element.tag, element.children, attributes, void_=element.void_)

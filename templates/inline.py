@@ -21,6 +21,7 @@ Without a keeper, where the templates are used alone, attributes are written as 
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 
 # An element is marked with what it needs, for the script that looks for it.
@@ -72,9 +73,19 @@ def is_used() -> bool:
     return _keeper is not None
 
 
+@lru_cache(maxsize=1024)
 def concerns(attribute: str) -> bool:
-    """Whether the policy may concern the value of an attribute."""
+    """Whether the policy may concern a value of this attribute."""
     return attribute in EVALUATED or attribute == "style" or attribute.startswith(("on", "hx-on", PROPERTY))
+
+
+def is_code(attribute: str, value: object) -> bool:
+    """Whether this value of an attribute that `concerns` is about has to be looked at."""
+    if _keeper is None:
+        return False
+    if attribute not in EVALUATED:
+        return True
+    return ("[" if attribute == "hx-trigger" else ":") in value if isinstance(value, str) else False
 
 
 def lifted(tag: str, attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -70,6 +70,8 @@ _REFUSED_CHILDREN: tuple[tuple[type | tuple[type, ...], str], ...] = (
     ((set, frozenset), "A set has no order of its own: give sorted(…)."),
     ((bytes, bytearray, memoryview), "Give its text: data.decode()."),
 )
+# What FastHTML takes the values of these for is something else.
+_MEANT = frozenset(("target_id", "hx_vals", "hx_target", "id", "name"))
 _ALIASES = {
     **dict.fromkeys(("cls", "klass", "_class", "htmlclass"), "class"),
     **dict.fromkeys(("fr", "_for", "htmlfor"), "for"),
@@ -294,19 +296,21 @@ def _careful_opening(name: str, attributes: dict[str, Any]) -> str:
     spelled: dict[str, str] = {}
     code: dict[str, Any] = {}
     for keyword, value in attributes.items():
-        value = _meant(keyword, value)
+        if keyword in _MEANT:
+            value = _meant(keyword, value)
         if value is None or value is False:
             continue
         attribute = _attribute_name(keyword)
         if attribute in spelled:
             raise TypeError(f"The attribute {attribute} came twice, as {spelled[attribute]} and {keyword}: keep one.")
         spelled[attribute] = keyword
-        if not inline.concerns(attribute):
-            _remember(keyword, attribute)
-        elif inline.is_used():
+        if keyword not in _prefixes:
+            if not inline.concerns(attribute):
+                _remember(keyword, attribute)
             # Never remembered, so that every value comes by here.
-            code[attribute] = True if value is True else _text(value)
-            continue
+            elif inline.is_code(attribute, value):
+                code[attribute] = True if value is True else _text(value)
+                continue
         text += _attribute(attribute, value)
     for attribute, value in inline.lifted(name, code).items() if code else ():
         if value is not None:
@@ -354,7 +358,7 @@ def _attribute_name(keyword: str) -> str:
 
 
 def _attribute(name: str, value: Any) -> str:
-    text = _text(value)
+    text = value if type(value) is str else _text(value)
     if text is None or (name.endswith("_") and name != "_"):
         return ""
     if value is True:

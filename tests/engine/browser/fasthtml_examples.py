@@ -415,6 +415,27 @@ async def board(request):
     return answer(request, "Board", live(tags.Section, numbers, id="board", url="/board"))
 
 
+# 27. Components of Pico, addresses from functions, and what goes on after the answer.
+noted = []
+
+
+@rt("/more/{name}")
+def more(name: str, size: int = 1):
+    return P(f"{name} {size}", id="more")
+
+
+@rt
+def components():
+    link = A("More", href=more.to(name="x", size=3), id="link")
+    dialog = DialogX(P("inside"), header="Head", id="dialog", open=True)
+    return Titled("Components", Grid(Div("a"), Div("b")), link, dialog), BackgroundTask(noted.append, "noted")
+
+
+@rt
+def plain():
+    return to_xml(Ul(Li(each) for each in noted), indent=False)
+
+
 # 26. A route with a page of its own around it.
 @rt
 def whole():

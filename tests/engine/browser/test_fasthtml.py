@@ -307,6 +307,15 @@ def test_a_frame_pushed_over_the_live_socket(page: Page, project: Project) -> No
         expect(buttons.last).to_have_text("pressed")
 
 
+def test_components_and_addresses_of_functions(page: Page) -> None:
+    open_page(page, "/components")
+    expect(page.locator(".grid > div")).to_have_text(["a", "b"])
+    expect(page.locator("#dialog header")).to_have_text("Head")
+    page.goto(page.locator("#link").get_attribute("href") or "")
+    expect(page.locator("#more")).to_have_text("x 3")
+    until(lambda: page.request.get("/plain").text() == "<ul><li>noted</li></ul>", "it was noted")
+
+
 def test_a_page_of_ones_own(page: Page) -> None:
     open_page(page, "/whole")
     assert style(page, "#mine", "color") == "rgb(0, 99, 0)"

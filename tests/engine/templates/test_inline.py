@@ -70,8 +70,8 @@ def test_what_htmx_would_evaluate_is_a_reference(keeper: Keeper) -> None:
 
 def test_what_holds_no_code_stays_as_it_is(keeper: Keeper) -> None:
     assert Div(hx_vals={"a": "js:x"}, hx_confirm="Sure?", hx_trigger="click delay:1s", data_on="x", title="on") == (
-        '<div data-on="x" title="on" hx-vals="{&#34;a&#34;: &#34;js:x&#34;}" hx-confirm="Sure?" '
-        'hx-trigger="click delay:1s"></div>'
+        '<div hx-confirm="Sure?" hx-trigger="click delay:1s" data-on="x" title="on" '
+        'hx-vals="{&#34;a&#34;: &#34;js:x&#34;}"></div>'
     )
     assert Button(onclick=None, style=False, onfocus="") == '<button onfocus=""></button>'
     assert keeper.kept == keeper.refused == []
