@@ -92,6 +92,7 @@ def test_where_the_system_tells_no_more_it_is_found_all_the_same(
         raise OSError(28, "no more")
 
     monkeypatch.setattr("server.edits.Inotify", exhausted)
+    monkeypatch.setattr("server.edits.AGAIN", 50)
     test_what_is_written_between_start_and_watch_is_told(tmp_path)
     assert "no more. So they are looked at three times a second" in caplog.text
 

@@ -420,8 +420,14 @@ def half(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     return checkout
 
 
-@pytest.mark.parametrize("options", [("--no-reload",), ("--workers", "2")], ids=["one", "two"])
-@pytest.mark.parametrize("error", FAILURES)
+@pytest.mark.parametrize(
+    ("error", "options"),
+    [
+        pytest.param(error, options, marks=() if first == second else pytest.mark.slow)
+        for first, error in enumerate(FAILURES)
+        for second, options in enumerate((("--no-reload",), ("--workers", "2")))
+    ],
+)
 def test_a_migration_that_fails_is_named_with_its_reason_and_no_address_is_printed(
     half: Checkout, error: str, options: tuple[str, ...]
 ) -> None:

@@ -182,21 +182,27 @@ def ended(command: str, data: Path, streams: str, **environment: str) -> subproc
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+# Of every command and every state of the streams there is a quick one.
+FULL = b"server.py: What it printed could not be written: No space left on device.\n"
+STREAMS = {
+    ">&-": (0, b""),
+    ">&- 2>&- <&-": (0, b""),
+    "2>&-": (0, b""),
+    ">/dev/full": (1, FULL),
+    "2>/dev/full": (0, b""),
+    "3>&1 >&4 4>&1 | true": (0, b""),
+}
+
+
 @pytest.mark.parametrize(
-    ("streams", "code", "said"),
+    ("command", "streams"),
     [
-        (">&-", 0, b""),
-        (">&- 2>&- <&-", 0, b""),
-        ("2>&-", 0, b""),
-        (">/dev/full", 1, b"server.py: What it printed could not be written: No space left on device.\n"),
-        ("2>/dev/full", 0, b""),
-        ("3>&1 >&4 4>&1 | true", 0, b""),
+        pytest.param(command, streams, marks=() if command == "token" or streams == ">/dev/full" else pytest.mark.slow)
+        for command, streams in itertools.product(COMMANDS, STREAMS)
     ],
 )
-def test_the_exit_code_of_a_command_says_whether_it_was_done(
-    data: Path, command: str, streams: str, code: int, said: bytes
-) -> None:
+def test_the_exit_code_of_a_command_says_whether_it_was_done(data: Path, command: str, streams: str) -> None:
+    code, said = STREAMS[streams]
     if "| true" in streams:
         streams = '; echo "code $?" >&2) | true'
         line = f'("$@" {streams}'
@@ -210,7 +216,7 @@ def test_the_exit_code_of_a_command_says_whether_it_was_done(
     assert (done.returncode, done.stderr) == (code, said)
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437", "utf-8"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("latin-1", marks=pytest.mark.slow), "cp437", "utf-8"])
 def test_an_encoding_without_the_letters_shows_others(data: Path, encoding: str) -> None:
     done = ended("token", data, "", PYTHONIOENCODING=encoding)
     assert (done.returncode, done.stderr) == (0, b"")
