@@ -59,4 +59,15 @@ def create_museum_pieces(db: Database) -> None:
         "side_note",
     ]
     indexing.keep_index(db, "museum_pieces", "short_name", searched)
+    # The other orders of the list: with an index no page needs all rows sorted.
+    orders: list[str] = [
+        "piece_count",
+        "floor_number IS NULL, floor_number",
+        "net_weight",
+        "full_height IS NULL, full_height",
+        "found_on",
+        "shown_on IS NULL, shown_on",
+    ]
+    for order in orders:
+        db.execute(f"CREATE INDEX museum_pieces_by_{order.split()[0]} ON museum_pieces ({order})")
     keep_versions(db, "museum_pieces")

@@ -8,6 +8,7 @@ BENCHES = {
     "fragments": "the list of tasks: served beside other frameworks, and built from its rows",
     "clone": "from git clone to a feature of one's own on the open page, with two commands",
     "live": "a commit on its way to the open pages, beside the documented broadcast and Socket.IO",
+    "search": "pages of lists and searches over many rows, and how long the event loop waits for them",
     "attacks": "another person's fragments, and memory, while the server is attacked",
     "reload": "a saved edit on its way to the open page, beside uvicorn --reload and uvicorn-hmr",
 }
