@@ -18,9 +18,9 @@ from sqlite_utils.utils import sqlite3
 from websockets.sync.client import connect
 
 import app.backups
+import app.replacing
 from app.backups import BackupError, backup, restore
 from app.migrations import migrations
-from app.preparing import prepare
 from tests.engine.conftest import PROJECT, Server
 from tests.engine.server.test_cli import command, server_py
 
@@ -29,9 +29,9 @@ LISTED = r"Rows: .*0 in imported_rows, 0 in imports, 0 in presence, .*{} in task
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
+def data(tmp_path: Path, made: Path) -> Path:
     """A data directory with one task in it, “Before”."""
-    prepare(tmp_path / "data", migrations)
+    shutil.copytree(made, tmp_path / "data")
     change(tmp_path / "data" / "app.db", "INSERT INTO tasks (title) VALUES ('Before')")
     return tmp_path / "data"
 
@@ -268,7 +268,7 @@ class Opened(closing[sqlite3.Connection]):
 def test_a_restore_waits_so_long_for_a_program_that_writes(
     data: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.sqlite.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(app.replacing, "BUSY_SECONDS", 0.1)
     with Opened(data / "app.db") as connection:
         connection.execute("BEGIN IMMEDIATE")
         with pytest.raises(BackupError, match=r"locked.*try again"):
