@@ -1,5 +1,6 @@
 """What the tests of the engine share."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +23,17 @@ def project(clone: Project) -> Project:
     """That clone, with nothing to commit."""
     clone.begin_anew()
     return clone
+
+
+@pytest.fixture
+def hears_hangup() -> Iterator[None]:
+    """What a test starts hears of a closed terminal, also where the tests themselves run under nohup."""
+    before = signal.getsignal(signal.SIGHUP)
+    if before == signal.SIG_IGN:
+        # What is ignored stays so in a program that is started; what is handled does not.
+        signal.signal(signal.SIGHUP, lambda *_: None)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="module")

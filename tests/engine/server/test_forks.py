@@ -17,6 +17,7 @@ import httpx
 import psutil
 import pytest
 
+from server.watch import SLOW_SECONDS
 from tests.engine.conftest import PLAIN
 from tests.engine.reloading import Checkout, until
 
@@ -68,7 +69,7 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
+def terminal(tmp_path: Path, hears_hangup: None) -> Iterator[Terminal]:
     """A terminal in which a server follows its code."""
     checkout = Checkout(tmp_path)
     terminal = Terminal(checkout)
@@ -129,7 +130,7 @@ def test_a_breakpoint_in_a_module_holds_the_start_without_an_end(terminal: Termi
     checkout.edit(MAIN, 'EDITION = "edition 1"', 'breakpoint()\nEDITION = "edition 3"')
     terminal.until(r"\(Pdb\) ")
     assert checkout.edition() == "edition 1"
-    time.sleep(3)  # Longer than a start may take before it is said.
+    time.sleep(SLOW_SECONDS + 1)  # Longer than a start may take before it is said.
     terminal.type("p 6 * 7")
     terminal.until("42")
     assert "has not started" not in terminal.shown

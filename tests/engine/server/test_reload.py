@@ -359,7 +359,9 @@ ALL = itertools.product(("serving", "starting"), (*ENDS, signal.SIGKILL), ("proc
     ("when", "how", "whom"),
     [pytest.param(*each, marks=() if each in QUICK else pytest.mark.slow) for each in ALL],
 )
-def test_no_process_is_left_behind(beside: Checkout, when: str, how: signal.Signals, whom: str) -> None:
+def test_no_process_is_left_behind(
+    beside: Checkout, hears_hangup: None, when: str, how: signal.Signals, whom: str
+) -> None:
     beside.start()
     if when == "starting":
         beside.edit("app/main.py", 'EDITION = "', 'time.sleep(1)\nEDITION = "')
