@@ -12,6 +12,16 @@ import pytest
 from tests.engine.subject import ROOT
 
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "data", "__pycache__", "*.pyc", ".*_cache", ".hypothesis", "result")
+NO_UV = "no uv on this machine: `python3 server.py test` brings one where it makes .venv"
+
+
+def tool(name: str, reason: str) -> str:
+    """Where a program is; without it these tests are skipped, but not on the machine of the tests."""
+    beside = Path(sys.executable).parent
+    found = shutil.which(name, path=os.pathsep.join([str(beside), os.environ["PATH"]]))
+    if not found:
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    return found
 
 
 class Project:

@@ -18,13 +18,14 @@ from app.migrations import migrations
 from app.preparing import prepare
 from app.sqlite import connect
 from tests.engine.conftest import PLAIN, ROOT, SERVED
-from tests.engine.project import Project
+from tests.engine.project import NO_UV, Project, tool
 
 ROOMS = ("app", "server", "templates", "static", "specimen", "docs")
 CODE = ("app", "templates", "static", "specimen")
 # What is called a task in the language of a library.
 OTHER_TASKS = re.compile(
-    r"asyncio|static/(vendor|morph\.js)|server/(accepting|background|open_sockets|renewal|rendering|tabs|run)\.py|app/import_job\.py"
+    r"asyncio|static/(vendor|morph\.js)|server/(accepting|background|open_sockets|renewal|rendering|tabs|run)\.py"
+    r"|app/import_job\.py|background tasks"
 )
 PREPARE = """
 import sys
@@ -179,7 +180,7 @@ def test_a_second_time_there_is_nothing_to_do(mine: Project) -> None:
 def test_its_own_tests_pass_and_those_of_its_first_feature(mine: Project, tmp_path: Path) -> None:
     mine.test()
     locked = subprocess.run(
-        ["uv", "lock", "--check", "--offline"], cwd=mine.root, capture_output=True, encoding="utf-8"
+        [tool("uv", NO_UV), "lock", "--check", "--offline"], cwd=mine.root, capture_output=True, encoding="utf-8"
     )
     assert locked.returncode == 0, locked.stderr
     assert mine.run("new", "recipe", "title:str", "minutes:int", "cooked:date?", "tags:text").returncode == 0

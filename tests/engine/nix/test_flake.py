@@ -23,6 +23,7 @@ import pytest
 
 from server.name import NAME, PREFIX, SLUG
 from tests.engine.conftest import PATIENCE, ROOT
+from tests.engine.project import NO_UV, tool
 
 PAGE = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
 STUB = f"path:{Path(__file__).parent / 'stub'}"
@@ -104,7 +105,7 @@ class Nix:
 @pytest.fixture(scope="module")
 def nix(tmp_path_factory: pytest.TempPathFactory) -> Nix:
     program = tool("nix", "no Nix on this machine: install the system's package `nix-bin`")
-    uv = tool("uv", "no uv on this machine: `python3 server.py test` brings one where it makes .venv")
+    uv = tool("uv", NO_UV)
     directory = tmp_path_factory.mktemp("nix")
     copy_of_project(directory / "project")
     (directory / "home").mkdir()
@@ -124,15 +125,6 @@ def nix(tmp_path_factory: pytest.TempPathFactory) -> Nix:
             "STUB_UV": str(with_what_it_knows(uv, directory / "uv")),
         },
     )
-
-
-def tool(name: str, reason: str) -> str:
-    """Where a program is; without it these tests are skipped, but not on the machine of the tests."""
-    beside = Path(sys.executable).parent
-    found = shutil.which(name, path=os.pathsep.join([str(beside), os.environ["PATH"]]))
-    if not found:
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    return found
 
 
 def copy_of_project(target: Path) -> None:

@@ -16,7 +16,7 @@ from server.changes import EditError
 from server.name import NAME, PREFIX, SLUG
 from server.naming import LONGEST_NAME, Name
 from tests.engine.conftest import ROOT
-from tests.engine.project import Project
+from tests.engine.project import NO_UV, Project, tool
 
 # A name that no file has; not even this one, which has it in two pieces.
 NOWHERE = "Tinder" + "box"
@@ -105,7 +105,7 @@ def test_the_tests_pass_under_another_name(tmp_path: Path) -> None:
     project.commit()
     project.test()
     locked = subprocess.run(
-        ["uv", "lock", "--check", "--offline"], cwd=project.root, capture_output=True, encoding="utf-8"
+        [tool("uv", NO_UV), "lock", "--check", "--offline"], cwd=project.root, capture_output=True, encoding="utf-8"
     )
     assert locked.returncode == 0 or "offline" in locked.stderr, locked.stderr
     assert (ROOT / "uv.lock").read_text(encoding="utf-8") != (project.root / "uv.lock").read_text(encoding="utf-8")
@@ -135,7 +135,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(wanted=st.tuples(NAMES, NAMES))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_any_name_after_any_other_and_back_gives_the_same_bytes(texts: Path, wanted: tuple[str, str]) -> None:
     own = Name(NAME, SLUG, PREFIX)
     files: Mapping[Path, str | None] = {}

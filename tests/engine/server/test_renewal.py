@@ -34,7 +34,14 @@ def seen(checkout: Checkout) -> str:
     return hashlib.sha256(found.encode()).hexdigest()
 
 
-@pytest.mark.parametrize("how", [("--no-reload",), ("--workers", "2"), ("--reload",)])
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(("--no-reload",), marks=pytest.mark.slow),
+        ("--workers", "2"),
+        pytest.param(("--reload",), marks=pytest.mark.slow),
+    ],
+)
 def test_one_that_was_made_here_is_made_anew_in_its_last_days(checkout: Checkout, how: tuple[str, ...]) -> None:
     checkout.start("--tls", *how)
     made = checkout.data / "tls" / "server.pem"
