@@ -5,6 +5,7 @@ none of their own, so they are given one. It changes nothing of an element witho
 """
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from fasthtml.core import FT, NotStr
@@ -15,6 +16,14 @@ from templates import inline
 def follow() -> None:
     """Have the inline code of FastHTML's elements kept in files from now on."""
     FT.__ft__ = _as_sent
+
+
+def within(content: Iterable[object]) -> list[object]:
+    """What a route puts on a page, to stand in the main part of the shell: `Titled` brings one of its own."""
+    return [
+        FT("div", each.children, each.attrs) if isinstance(each, FT) and each.tag == "main" else each
+        for each in content
+    ]
 
 
 def _as_sent(element: FT) -> Any:

@@ -7,6 +7,7 @@ import errno
 import logging
 import re
 import traceback
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import Scope
 
+from app import fasthtml_tags
 from app.db import LostData, db
 from app.identity import Kind
 from app.kinds import kinds
@@ -77,9 +79,9 @@ def head() -> tuple[Safe, ...]:
     return layout.head(assets.url, follows_code=settings.reload)
 
 
-def shell(content: object) -> tuple[Safe, ...]:
+def shell(content: Iterable[object]) -> tuple[Safe, ...]:
     """What stands around the content of a page that FastHTML puts together."""
-    return layout.shell(content, signed_in=signed_in(), notice=notice())
+    return layout.shell(fasthtml_tags.within(content), signed_in=signed_in(), notice=notice())
 
 
 def answer(request: Request, title: str, fragment: Safe, area: str = "") -> Safe:

@@ -76,6 +76,13 @@ def test_a_toast_goes_by_itself_and_by_its_button(keeper: Keeper, monkeypatch: p
     assert keeper.refused == []
 
 
+def test_a_page_has_one_main_part(keeper: Keeper) -> None:
+    _, main = fh.Titled("Title", fh.P("a"), id="x")
+    assert written(*fasthtml_tags.within([main, "text", None])) == (
+        '<div id="x" class="container"><h1>Title</h1><p>a</p></div>text'
+    )
+
+
 def test_data_in_a_script_is_no_script(keeper: Keeper) -> None:
     assert '{"a": 1}' in written(fh.Script('{"a": 1}', type="application/json"))
     assert keeper.refused == []

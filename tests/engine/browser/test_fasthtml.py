@@ -87,6 +87,7 @@ def style(page: Page, selector: str, name: str) -> str:
 def test_a_page_and_a_fragment(page: Page) -> None:
     open_page(page, "/hello")
     expect(page).to_have_title("Hello")
+    assert page.locator("main").count() == 1
     page.locator("#greeting").click()
     expect(page.locator("#greeting")).to_have_text("Nice to meet you")
 
