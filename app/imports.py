@@ -85,8 +85,9 @@ async def add_import(request: Request) -> Any:
     form = await request.form()
     file, kind = form.get("file"), _named_kind(form.get("kind"))
     if not isinstance(file, UploadFile) or not file.filename:
-        form_with_error = show.upload_form(_in_words(), kind.table, "Choose a file first.")
-        return form_again(request, "Import & export", form_with_error, "#upload", 422)
+        error = "Choose a file first."
+        form_with_error = show.upload_form(_in_words(), kind.table, error)
+        return form_again(request, "Import & export", form_with_error, "#upload", 422, error)
     choices = {"zone": _zone_name()} | _choices({name: value for name, value in form.items() if isinstance(value, str)})
     coming = import_sweep.coming_path(token_hex(8))
     try:

@@ -62,6 +62,11 @@ def wants_fragment(request: Request) -> bool:
     return "hx-request" in request.headers and "hx-history-restore-request" not in request.headers
 
 
+def wants_json(request: Request) -> bool:
+    """Whether a program asks, which reads JSON."""
+    return "application/json" in request.headers.get("accept", "")
+
+
 def page(title: str, content: object, area: str = "", is_open: bool = False) -> Safe:
     """A whole page of this app; one that is open to those who have to sign in first leads nowhere else."""
     return layout.page(title, content, head=head(), area=area, signed_in=signed_in(), is_open=is_open, notice=notice())
@@ -89,8 +94,10 @@ def answer(request: Request, title: str, fragment: Safe, area: str = "") -> Safe
     return fragment if wants_fragment(request) else page(title, fragment, area)
 
 
-def form_again(request: Request, title: str, form: Safe, target: str, status: int) -> Response:
-    """A form with what was typed and what was wrong with it, put where the form was."""
+def form_again(request: Request, title: str, form: Safe, target: str, status: int, error: str) -> Response:
+    """A form with what was typed and what was wrong with it, put where the form was; to a program the error alone."""
+    if wants_json(request):
+        return error_answer(request, status, error)
     headers = {"HX-Retarget": target, "HX-Reswap": "outerHTML"}
     return HTMLResponse(answer(request, title, form), status, headers)
 
@@ -105,7 +112,7 @@ def back(request: Request, otherwise: str) -> str:
 def error_answer(request: Request, status: int, message: str, headers: dict[str, str] | None = None) -> Response:
     """What went wrong, as JSON, as a toast or as a page, whichever was asked for."""
     headers = {**(headers or {}), "cache-control": "no-store"}
-    if "application/json" in request.headers.get("accept", ""):
+    if wants_json(request):
         return JSONResponse({"status": status, "error": errors.title(status), "message": message}, status, headers)
     if wants_fragment(request):
         headers |= {"HX-Retarget": "#toasts", "HX-Reswap": "beforeend"}
@@ -133,7 +140,7 @@ async def failed(request: Request, error: Exception) -> Response:
 
 
 def _failure(request: Request, error: Exception) -> Response:
-    if may_see_code(request.scope) and "application/json" not in request.headers.get("accept", ""):
+    if may_see_code(request.scope) and not wants_json(request):
         # An exception of the code that serves is no news where it was edited since, and does not work.
         told = edited.get("failure") or _as_html(error)
         if wants_fragment(request):

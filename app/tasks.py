@@ -109,7 +109,8 @@ async def add_task(request: Request) -> Any:
     try:
         changes = forms.changes_of(form, READERS, required=("title",))
     except InputError as error:
-        return form_again(request, "Tasks", show.add_form(given._replace(error=str(error))), "#add-task", 422)
+        again = show.add_form(given._replace(error=str(error)))
+        return form_again(request, "Tasks", again, "#add-task", 422, str(error))
     id = await db.write(lambda connection: rows.insert(connection, "tasks", changes))
     if not wants_fragment(request):
         return RedirectResponse(back(request, AREA), 303)
@@ -163,7 +164,8 @@ async def change_task(request: Request, id: int) -> Any:
 
     def again(error: str, status: int, version: str) -> Response:
         given = as_typed(task, version)._replace(error=error, **{name: form[name] for name in TYPED if name in form})
-        return form_again(request, f"Edit {task.title}", show.edit_form(id, given, place), f"#task-{id}", status)
+        form_with_error = show.edit_form(id, given, place)
+        return form_again(request, f"Edit {task.title}", form_with_error, f"#task-{id}", status, error)
 
     try:
         changes = forms.changes_of(form, READERS)

@@ -12,7 +12,7 @@ TITLES = {
     409: "Changed in the meantime",
     413: "That is too large",
     415: "That kind of file does not fit",
-    422: "Something is missing",
+    422: "Something is missing or wrong",
     429: "Too many at once",
     431: "That is too large",
     500: "Something broke on our side",

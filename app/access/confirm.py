@@ -17,7 +17,7 @@ from app.access.sessions import sessions
 from app.access.sign_in import NO_STORE, WRONG_TOKEN, is_token
 from app.access.wrong_tokens import wrong_tokens
 from app.forms import read_form
-from app.pages import error_answer, page, wants_fragment
+from app.pages import error_answer, page, wants_fragment, wants_json
 from templates import sign_in as show
 
 # What an address in a header is written with; anything else, as a letter that is no ASCII, is put in percent.
@@ -56,7 +56,7 @@ def check_confirmed(request: Request) -> None:
 
 async def ask(request: Request, error: Exception) -> Response:
     """The answer to ConfirmFirst: the form, and then on to what was asked for."""
-    if wants_fragment(request) or "application/json" in request.headers.get("accept", ""):
+    if wants_fragment(request) or wants_json(request):
         return error_answer(request, 403, FIRST)
     asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return _form(path_of_this_app(asked) if request.method == "GET" else "/access")

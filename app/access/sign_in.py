@@ -16,7 +16,7 @@ from app.access.events import Kind
 from app.access.sessions import LIFETIME, SIGN_IN_FIRST, cookie_name, sessions
 from app.access.wrong_tokens import wrong_tokens
 from app.forms import read_form
-from app.pages import error_answer, page, wants_fragment
+from app.pages import error_answer, page, wants_fragment, wants_json
 from app.settings import settings
 from server import links
 from server.guard import ADMITTED
@@ -100,7 +100,7 @@ def set_cookie(answer: Response, request: Request, cookie: str) -> None:
 def refusal(scope: Scope, status: int, words: str) -> Response:
     """The answer to whom the guard does not let through: where a page was wanted, the way in and then to that page."""
     request = Request(scope)
-    if status != 401 or wants_fragment(request) or "application/json" in request.headers.get("accept", ""):
+    if status != 401 or wants_fragment(request) or wants_json(request):
         return error_answer(request, status, words, {"retry-after": "1"} if status == 429 else None)
     asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     next = path_of_this_app(asked) if request.method == "GET" else "/"

@@ -96,7 +96,8 @@ async def add_museum_piece(request: Request) -> Any:
     try:
         changes = forms.changes_of(form, READERS, required=READERS)
     except InputError as error:
-        return form_again(request, "Museum pieces", show.add_form(form, str(error)), "#add", 422)
+        again = show.add_form(form, str(error))
+        return form_again(request, "Museum pieces", again, "#add", 422, str(error))
     id = await db.write(lambda connection: rows.insert(connection, KIND.table, changes))
     if not wants_fragment(request):
         return RedirectResponse(back(request, AREA), 303)
@@ -150,7 +151,7 @@ async def change_museum_piece(request: Request, id: int) -> Any:
 
     def again(message: str, status: int, version: str) -> Response:
         typed = show.edit_form(id, as_typed(record, version) | form | {"_version": version}, place, message)
-        return form_again(request, f"Edit {record.short_name}", typed, f"#museum_piece-{id}", status)
+        return form_again(request, f"Edit {record.short_name}", typed, f"#museum_piece-{id}", status, message)
 
     try:
         changes = forms.changes_of(form, READERS)

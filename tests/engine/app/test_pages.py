@@ -113,6 +113,26 @@ def test_an_error_is_json_where_json_was_asked_for(
         assert words in said["message"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "request_", "status", "words"),
+    [
+        ("POST", "/tasks", {"data": {"due": "2026-07-09"}}, 422, "itle"),
+        ("PATCH", "/tasks/{id}", {"data": {"due": "2026-13-45"}}, 422, "“2026-13-45” is not a date"),
+        ("PATCH", "/tasks/{id}", {"json": {"title": "Mine", "_version": "1"}}, 409, "changed in the meantime"),
+        ("POST", "/imports", {"files": {"kind": (None, "tasks")}}, 422, "Choose a file"),
+    ],
+)
+def test_where_a_form_would_come_again_json_says_why(
+    ask: Ask, server: Server, method: str, path: str, request_: dict[str, Any], status: int, words: str
+) -> None:
+    server.add(1)
+    path = path.format(id=server.sql("SELECT max(id) FROM tasks")[0][0])
+    answer = ask(method, path, request_, Accept="application/json")
+    assert (answer.status_code, answer.json()["status"]) == (status, status)
+    assert words in answer.json()["message"]
+    assert ask(method, path, request_).headers["content-type"].startswith("text/html")
+
+
 def test_what_may_be_done_here_is_said_where_something_may_not(ask: Ask) -> None:
     assert {method.strip() for method in ask("PUT", "/connection", {}).headers["allow"].split(",")} == {"GET", "HEAD"}
 
