@@ -21,11 +21,13 @@ def until(
 ) -> dict[str, Any]:
     """The import, asked for until it is as wanted."""
     end = time.monotonic() + seconds
+    pause = 0.01
     while time.monotonic() < end:
         each: dict[str, Any] = client.get(address, headers=JSON).json()
         if ready(each):
             return each
-        time.sleep(0.01)
+        time.sleep(pause)
+        pause = min(0.1, 1.2 * pause)
     raise AssertionError(each)
 
 
