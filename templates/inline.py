@@ -154,6 +154,7 @@ def _joined(tag: str, attribute: str, texts: Sequence[str], remedy: str) -> str 
 
 def _lift(keeper: Keeper, tag: str, name: str, value: str, needs: list[str]) -> dict[str, str] | None:
     """The attributes in place of one; None where it is left out."""
+    name = name.lower()
     if name == "style":
         remedy = 'style="…" whole, classes, or of what differs data_style_width=f"{percent}%"'
         return None if _joined(tag, name, [value], remedy) is None else {STYLE: value}

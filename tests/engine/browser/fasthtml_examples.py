@@ -214,6 +214,11 @@ def chat():
     return Titled("Chat", Div(Ul(id="messages"), form, hx_ws_connect="/chat-ws"))
 
 
+@rt
+def chatting():
+    return str(len(everybody))
+
+
 async def on_message(message: str, send):
     for each in list(everybody.values()):
         await each(Div(Li(message, style="color: rgb(0, 0, 99)"), hx_swap_oob="beforeend:#messages"))

@@ -183,8 +183,12 @@ def test_a_chat_over_a_socket(page: Page) -> None:
         page.get_by_role("button").click()
         expect(page.locator("#messages li")).to_have_count(number)
         expect(page.locator("#messages li").last).to_have_text(word)
-    # A frame's style is applied as a page's is, and the page's own live socket is still there.
+    # A frame's style is applied as a page's is.
     assert style(page, "#messages li:last-child", "color") == "rgb(0, 0, 99)"
+    # It has this one socket, though a form in it sends, and of the live one nothing comes into it.
+    until(lambda: page.request.get("/chatting").text() == "1", "there is one socket of the chat")
+    expect(page.locator("body")).not_to_contain_text("Missing required field")
+    expect(page.locator("html")).to_have_attribute("data-connection", "open")
 
 
 def test_messages_that_the_server_sends(page: Page) -> None:

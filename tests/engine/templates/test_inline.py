@@ -54,6 +54,7 @@ def test_an_event_handler_is_a_function_in_a_file(keeper: Keeper) -> None:
     assert content.startswith("inlineCode.take(document.currentScript, function (event) {")
     assert f"\n{GO}\n" in content
     assert Button(onclick=GO, onfocus=GO).count("data-inline=") == 1
+    assert inline.lifted("button", {"onClick": GO}) == {"data-inline": f"onclick:{ONE}"}
 
 
 def test_what_htmx_would_evaluate_is_a_reference(keeper: Keeper) -> None:
