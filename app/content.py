@@ -145,7 +145,8 @@ class Content:
         expected = {**copied, **seen.pages} if is_same else copied
         if is_same and found.st_size != seen.size:
             return False
-        if found.st_size < int.from_bytes(first[28:32], "big") * state.page_size:
+        # What a checkpoint has left out may be at the end.
+        if state.copied == state.frames and found.st_size < int.from_bytes(first[28:32], "big") * state.page_size:
             return False
         right = all(page == _read(self._file, state.page_size, number - 1) for number, page in expected.items())
         if self._index() != state:
@@ -168,7 +169,7 @@ class Content:
         pages: dict[int, bytes] = {}
         if state.frames - since > FRAMES_LOOKED_AT:
             return pages
-        smallest, has_first = state.pages, False
+        smallest, has_first, left_out = state.pages, False, set[int]()
         for frame in range(state.frames, since, -1):
             header = os.pread(self._log, _FRAME.size, state.place(frame))
             if len(header) < _FRAME.size:
@@ -178,9 +179,13 @@ class Content:
                 return None
             # Of a page beyond the end that the file has had since, a checkpoint copies nothing.
             smallest = min(smallest, size or smallest)
-            if frame > state.begun or number > smallest or number in pages:
+            if frame > state.begun:
+                # A checkpoint copies the last frame of a page or none: this one was not to be seen by a reader yet.
+                left_out.add(number)
                 continue
             has_first = has_first or number == 1
+            if number > smallest or number in pages or number in left_out:
+                continue
             if number == 1 or len(pages) < COMPARED_PAGES:
                 pages[number] = os.pread(self._log, state.page_size, state.place(frame) + _FRAME.size)
         if is_same_log and not has_first:
