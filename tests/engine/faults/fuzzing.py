@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 Input = tuple[Any, ...]
 # The time of each way, in seconds: ten minutes in all with -m slow, and what the quick run has for it.
 SLOW_SECONDS = {"heads": 110, "forms": 110, "json": 90, "live": 90, "imports": 80, "restore": 60, "new": 60}
-QUICK_SECONDS = 0.8
+QUICK_SECONDS = 0.4
 # What goes wrong shows a little later now and then: so many of the last inputs may be what did it.
 RECENT = 25
 # A slow answer counts where the input is slow alone, so many times out of so many.

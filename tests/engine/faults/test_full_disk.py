@@ -140,7 +140,7 @@ from app.removals import taken_out
 from server.changes import EditError, Kept
 
 # Where there is no room for the index of its log, SQLite waits as long as for another program.
-app.sqlite.BUSY_SECONDS = 0.3
+app.sqlite.BUSY_SECONDS = 0.1
 disk, rounds = Path(sys.argv[1]), int(sys.argv[2])
 data, other = disk / "data", disk / "other"
 for directory, title in ((data, "Before"), (other, "After")):

@@ -77,7 +77,7 @@ def others_are_served(server: Server, attack: Callable[[threading.Event], None],
     assert most - before < 200 * MEGABYTE
 
 
-@pytest.mark.parametrize("rows", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rows", [5_000, pytest.param(100_000, marks=pytest.mark.slow)])
 def test_searches_and_deep_pages_keep_nobody_waiting(own: Server, rows: int) -> None:
     own.sql(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
@@ -95,7 +95,7 @@ def test_searches_and_deep_pages_keep_nobody_waiting(own: Server, rows: int) -> 
                     if answer.status_code == 503:
                         assert "Use more or longer words" in answer.text or "Try again" in answer.text
 
-    others_are_served(own, attack, 2 if rows < 100_000 else 20, 6)
+    others_are_served(own, attack, 1 if rows < 100_000 else 20, 6)
 
 
 @pytest.mark.parametrize(
@@ -119,4 +119,4 @@ def test_heavy_texts_on_many_open_pages_keep_nobody_waiting(own: Server, kind: s
                 except ConnectionClosed:
                     return
 
-    others_are_served(own, attack, 3 if kind == "references" else 6, 6)
+    others_are_served(own, attack, 1.5 if kind == "references" else 6, 6)

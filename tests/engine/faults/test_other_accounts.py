@@ -38,7 +38,13 @@ WAYS: dict[str, tuple[str, ...]] = {
 }
 
 
-@pytest.fixture(scope="module", params=WAYS)
+# How it is handed from one process to another has a quick test of its own, and Gunicorn has several workers too.
+ALIKE = ("reload", "workers")
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(way, marks=pytest.mark.slow if way in ALIKE else ()) for way in WAYS]
+)
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """The app, served in one of the ways."""
     way = WAYS[request.param]

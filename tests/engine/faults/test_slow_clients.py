@@ -151,7 +151,7 @@ def test_others_are_served_beside_readers_and_writers_that_stall(large: Server, 
     for _ in range(2):
         for writer in crowd[STALLED:]:
             writer.sendall(b"x")
-        slowest_of_others(large, 5)
+        slowest_of_others(large, 1)
     assert memory(large) - before < 256
 
 
