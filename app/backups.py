@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlite_utils.utils import sqlite3
 
-from app.copies import check_room, copy_file, new_backup, new_saved, placed, room, size_of, sweep
+from app.copies import check_room, copy_file, new_backup, new_saved, placed, restore_command, room, size_of, sweep
 from app.filling import made_anew
 from app.foreign import damage, largest_id, quoted, shown
 from app.kept_copies import listed, swept, thin
@@ -65,7 +65,7 @@ def backup(directory: Path, copy: Path | None = None) -> str:
     if lost:
         lines.append(
             f"It holds what the server {lost.process} has open, as {path} was deleted, moved or replaced since. Start "
-            f"that server again, and bring the copy back: python3 server.py restore {target}."
+            f"that server again, and bring the copy back: {restore_command(directory, target)}"
         )
     return "\n".join(lines)
 

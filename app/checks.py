@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sqlite_utils.utils import sqlite3
 
-from app.copies import BACKUPS
+from app.copies import BACKUPS, restore_command
 from app.migrating import unknown_migrations
 from app.migrations import migrations
 from app.open_files import held
@@ -58,7 +58,8 @@ def file(path: Path) -> Finding:
         return Finding(f"{path} cannot be read ({error})", "end the program that has it locked, then look again")
     except sqlite3.DatabaseError as error:
         return Finding(
-            f"{path} is damaged ({error})", f"run `python3 server.py restore FILE`, see {path.parent / BACKUPS}"
+            f"{path} is damaged ({error})",
+            f"run `{restore_command(path.parent, 'FILE')}`, see {path.parent / BACKUPS}",
         )
     if unknown:
         return Finding(f"{path} was written by a newer version of this app (it has “{min(unknown)}”)", "update the app")

@@ -9,6 +9,7 @@ import errno
 import filecmp
 import os
 import re
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -156,6 +157,11 @@ def newest_saved(directory: Path, since: float = 0) -> Path | None:
     places = ((directory / BACKUPS, f"*{SAVED}*.db"), (directory.parent, f"{directory.name}{SAVED}-*.db"))
     found = [(path.stat().st_mtime, path) for place, pattern in places for path in place.glob(pattern)]
     return max(((when, path) for when, path in found if when >= since), default=(0, None))[1]
+
+
+def restore_command(directory: Path, copy: Path | str) -> str:
+    """What a person types to bring a copy back into the data of this directory, whatever their paths are made of."""
+    return f"python3 server.py restore --data {shlex.quote(str(directory))} {shlex.quote(str(copy))}"
 
 
 def copy_file(path: Path, copy: Path) -> None:

@@ -7,6 +7,7 @@ types of columns are read, never their rules, defaults that have to be worked ou
 
 import os
 import re
+import shlex
 import shutil
 from collections import Counter
 from contextlib import closing
@@ -47,7 +48,7 @@ def damage(file: Path, problem: str) -> str:
     """What to say of a file that SQLite cannot read."""
     return (
         f"{file} is damaged, or no SQLite file ({problem}). Nothing was changed. Restore another backup with "
-        f"python3 server.py restore FILE, or save what can be read with: sqlite3 {file} .recover"
+        f"python3 server.py restore FILE, or save what can be read with: sqlite3 {shlex.quote(str(file))} .recover"
     )
 
 

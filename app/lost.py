@@ -19,7 +19,7 @@ from sqlite_utils.utils import sqlite3
 from starlette.requests import Request
 
 from app import overwritten
-from app.copies import new_saved, newest_saved, placed
+from app.copies import new_saved, newest_saved, placed, restore_command
 from app.db import db
 from app.identity import Kind, Loss
 from app.kept_copies import newest
@@ -104,7 +104,8 @@ class Lost:
             self._next_try = time.monotonic() + self._pause
             logger.error("No copy of the data could be saved, which is tried again in %s s: %s.", self._pause, error)
             return
-        logger.warning("A copy of all data was saved: python3 server.py restore %s brings it back.", saved)
+        way_back = restore_command(db.path.parent, saved)
+        logger.warning("A copy of all data was saved, which this brings back: %s", way_back)
         self._show_saved()
 
     def _show_saved(self) -> None:

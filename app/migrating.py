@@ -11,7 +11,7 @@ from sqlite_utils import Database as SqliteUtils
 from sqlite_utils import Migrations
 
 from app import newer
-from app.copies import keep
+from app.copies import keep, restore_command
 from app.sqlite import Connection, UnusableDatabase, connect, open_reading, tables_of, transaction
 from server.watch import taking_long
 
@@ -37,7 +37,7 @@ class NewerFile(UnusableDatabase):
         self.path = path
         self.names = names
         listed = ", ".join(f"“{name}”" for name in names)
-        before = f" Or take the copy from before: python3 server.py restore {copy}." if copy is not None else ""
+        before = f" Or take the copy from before: {restore_command(path.parent, copy)}" if copy is not None else ""
         super().__init__(
             f"{path} was written by a newer version of this app (it has {listed}, which this version does not know). "
             f"It was not touched. Update the app, or choose another directory with --data.{before}"

@@ -14,7 +14,7 @@ from sqlite_utils import Database as SqliteUtils
 from sqlite_utils import Migrations
 from sqlite_utils.utils import sqlite3
 
-from app.copies import BACKUPS
+from app.copies import BACKUPS, restore_command
 from server.start_errors import Offer
 from server.used import top_of
 
@@ -68,7 +68,7 @@ def offers(path: Path, migrations: Migrations, root: Path) -> list[Offer]:
         found.append(
             Offer(
                 f"Go back to the copy from before: {copy}. What is in the data now is kept among the backups. In the "
-                f"terminal: python3 server.py restore --data {shlex.quote(str(path.parent))} {shlex.quote(str(copy))}",
+                f"terminal: {restore_command(path.parent, copy)}",
                 RESTORE,
                 "Restore the copy",
             )

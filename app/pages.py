@@ -20,6 +20,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import Scope
 
 from app import fasthtml_tags
+from app.copies import restore_command
 from app.db import LostData, db
 from app.identity import Kind
 from app.kinds import kinds
@@ -76,7 +77,8 @@ def notice() -> Safe:
     """What every page says at its top; nothing while the data are where they were."""
     if db.loss is None:
         return show_notice()
-    return show_notice(db.loss.words, ADVICE[db.loss.kind], str(db.saved or ""), is_whole=not db.is_overwritten())
+    way_back = restore_command(db.path.parent, db.saved) if db.saved else ""
+    return show_notice(db.loss.words, ADVICE[db.loss.kind], way_back, is_whole=not db.is_overwritten())
 
 
 def head() -> tuple[Safe, ...]:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from sqlite_utils import Migrations
 from sqlite_utils.utils import sqlite3
 
 from app import newer
-from app.copies import BACKUPS, newest_saved, sweep
+from app.copies import BACKUPS, newest_saved, restore_command, sweep
 from app.identity import number_of
 from app.kept_copies import newest, thin
 from app.migrating import NewerFile, migrate, unknown_migrations
@@ -136,7 +137,7 @@ def _refuse_what_was_written_over(path: Path, served: str) -> None:
         )
     unmark(path)
     copy = newest(path.parent)
-    bring_back = f" The newest copy of what was there: python3 server.py restore {copy}" if copy else ""
+    bring_back = f" The newest copy of what was there: {restore_command(path.parent, copy)}" if copy else ""
     logger.warning("%s was written over while it was served, and is used as it is now.%s", path, bring_back)
 
 
@@ -145,9 +146,9 @@ def _say_what_was_saved(directory: Path) -> None:
     saved = newest_saved(directory)
     if saved is not None:
         logger.warning(
-            "There is no data in %s, so it begins empty. A copy of what was there: python3 server.py restore %s",
+            "There is no data in %s, so it begins empty. A copy of what was there: %s",
             directory,
-            saved,
+            restore_command(directory, saved),
         )
 
 
@@ -167,8 +168,8 @@ def _check(path: Path, migrations: Migrations, is_in_use: bool, accepts_newer: b
         if problem:
             raise UnusableDatabase(
                 f"{path} is damaged ({problem}). It was not touched. Put a backup in its place with "
-                f"python3 server.py restore FILE (see {path.parent / BACKUPS}), or save what can be read with: "
-                f"sqlite3 {path} .recover"
+                f"{restore_command(path.parent, 'FILE')} (see {path.parent / BACKUPS}), or save what can be read "
+                f"with: sqlite3 {shlex.quote(str(path))} .recover"
             )
         if unknown:
             raise NewerFile(path, unknown, newer.copy_before(path, migrations))

@@ -7,32 +7,32 @@ from templates.tags import H2, A, Code, Div, P, Safe
 
 
 @lru_cache(maxsize=8)
-def notice(words: str = "", advice: str = "", saved: str = "", *, is_whole: bool = True) -> Safe:
-    """What happened, what mends it, and where a copy is; an empty place while all is well.
+def notice(words: str = "", advice: str = "", command: str = "", *, is_whole: bool = True) -> Safe:
+    """What happened, what mends it, and the command that brings a copy back; an empty place while all is well.
 
     Of data that are not whole any more no copy is offered but an older one.
     """
-    return live(Div, _said(words, advice, saved, is_whole) if words else None, id="notice", url="/notice")
+    return live(Div, _said(words, advice, command, is_whole) if words else None, id="notice", url="/notice")
 
 
-def _way_back(saved: str, is_whole: bool) -> tuple[object, ...]:
+def _way_back(command: str, is_whole: bool) -> tuple[object, ...]:
     if not is_whole:
         return (
             "The newest copy from before is kept. End the server, and bring it back: ",
-            Code(f"python3 server.py restore {saved}"),
+            Code(command),
         )
     return (
         "A copy of all that was saved before was put aside by itself. Start the server again, and bring it back: ",
-        Code(f"python3 server.py restore {saved}"),
+        Code(command),
     )
 
 
-def _said(words: str, advice: str, saved: str, is_whole: bool) -> Safe:
+def _said(words: str, advice: str, command: str, is_whole: bool) -> Safe:
     return Div(
         H2("Nothing is saved at this moment"),
         P(words),
-        P(advice) if not (saved and is_whole) else None,
-        P(_way_back(saved, is_whole)) if saved else None,
+        P(advice) if not (command and is_whole) else None,
+        P(_way_back(command, is_whole)) if command else None,
         P(
             A("Save a copy of the data", href="/export.db", cls="button primary"),
             " or run ",

@@ -155,6 +155,12 @@ def test_commands_are_named_as_the_readme_has_them() -> None:
     assert not named, listed(named)
 
 
+def test_a_path_in_a_command_that_is_printed_is_quoted() -> None:
+    bare = re.compile(r"(?:server\.py (?:restore|backup|--data)|sqlite3 )[^\"{%]*(?:%s|\{(?!shlex\.quote))")
+    named = lines_with(bare, (path for room in ("server", "app", "templates") for path in sources(room)))
+    assert not named, listed(named)
+
+
 def test_no_file_but_the_lock_file_names_a_package_registry() -> None:
     registries = re.compile("|".join(map(re.escape, REGISTRIES)))
     named = lines_with(registries, (path for path in texts() if path != ROOT / "uv.lock"))

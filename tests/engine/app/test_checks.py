@@ -48,7 +48,7 @@ def test_a_damaged_file_is_named_with_the_way_back(path: Path, damage: str) -> N
         path.write_bytes(b"not a database" * 1000)
     found = file(path)
     assert f"{path} is damaged (" in found.what
-    assert "restore FILE" in found.remedy
+    assert f"restore --data {path.parent} FILE" in found.remedy
     assert str(path.parent / "backups") in found.remedy
 
 

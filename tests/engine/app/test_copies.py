@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 import signal
 import stat
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from sqlite_utils.utils import sqlite3
 
 import app.copies
-from app.copies import ROOM, check_room, copy_file, copy_pages, keep, placed, room, sweep
+from app.copies import ROOM, check_room, copy_file, copy_pages, keep, placed, restore_command, room, sweep
 from tests.engine.conftest import PROJECT
 
 
@@ -38,6 +39,13 @@ def rows(file: Path) -> int:
 
 def names(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
+
+
+@pytest.mark.parametrize("name", ["my app: v1", "it's", "a;b", "$HOME", "~"])
+def test_the_command_that_brings_a_copy_back_reaches_the_program_word_by_word(tmp_path: Path, name: str) -> None:
+    directory, copy = tmp_path / name, tmp_path / name / "backups" / "copy.db"
+    words = shlex.split(restore_command(directory, copy))
+    assert words == ["python3", "server.py", "restore", "--data", str(directory), str(copy)]
 
 
 def test_a_copy_has_its_name_only_when_it_is_whole(file: Path, tmp_path: Path) -> None:

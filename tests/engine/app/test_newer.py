@@ -195,7 +195,7 @@ def test_in_production_it_is_a_line_and_the_exit_code_and_the_command_mends_it(
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
     assert "written by a newer version of this app (it has “keep_colours”, “add_shade”" in line
-    copy = re.search(r"python3 server\.py restore (\S+)\.$", line)
+    copy = re.search(r"python3 server\.py restore --data \S+ (\S+)$", line)
     assert copy
     restored = [*server, "restore", "--data", str(checkout.data), copy[1]]
     subprocess.run(restored, check=True, capture_output=True, timeout=60)

@@ -235,8 +235,8 @@ def until_secured(server: Server, way: Callable[[Path], None]) -> Path:
         # What has no name for it: the file is given what its log has, and a log of another file goes.
         time.sleep(2)
         return data
-    until(lambda: "was saved: python3" in server.log.read_text(encoding="utf-8"), "a copy is saved by itself")
-    found = re.search(r"restore (\S+) brings", server.log.read_text(encoding="utf-8"))
+    until(lambda: "data was saved" in server.log.read_text(encoding="utf-8"), "a copy is saved by itself")
+    found = re.search(r"brings back: .* (\S+)", server.log.read_text(encoding="utf-8"))
     assert found
     until(lambda: found[1] in httpx.get(f"{server.url}/tasks").text, "the page names the copy")
     return Path(found[1])
@@ -316,7 +316,7 @@ def empty_again(data: Path) -> Iterator[Server]:
 
 def test_a_start_without_data_names_the_copy_that_was_saved(empty_again: Server) -> None:
     log = empty_again.log.read_text(encoding="utf-8")
-    assert re.search(r"begins empty.* restore \S+-saved-\S+\.db", log), log
+    assert re.search(r"begins empty.* restore --data \S+ \S+-saved-\S+\.db", log), log
 
 
 def test_a_copy_that_is_deleted_too_is_saved_again(data: Path) -> None:

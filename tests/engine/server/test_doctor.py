@@ -74,7 +74,7 @@ def test_what_is_not_well_is_said_with_what_to_do(tmp_path: Path, path_with_chro
     assert (looked.returncode, looked.stderr) == (1, "")
     wrong = [line for line in looked.stdout.splitlines() if not line.startswith("ok ")]
     assert len(wrong) == 3
-    assert re.search(r"app\.db is damaged \(.*\): run `python3 server\.py restore FILE`", wrong[0])
+    assert re.search(r"app\.db is damaged \(.*\): run `python3 server\.py restore --data \S+ FILE`", wrong[0])
     assert f"can be read by others: run `chmod -R go= {tmp_path / 'data'}`." in wrong[1]
     assert f"Port {port} of 127.0.0.1: Address already in use: end what has it" in wrong[2]
 

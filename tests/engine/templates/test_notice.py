@@ -15,5 +15,5 @@ def test_a_loss_is_told_with_what_to_do() -> None:
     assert "&lt;it&gt; was deleted." in said
     assert 'href="/export.db"' in said
     assert "Do this." in said
-    assert "server.py restore a/copy.db" in notice("Gone.", "Do this.", "a/copy.db")
+    assert "restore a/copy.db" in notice("Gone.", "Do this.", "restore a/copy.db")
     assert notice("Gone.") != notice("Moved.")
