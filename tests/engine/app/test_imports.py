@@ -34,9 +34,9 @@ def test_a_rejected_row_is_reported_with_its_line(client: httpx.Client) -> None:
         ("header.csv", b"title,notes\n"),
         ("cut.json", b'[{"title": "a"}, {"title":'),
         ("cut.csv.gz", gzip.compress(b"title\n" + b"row\n" * 5000)[:-20]),
-        ("line.csv", b"title\n" + b"x" * 50_000_000),
-        ("columns.csv", ",".join(f"c{number}" for number in range(100_000)).encode() + b"\n1\n"),
-        ("zeros.gz", gzip.compress(bytes(100_000_000), 1) * 100),
+        ("line.csv", b"title\n" + b"x" * 20_000_000),
+        ("columns.csv", ",".join(f"c{number}" for number in range(20_000)).encode() + b"\n1\n"),
+        ("zeros.gz", gzip.compress(bytes(100_000_000), 1) * 10),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -182,7 +182,10 @@ def test_a_start_in_that_state_is_a_page_that_says_so_and_offers_the_same(branch
     assert checkout.end() == 0
 
 
-@pytest.mark.parametrize("options", [("--no-reload",), ("--workers", "2")], ids=["one", "two"])
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param(("--no-reload",), id="one"), pytest.param(("--workers", "2"), id="two", marks=pytest.mark.slow)],
+)
 def test_in_production_it_is_a_line_and_the_exit_code_and_the_command_mends_it(
     branches: Branches, options: tuple[str, ...]
 ) -> None:

@@ -120,6 +120,7 @@ def test_what_is_written_meanwhile_is_in_the_file_or_in_the_copy(server: Server,
     restored_while_written(server, tmp_path, 2)
 
 
+@pytest.mark.slow
 def test_two_workers_lose_nothing_either(workers: Server, tmp_path: Path) -> None:
     restored_while_written(workers, tmp_path, 2)
 

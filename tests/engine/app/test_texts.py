@@ -73,7 +73,7 @@ def test_a_text_of_a_surrogate_is_drawn_too(texts: Texts) -> None:
     assert "\ud800" in drawn(texts.draw(LONG + "\ud800"), texts)
 
 
-QUICK = ("references", "brackets", "cells")
+QUICK = ("references", "cells")
 
 
 @pytest.mark.parametrize(
