@@ -258,7 +258,7 @@
         {
           imports = pkgs.runCommand "${project.name}-imports" { } ''
             cd ${code}
-            ${prefix}DATA=$TMPDIR/data ${runs}/bin/python -c "import app.main, server.cli, server.run"
+            ${prefix}DATA=$TMPDIR/data ${runs}/bin/python -c "import app.main, server.commands.cli, server.run"
             touch $out
           '';
 

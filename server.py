@@ -1,4 +1,4 @@
-"""The door: `python3 server.py …` hands over to server.cli, and does nothing else.
+"""The door: `python3 server.py …` hands over to server.commands.cli, and does nothing else.
 
 Only where the packages are missing (a bare checkout) it first makes `.venv` from uv.lock and goes on inside it. A stamp
 in `.venv`, written last, says what it was made from. What is found, and what is then done:
@@ -17,7 +17,7 @@ from importlib.machinery import PathFinder
 
 NAME = "Kindling"
 OLDEST_PYTHON = (3, 11)
-PACKAGES = ("fasthtml", "uvicorn", "sqlite_utils", "click_default_group")  # what server.cli stands on
+PACKAGES = ("fasthtml", "uvicorn", "sqlite_utils", "click_default_group")  # what server.commands.cli stands on
 TEST_PACKAGES = ("pytest", "xdist", "hypothesis", "playwright")
 OLDEST_UV = (0, 5)  # reads uv.lock and the groups of dependencies; an older one is passed over
 PATIENCE = 600  # seconds to wait for another start that is making `.venv`
@@ -58,7 +58,7 @@ def hand_over():
     except KeyboardInterrupt:
         stop("Stopped before .venv was finished.", "The next start begins it again.", 130)
     find_project()
-    from server.cli import main
+    from server.commands.cli import main
 
     main()
 

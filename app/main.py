@@ -25,51 +25,63 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import (
-    exports,
-    fasthtml_tags,
-    forms,
-    imports,
-    indexing,
-    lost,
-    newer,
-    presence,
-    security_txt,
+    migrations,
     tasks,
 )
-from app.access import confirm, overview, sign_in
-from app.access.file import Unreadable, UnusableFile
+from app.access import confirm, sessions_page, sign_in
+from app.access.access_file import Unreadable, UnusableFile
 from app.access.sessions import cookie_name, sessions
-from app.db import LostData, db
-from app.kinds import kinds
-from app.migrating import NewerFile
-from app.migrations import migrations
-from app.pages import HANDLERS, ROOT, edited, head, may_see_code, page, shell
-from app.pages import assets as static_files
-from app.preparing import SeveralProcesses, UnusableDirectory, claim, prepare
-from app.presence import tabs_elsewhere
-from app.reads import Moments
-from app.room import UploadRoom
+from app.database import newer_schema
+from app.database.db import LostData, db
+from app.database.disk_space import UploadRoom
+from app.database.preparation import (
+    SeveralProcesses,
+    UnusableDirectory,
+    claim,
+    prepare,
+)
+from app.database.reads import Moments
+from app.database.run_migrations import NewerFile
+from app.database.sqlite_connections import UnusableDatabase
+from app.exports import export_routes
+from app.imports import import_routes
+from app.pages import fasthtml_tags, lost_data, presence, security_txt
+from app.pages.markdown_texts import texts
+from app.pages.presence import tabs_elsewhere
+from app.pages.responses import (
+    HANDLERS,
+    ROOT,
+    edited,
+    head,
+    may_see_code,
+    page,
+    shell,
+)
+from app.pages.responses import assets as static_files
+from app.records import forms, indexing
+from app.records.kinds import kinds
 from app.settings import settings
-from app.sqlite import UnusableDatabase
-from app.texts import texts
-from server import background, served
-from server.bodies import FORM_LIMIT
-from server.failure import CHOOSE_PATH, DEVELOPMENT, choose
+from server import background_work
+from server.app_name import SLUG
 from server.fragments import ZONE_COOKIE, FragmentCache, is_fragment
-from server.guard import ADMITTED, Guard
-from server.inline_files import PREFIX as INLINE
-from server.inline_files import InlineFiles, route
-from server.live import Hub
+from server.guard.csp_reports import PATH as REPORTS
+from server.guard.csp_reports import Reports
+from server.guard.middleware import ADMITTED, Guard
+from server.guard.request_bodies import FORM_LIMIT
+from server.inline.inline_files import PREFIX as INLINE
+from server.inline.inline_files import InlineFiles, route
+from server.live.endpoint import Hub
+from server.live.revoked_sockets import OpenSockets
 from server.log import RequestLog
-from server.name import SLUG
-from server.open_sockets import OpenSockets
-from server.reports import PATH as REPORTS
-from server.reports import Reports
-from server.start_errors import CannotStart, Undecided
-from server.streams import say
-from server.token import keep_out_of_logs, secret
-from templates import errors, inline, layout
-from templates.start import start_page
+from server.reload.failure_page import CHOOSE_PATH, DEVELOPMENT, choose
+from server.reload.start_errors import CannotStart, Undecided
+from server.sharing.sign_in_token import keep_out_of_logs, secret
+from server.standard_streams import say
+from server.workers import served_data
+from templates import layout
+from templates.pages import errors
+from templates.pages.start import start_page
+from templates.parts import inline_code
 
 # What the app is about, each with routes and a kind of rows; the first is the main one.
 FEATURES: list[ModuleType] = [
@@ -101,7 +113,7 @@ class App(FastHTML):
             count=sessions.count,
             cache=self.keep,
             refusal=sign_in.refusal,
-            is_download=exports.is_download,
+            is_download=export_routes.is_download,
             is_private=settings.is_private,
             behind_proxy=settings.proxy_headers,
             reports=REPORTS if settings.reload else "",
@@ -147,7 +159,7 @@ def is_in_use() -> bool:
     """Whether another process of this app serves the file at this moment, as with a hot reload."""
     if not settings.reload:
         return False
-    from server.handover import follows_another  # Only where there is a handover.
+    from server.reload.handover import follows_another  # Only where there is a handover.
 
     return follows_another()
 
@@ -157,25 +169,29 @@ def made_ready() -> Path:
     choice = chosen() if settings.reload else ""
     try:
         return prepare(
-            settings.data, migrations, is_in_use=is_in_use(), served=served.before(), accepts_newer=choice == newer.KEEP
+            settings.data,
+            migrations.migrations,
+            is_in_use=is_in_use(),
+            served=served_data.before(),
+            accepts_newer=choice == newer_schema.KEEP,
         )
     except NewerFile as problem:
-        copy = newer.copy_before(problem.path, migrations)
-        if choice == newer.RESTORE and copy is not None:
-            from app.backups import restore  # Only here.
+        copy = newer_schema.copy_before(problem.path, migrations.migrations)
+        if choice == newer_schema.RESTORE and copy is not None:
+            from app.backup.backups import restore  # Only here.
 
             say(restore(settings.data, copy), error=True)
-            return prepare(settings.data, migrations)
+            return prepare(settings.data, migrations.migrations)
         if not settings.reload:
             raise
         names = ", ".join(f"“{name}”" for name in problem.names)
         words = f"The data are newer than the code: {problem.path} has {names}, which this version does not know."
-        raise Undecided(words, newer.offers(problem.path, migrations, ROOT)) from None
+        raise Undecided(words, newer_schema.offers(problem.path, migrations.migrations, ROOT)) from None
 
 
 def chosen() -> str:
     """What somebody has chosen on the page that said why the app cannot start."""
-    from server import handover  # Only where there is a handover.
+    from server.reload import handover  # Only where there is a handover.
 
     return handover.chosen()
 
@@ -210,7 +226,7 @@ async def start() -> None:
     db.on_commit = hub.wake
     db.before_commit = indexing.complete
     await presence.presence.begin()
-    background.hear(asyncio.get_running_loop())
+    background_work.hear(asyncio.get_running_loop())
     app.state.looking_after = look_after()
 
 
@@ -221,12 +237,12 @@ def look_after() -> list[asyncio.Task[None]]:
     None of it is waited for at a start, as another process may be writing for a long time.
     """
     return [
-        background.every(lost.LOOK_SECONDS, "Looking at the file of the data", lost.lost.look),
-        background.every(lost.LOOK_SECONDS, "Looking at the file of sessions", patient(sessions.file.look)),
-        background.every(LOOK_AFTER_SECONDS, "Taking up imports", patient(imports.recover)),
-        background.every(LOOK_AFTER_SECONDS, "Forgetting closed tabs", patient(presence.presence.clear)),
-        background.every(LOOK_AFTER_SECONDS, "Looking after sessions", patient(sessions.look_after)),
-        background.every(indexing.LOOK_SECONDS, "Indexing", indexing.indexing.catch_up),
+        background_work.every(lost_data.LOOK_SECONDS, "Looking at the file of the data", lost_data.lost.look),
+        background_work.every(lost_data.LOOK_SECONDS, "Looking at the file of sessions", patient(sessions.file.look)),
+        background_work.every(LOOK_AFTER_SECONDS, "Taking up imports", patient(import_routes.recover)),
+        background_work.every(LOOK_AFTER_SECONDS, "Forgetting closed tabs", patient(presence.presence.clear)),
+        background_work.every(LOOK_AFTER_SECONDS, "Looking after sessions", patient(sessions.look_after)),
+        background_work.every(indexing.LOOK_SECONDS, "Indexing", indexing.indexing.catch_up),
     ]
 
 
@@ -248,8 +264,8 @@ async def stop() -> None:
     """Let imports end and writes reach the disk."""
     for each in app.state.looking_after:
         each.cancel()
-    await lost.lost.secure()
-    await imports.end_all()
+    await lost_data.lost.secure()
+    await import_routes.end_all()
     with contextlib.suppress(LostData):
         await presence.presence.leave()
     await texts.close()
@@ -287,11 +303,21 @@ app = App(
 app.mount(static_files.prefix, static_files)
 inline_files = InlineFiles(settings.data / "inline")
 app.mount(INLINE, inline_files)
-inline.use(inline_files)
+inline_code.use(inline_files)
 fasthtml_tags.follow()
 for feature in FEATURES:
     kinds[feature.KIND.table] = feature.KIND
-for part in (*FEATURES, imports, exports, lost, presence, sign_in, confirm, overview, security_txt):
+for part in (
+    *FEATURES,
+    import_routes,
+    export_routes,
+    lost_data,
+    presence,
+    sign_in,
+    confirm,
+    sessions_page,
+    security_txt,
+):
     part.rt.to_app(app)
 hub = Hub(
     app.render,
@@ -337,7 +363,7 @@ async def healthz(request: Request) -> JSONResponse:
 
     A stranger is told no more than that.
     """
-    problems = background.troubles()
+    problems = background_work.troubles()
     if (loss := db.look()) is not None:
         problems.insert(0, f"the data are lost: {loss.words}")
     token, clients = None, len(hub.tabs)
@@ -352,5 +378,5 @@ async def healthz(request: Request) -> JSONResponse:
     if is_admitted:
         uptime = round(time.monotonic() - STARTED, 1)
         health |= {"version": VERSION, "commit token": token, "uptime": uptime, "clients": clients}
-        health |= {"failures": background.failures()}
+        health |= {"failures": background_work.failures()}
     return JSONResponse(health, 503 if problems else 200, {"cache-control": "no-store"})

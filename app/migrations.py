@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from sqlite_utils import Migrations
 from sqlite_utils.db import Database
 
-from app import indexing
-from app.sqlite import NOW
+from app.database.sqlite_connections import NOW
+from app.records import indexing
 
 # Files of data know their migrations by this name: it stays whatever the app is called.
 migrations = Migrations("kindling")
@@ -201,7 +201,7 @@ def import_any_kind(db: Database) -> None:
 
 @migrations()
 def drop_sessions(db: Database) -> None:
-    """Who is signed in stands in a file of its own (app/access/file.py), which no page follows."""
+    """Who is signed in stands in a file of its own (app/access/access_file.py), which no page follows."""
     db.execute("DROP TABLE IF EXISTS sessions")
 
 

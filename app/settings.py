@@ -3,7 +3,7 @@
 import sys
 
 from server.settings import Settings, SettingsError
-from server.streams import say
+from server.standard_streams import say
 
 try:
     settings = Settings.from_environment()

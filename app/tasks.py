@@ -1,6 +1,7 @@
 """Tasks: their queries and their routes, together.
 
-The example: `python3 server.py rename "My App" --without-example` takes it out; `example/` says what belongs to it.
+The example: `python3 server.py rename "My App" --without-example` takes it out; `server/commands/example/` says what
+belongs to it.
 """
 
 from collections.abc import Mapping
@@ -11,20 +12,32 @@ from fasthtml.core import APIRouter
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from app import forms, lists, rows
-from app.cleaning import one_line
-from app.db import db
-from app.forms import InputError
-from app.kinds import Field, Kind
-from app.list_sql import BY_NAME, EVERY, NEWEST, OLDEST, Statement
-from app.pages import answer, back, form_again, page, wants_fragment
-from app.sqlite import SIZE, Connection
-from app.texts import with_texts
+from app.database.db import db
+from app.database.sqlite_connections import SIZE, Connection
+from app.pages.markdown_texts import with_texts
+from app.pages.responses import (
+    answer,
+    back,
+    form_again,
+    page,
+    wants_fragment,
+)
+from app.records import forms, lists, rows
+from app.records.forms import InputError
+from app.records.kinds import Field, Kind
+from app.records.list_queries import (
+    BY_NAME,
+    EVERY,
+    NEWEST,
+    OLDEST,
+    Statement,
+)
+from app.records.text_cleaning import one_line
 from server.fragments import fragment, today, zone
 from templates import tasks as show
-from templates.forms import LINE_LENGTH
-from templates.lists import partial
-from templates.tags import Safe
+from templates.parts.forms import LINE_LENGTH
+from templates.parts.lists import partial
+from templates.parts.tags import Safe
 from templates.tasks import AREA, SORTS, STATUSES, Summary, Task, TaskInput, TaskList, TaskQuery, TaskRow
 
 # What a person types into the form of a task.

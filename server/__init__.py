@@ -1,5 +1,5 @@
 """The engine. Whatever imports a part of it, the constants of what is imported later are noted from here on."""
 
-from server import constants
+from server.inline import source_constants
 
-constants.follow()
+source_constants.follow()

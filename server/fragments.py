@@ -23,8 +23,8 @@ from urllib.parse import unquote
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server import answers
-from server.request_headers import cookie_header, headers_by_name
+from server.guard.request_headers import cookie_header, headers_by_name
+from server.protocols import uvicorn_internals
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -211,7 +211,7 @@ class FragmentCache:
             await self._compare(scope, receive, entry, person)
         known = headers.get(b"if-none-match")
         is_whole = known is None and scope["method"] == "GET"
-        if not (is_whole and entry.head is not None and answers.write(send, entry.head, entry.body)):
+        if not (is_whole and entry.head is not None and uvicorn_internals.write(send, entry.head, entry.body)):
             await _answer(entry, known, send)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -303,7 +303,7 @@ def _entry(token: Hashable, view: _View, start: Message, body: bytes) -> _Entry 
     etag = b'"' + blake2b(body, digest_size=16).hexdigest().encode() + b'"'
     vary = VARY if view.json is None else VARY + b", Accept"
     headers += [(b"etag", etag), (b"vary", vary), (b"cache-control", b"private, no-cache")]
-    return _Entry(token, view.day, view.json, etag, headers, body, answers.head_of(headers, body))
+    return _Entry(token, view.day, view.json, etag, headers, body, uvicorn_internals.head_of(headers, body))
 
 
 async def _answer(entry: _Entry, if_none_match: bytes | None, send: Send) -> None:

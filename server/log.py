@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server import streams
+from server import standard_streams
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Terminal(logging.StreamHandler[TextIO]):
     """Standard error, also of a process that Uvicorn has started, whatever becomes of it."""
 
     def __init__(self) -> None:
-        streams.take()
+        standard_streams.take()
         super().__init__(sys.stderr)
 
 

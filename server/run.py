@@ -22,18 +22,20 @@ from types import FrameType
 
 import uvicorn
 
-from server import background, links, log, peer, renewal, tls, token
-from server.accepting import AcceptingServer
-from server.bodies import MESSAGE_LIMIT
-from server.connections import OPEN_FILES
-from server.name import NAME
+from server import background_work, log
+from server.app_name import NAME
+from server.guard import peer_account
+from server.guard.request_bodies import MESSAGE_LIMIT
+from server.protocols.accept import AcceptingServer
+from server.protocols.connection_table import OPEN_FILES
 from server.settings import Settings, bracketed
-from server.streams import say
-from server.watch import Watch
-from server.workers import ANSWER_SECONDS, END_SECONDS, Workers
+from server.sharing import certificate, certificate_renewal, one_time_links, sign_in_token
+from server.standard_streams import say
+from server.workers.stalled_loop import Watch
+from server.workers.supervisor import ANSWER_SECONDS, END_SECONDS, Workers
 
 APP = "app.main:app"
-HTTP_PROTOCOL = "server.protocol:HttpProtocol"
+HTTP_PROTOCOL = "server.protocols.http1:HttpProtocol"
 HAS_UVLOOP = importlib.util.find_spec("uvloop") is not None
 BACKLOG = 2048
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,7 +49,7 @@ class AddressTaken(OSError):
 
 def config(settings: Settings) -> uvicorn.Config:
     """Uvicorn's configuration for these settings. Raises SettingsError for a certificate that cannot be used."""
-    cert, key = tls.files(settings)
+    cert, key = certificate.files(settings)
     return uvicorn.Config(
         APP,
         host=settings.host,
@@ -55,10 +57,10 @@ def config(settings: Settings) -> uvicorn.Config:
         workers=settings.workers,
         # The fastest loop and parser there are wheels for; the parser with limits on the head of a request.
         loop="uvloop" if HAS_UVLOOP else "asyncio",
-        http=tls.http_protocol(settings, HTTP_PROTOCOL)[0],
+        http=certificate.http_protocol(settings, HTTP_PROTOCOL)[0],
         # The only one of Uvicorn's three that neither copies frames through streams nor keeps a task a connection.
         # Live updates go out through it as finished frames.
-        ws="server.websocket:WebSocketProtocol",
+        ws="server.protocols.websocket:WebSocketProtocol",
         # The protocol has a way of its own, in which a frame is compressed once for all.
         ws_per_message_deflate=False,
         # A page says in a few kilobytes what it shows; the guard holds this limit under other servers too.
@@ -82,7 +84,7 @@ def config(settings: Settings) -> uvicorn.Config:
         lifespan="on",
         ssl_certfile=cert,
         ssl_keyfile=key,
-        ssl_context_factory=tls.context if cert else None,
+        ssl_context_factory=certificate.context if cert else None,
     )
 
 
@@ -98,7 +100,7 @@ def serve(settings: Settings) -> int:
     with contextlib.ExitStack() as open_sockets:
         sockets = [open_sockets.enter_context(each) for each in _listen(settings)]
         if settings.reload:
-            from server.reload import Reloader  # The watcher is loaded only where it watches.
+            from server.reload.supervisor import Reloader  # The watcher is loaded only where it watches.
 
             reloader = Reloader(configuration, sockets[0], ROOT, settings.editor, _here(_address(settings, sockets[0])))
             _hear_the_end(reloader.hear_the_end)
@@ -134,7 +136,7 @@ class Server(AcceptingServer):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve, watched."""
         await super().startup(sockets)
-        self.renewing = renewal.begin(self.config)
+        self.renewing = certificate_renewal.begin(self.config)
         Watch().follow(asyncio.get_running_loop())
         if self.started:
             self._on_start()
@@ -212,25 +214,25 @@ def _announce(settings: Settings, listening: socket.socket) -> None:
     if not settings.is_private:
         behind_proxy = settings.proxy_headers and settings.allow_host
         outside = f"https://{settings.allow_host[0]}" if behind_proxy else address
-        say(token.announce(settings.data, outside))
+        say(sign_in_token.announce(settings.data, outside))
     here = _here(address)
-    asks_owner = not (settings.is_private and peer.is_knowable())
+    asks_owner = not (settings.is_private and peer_account.is_knowable())
     # What is printed by a service goes to a log, where no link belongs.
     if asks_owner and (settings.open or sys.stdout.isatty()):
         say(f"Sign in on this machine, once: {_link_for_once(settings, here)}")
-    missing = tls.http_protocol(settings, HTTP_PROTOCOL)[1]
+    missing = certificate.http_protocol(settings, HTTP_PROTOCOL)[1]
     if missing:
         say(missing)
     if settings.tls and not settings.cert:
-        say(tls.how_to_trust(settings.data / "tls" / "ca.pem"))
+        say(certificate.how_to_trust(settings.data / "tls" / "ca.pem"))
     if settings.open:
-        background.thread("Opening the browser", partial(_open_when_ready, settings, here, asks_owner))
+        background_work.thread("Opening the browser", partial(_open_when_ready, settings, here, asks_owner))
 
 
 def _link_for_once(settings: Settings, address: str) -> str:
     """A link that signs one browser in; where the data cannot be written, the address, as the app then says why."""
     try:
-        return links.link_of(address, links.make(settings.data))
+        return one_time_links.link_of(address, one_time_links.make(settings.data))
     except OSError:
         return address
 
@@ -238,7 +240,7 @@ def _link_for_once(settings: Settings, address: str) -> str:
 def _page_for_once(settings: Settings, address: str) -> str:
     """The address of a file that leads a browser to such a link."""
     try:
-        return links.page_to(settings.data, links.make(settings.data), address).resolve().as_uri()
+        return one_time_links.page_to(settings.data, one_time_links.make(settings.data), address).resolve().as_uri()
     except OSError:
         return address
 

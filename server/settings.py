@@ -1,7 +1,7 @@
 """What a person may choose when the server starts: one frozen record, checked once, read everywhere.
 
 The same choices come as options of `python3 server.py run`, and from the environment, as variables that begin as
-`server/name.py` says. The command line writes its options there, so that `uvicorn app.main:app`, a worker and a
+`server/app_name.py` says. The command line writes its options there, so that `uvicorn app.main:app`, a worker and a
 reloaded process all read the same record here.
 """
 
@@ -14,8 +14,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NewType
 
-from server import hosts
-from server.name import PREFIX
+from server.app_name import PREFIX
+from server.guard import host_names
 
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 LOG_FORMATS = ("text", "json")
@@ -137,7 +137,7 @@ class Settings:
 def _allowed(text: str) -> str:
     """A host as browsers write it. Raises SettingsError."""
     try:
-        return hosts.written(hosts.of_option(text))
+        return host_names.written(host_names.of_option(text))
     except ValueError as error:
         raise SettingsError(
             f"--allow-host is a name or an address without scheme and port, not “{text}”: {error}."

@@ -1,4 +1,4 @@
-// Scripts and styles that stood inline in the source (templates/inline.py): the policy allows none on the page, so they
+// Scripts and styles that stood inline in the source (templates/parts/inline_code.py): the policy allows none on the page, so they
 // are files. Here they are loaded, and given to the elements that need them, whenever these come onto the page.
 (() => {
   "use strict";

@@ -4,9 +4,8 @@ import json
 from collections.abc import Callable
 from functools import cache
 
-from templates.directions import isolated
-from templates.live import link, unknown
-from templates.tags import (
+from templates.parts.live import link, unknown
+from templates.parts.tags import (
     A,
     Body,
     Button,
@@ -25,6 +24,7 @@ from templates.tags import (
     Span,
     Title,
 )
+from templates.parts.text_direction import isolated
 
 NAME = "Kindling"
 # The way to each feature, in the order of the navigation; `/` leads to the first.

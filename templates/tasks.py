@@ -6,12 +6,11 @@ from datetime import date, tzinfo
 from functools import lru_cache
 from typing import NamedTuple
 
-from templates import forms, lists
-from templates.chart import done_per_day
-from templates.directions import balanced, own
-from templates.lists import IN_DETAIL, address
-from templates.live import live
-from templates.tags import (
+from templates.parts import forms, lists
+from templates.parts.bar_chart import done_per_day
+from templates.parts.lists import IN_DETAIL, address
+from templates.parts.live import live
+from templates.parts.tags import (
     H1,
     H2,
     A,
@@ -30,7 +29,15 @@ from templates.tags import (
     Time,
     outline,
 )
-from templates.values import MONTHS, day_in_words, day_of, moment, pair, text
+from templates.parts.text_direction import balanced, own
+from templates.parts.values import (
+    MONTHS,
+    day_in_words,
+    day_of,
+    moment,
+    pair,
+    text,
+)
 
 AREA = "/tasks"
 SORTS = {"newest": "Newest first", "oldest": "Oldest first", "due": "Due date", "title": "Title"}

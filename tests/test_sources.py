@@ -52,7 +52,13 @@ def test_every_source_file_has_its_test_file() -> None:
 
 
 def sources(room: str) -> list[Path]:
-    return sorted((ROOT / room).rglob("*.py"))
+    """The modules of a room. What `new` writes anew lies among the commands and is no module of theirs."""
+    specimen = ROOT / "server/commands/specimen"
+    return [
+        path
+        for path in sorted((ROOT / room).rglob("*.py"))
+        if room == "server/commands/specimen" or specimen not in path.parents
+    ]
 
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:

@@ -11,14 +11,19 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from app.access.addresses import path_of_this_app
-from app.access.limits import EXPORTS, UPLOADS, client_of
+from app.access.request_limits import EXPORTS, UPLOADS, client_of
+from app.access.return_addresses import path_of_this_app
 from app.access.sessions import sessions
 from app.access.sign_in import NO_STORE, WRONG_TOKEN, is_token
 from app.access.wrong_tokens import wrong_tokens
-from app.forms import read_form
-from app.pages import error_answer, page, wants_fragment, wants_json
-from templates import sign_in as show
+from app.pages.responses import (
+    error_answer,
+    page,
+    wants_fragment,
+    wants_json,
+)
+from app.records.forms import read_form
+from templates.pages import sign_in as show
 
 # What an address in a header is written with; anything else, as a letter that is no ASCII, is put in percent.
 URL_SAFE = ":/%#?=@[]!$&'()*+,;"

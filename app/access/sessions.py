@@ -13,21 +13,26 @@ from pathlib import Path
 
 from starlette.types import Scope
 
-from app.access.browsers import browser_of
-from app.access.events import Kind, record
-from app.access.file import AccessFile, Unreadable
-from app.access.limits import STRANGERS, client_of
-from app.pages import assets
-from app.security_txt import PATH as SECURITY_TXT
-from app.sqlite import Connection, Row
-from server import links
+from app.access.access_file import AccessFile, Unreadable
+from app.access.browser_names import browser_of
+from app.access.request_limits import STRANGERS, client_of
+from app.access.session_events import Kind, record
+from app.database.sqlite_connections import Connection, Row
+from app.pages.responses import assets
+from app.pages.security_txt import PATH as SECURITY_TXT
+from server.app_name import SLUG
 from server.fragments import SIGNED_IN, cookies_of
-from server.guard import ADMITTED, Refused, local_address
-from server.name import SLUG
-from server.peer import CONNECTION, OWNER, account_of, accounts_of_owner
-from server.request_headers import headers_by_name
+from server.guard.middleware import ADMITTED, Refused, local_address
+from server.guard.peer_account import (
+    CONNECTION,
+    OWNER,
+    account_of,
+    accounts_of_owner,
+)
+from server.guard.request_headers import headers_by_name
 from server.settings import is_loopback
-from server.token import Token, hashed
+from server.sharing import one_time_links
+from server.sharing.sign_in_token import Token, hashed
 
 DAY = 24 * 60 * 60
 LIFETIME = 180 * DAY
@@ -236,7 +241,7 @@ class Sessions:
 
     async def look_after(self) -> None:
         """Delete what has ended, write when sessions were used, and take note of a token that has changed."""
-        links.sweep(self.file.path.parent)
+        one_time_links.sweep(self.file.path.parent)
         if self._state is None and not self.file.path.exists():
             return  # Nobody has ever signed in.
         self.file.look_after()

@@ -11,17 +11,22 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import Scope
 
-from app.access.addresses import path_of_this_app
-from app.access.events import Kind
+from app.access.return_addresses import path_of_this_app
+from app.access.session_events import Kind
 from app.access.sessions import LIFETIME, SIGN_IN_FIRST, cookie_name, sessions
 from app.access.wrong_tokens import wrong_tokens
-from app.forms import read_form
-from app.pages import error_answer, page, wants_fragment, wants_json
+from app.pages.responses import (
+    error_answer,
+    page,
+    wants_fragment,
+    wants_json,
+)
+from app.records.forms import read_form
 from app.settings import settings
-from server import links
-from server.guard import ADMITTED
-from server.token import hashed
-from templates import sign_in as show
+from server.guard.middleware import ADMITTED
+from server.sharing import one_time_links
+from server.sharing.sign_in_token import hashed
+from templates.pages import sign_in as show
 
 WRONG_TOKEN = "That is not the token. “python3 server.py token” shows it."
 USED_LINK = "This link was used, or is older than ten minutes. “python3 server.py token” shows one that stays good."
@@ -51,7 +56,7 @@ async def sign_in(request: Request) -> Response:
     form = await read_form(request)
     code, next = str(form.get("code", "")), path_of_this_app(str(form.get("next", "")))
     if code:
-        if not links.use(settings.data, code):
+        if not one_time_links.use(settings.data, code):
             await wrong_tokens.slow_down(request.scope)
             return form_answer("", "", next, problem=USED_LINK, status=401)
         return await _begun(request, Kind.SIGNED_IN_ONCE, next, code)
@@ -119,7 +124,7 @@ async def _begun(request: Request, kind: Kind, next: str, code: str = "") -> Res
         cookie = await sessions.begin(request.scope, kind)
     except BaseException:
         if code:
-            links.give_back(settings.data, code)
+            one_time_links.give_back(settings.data, code)
         raise
     wrong_tokens.forget(request.scope)
     # The connection is no stranger's from now on, though this path is open to everybody.

@@ -10,8 +10,8 @@ from collections import OrderedDict
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from app.access.events import Kind, record
-from app.access.limits import CLIENTS, client_of
+from app.access.request_limits import CLIENTS, client_of
+from app.access.session_events import Kind, record
 from app.access.sessions import sessions
 
 # How many tries of one client may wait for their answer; more are sent away.

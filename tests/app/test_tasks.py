@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.collation import sort_key
+from app.records.sort_keys import sort_key
 from app.tasks import KIND
 from templates.tasks import Task
 from tests.conftest import PLAIN, Server

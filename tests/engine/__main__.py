@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from server.changes import EditError
+from server.commands.project_edits import EditError
 from tests.engine.subject import ROOT, subject
 
 

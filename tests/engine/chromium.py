@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from server.doctor import BROWSERS
+from server.commands.doctor import BROWSERS
 from tests.engine.conftest import Server
 
 # Where the person is.

@@ -6,7 +6,12 @@ from typing import Any
 
 import zttp
 
-from server.http2_frames import DATA, END_HEADERS, HEADERS, PREFACE
+from server.protocols.http2_frames import (
+    DATA,
+    END_HEADERS,
+    HEADERS,
+    PREFACE,
+)
 from tests.engine.ticking import Client
 
 RST_STREAM, SETTINGS, PING = 3, 4, 6

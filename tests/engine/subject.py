@@ -7,7 +7,7 @@ the project is that: it has the example, and the tests run in place. Any other i
 - where the example is gone, the tasks that `new task …` would write take its place.
 
 What the engine's tests use of tasks is what both have: list, search, forms and rows. What the example has beyond that
-is tested in the files that go with it (example/example.toml).
+is tested in the files that go with it (server/commands/example/example.toml).
 """
 
 import ast
@@ -19,11 +19,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from server import specimen
-from server.changes import EditError, put, text_of
-from server.example import DECLARATION
-from server.features import FEATURES, IMPORTS, MIGRATIONS, NAVIGATION, list_in, with_line, without_migration
-from server.specimen import Feature, Field
+from server.commands import specimen_text
+from server.commands.features import (
+    FEATURES,
+    IMPORTS,
+    MIGRATIONS,
+    NAVIGATION,
+    list_in,
+    with_line,
+    without_migration,
+)
+from server.commands.project_edits import EditError, put, text_of
+from server.commands.remove_example import DECLARATION
+from server.commands.specimen_text import Feature, Field
 
 ROOT = Path(__file__).resolve().parents[2]
 HAS_EXAMPLE = (ROOT / DECLARATION).exists()
@@ -141,7 +149,7 @@ def _imports(paths: set[Path], texts: Texts) -> set[str]:
 
 def _add_tasks(texts: Texts, root: Path) -> None:
     """Add what `new task …` writes."""
-    texts |= specimen.files(root, TASKS)
-    texts[root / MIGRATIONS] = f"{texts[root / MIGRATIONS]}{specimen.migration(root, TASKS)}"
+    texts |= specimen_text.files(root, TASKS)
+    texts[root / MIGRATIONS] = f"{texts[root / MIGRATIONS]}{specimen_text.migration(root, TASKS)}"
     for place, line in LISTED.items():
         texts[root / place[0]] = with_line(texts[root / place[0]] or "", place, line, in_order=place == IMPORTS)

@@ -19,7 +19,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from server.tls import Certificate, certificate
+from server.sharing.certificate import Certificate, certificate
 from tests.engine.conftest import PATIENCE, ROOT, Server
 from tests.engine.faults.test_proxies import free_port, running
 

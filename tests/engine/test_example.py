@@ -14,23 +14,23 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.database.preparation import prepare
+from app.database.sqlite_connections import connect
 from app.migrations import migrations
-from app.preparing import prepare
-from app.sqlite import connect
 from tests.engine.conftest import PLAIN, ROOT, SERVED
 from tests.engine.project import NO_UV, Project, tool
 
-ROOMS = ("app", "server", "templates", "static", "specimen", "docs")
-CODE = ("app", "templates", "static", "specimen")
+ROOMS = ("app", "server", "templates", "static", "server/commands/specimen", "docs")
+CODE = ("app", "templates", "static", "server/commands/specimen")
 # What is called a task in the language of a library.
 OTHER_TASKS = re.compile(
-    r"asyncio|static/(vendor|morph\.js)|server/(accepting|background|open_sockets|renewal|rendering|tabs|run)\.py"
-    r"|app/import_job\.py|background tasks"
+    r"asyncio|static/(vendor|morph\.js)|server/(background_work|run|(protocols|sharing|live)/\w+)\.py"
+    r"|app/imports/job\.py|background tasks"
 )
 PREPARE = """
 import sys
 from pathlib import Path
-from app.preparing import prepare
+from app.database.preparation import prepare
 from app.migrations import migrations
 prepare(Path(sys.argv[1]), migrations)
 """
@@ -83,7 +83,7 @@ def test_nothing_speaks_of_tasks_any_more(mine: Project) -> None:
     ).stdout.splitlines()
     said = [line for line in found if not OTHER_TASKS.search(line)]
     assert said == []
-    for name in ("example", "tests/engine/bench", "tests/engine/exports", "docs/screenshot.png"):
+    for name in ("server/commands/example", "tests/engine/bench", "tests/engine/exports", "docs/screenshot.png"):
         assert not (mine.root / name).exists()
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import click
 import pytest
 
-from server import cli
-from server.name import PREFIX
-from server.specimen import TYPES
+from server.app_name import PREFIX
+from server.commands import cli
+from server.commands.specimen_text import TYPES
 from tests.conftest import ROOT
 from tests.test_sources import MAY_IMPORT, imports, listed, sources
 
@@ -54,7 +54,7 @@ def test_every_text_names_its_encoding() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{call.lineno}"
         for path in (
-            *(path for room in (*MAY_IMPORT, "specimen", "tests") for path in sources(room)),
+            *(path for room in (*MAY_IMPORT, "server/commands/specimen", "tests") for path in sources(room)),
             ROOT / "server.py",
         )
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
@@ -86,7 +86,7 @@ def leaves_encoding_to_the_locale(call: ast.Call) -> bool:
 
 
 def test_all_that_is_printed_goes_one_way() -> None:
-    """By `say` of server/streams.py: a bare print ends in an error where the stream is closed, full or gone."""
+    """By `say` of `standard_streams`: a bare print ends in an error where the stream is closed, full or gone."""
     bare = re.compile(r"(?<![\w.`])print\(|click\.echo\(|sys\.std(?:out|err)\.write\(|print_exc\(\)")
     wrong = [
         f"{path.relative_to(ROOT)}:{number}"
@@ -243,23 +243,23 @@ UNITS = {
 }  # fmt: skip
 # Constants that are called like limits, and bound nothing that a client, a file or a person can make larger.
 NO_LIMITS = {
-    "server/background.py LONGEST_PAUSE",
-    "server/ahead.py MOST_MODULES",
-    "server/edits.py MOST_LINKS",
-    "server/used.py MOST_FILES",
-    "server/features.py LONGEST_NAME",
-    "server/naming.py LONGEST_NAME",
-    "server/reload.py STACK_LIMIT",
-    "server/pieces.py LARGEST",
-    "server/warm.py KEPT_CODES",
-    "app/lost.py LONGEST_PAUSE",
-    "app/reads.py LARGEST",
-    "app/rows.py LARGEST_LINE",
-    "app/lists.py COUNT_LIMIT",
-    "app/import_job.py LONGEST_ERROR",
+    "server/background_work.py LONGEST_PAUSE",
+    "server/reload/read_ahead.py MOST_MODULES",
+    "server/reload/file_watch.py MOST_LINKS",
+    "server/reload/loaded_files.py MOST_FILES",
+    "server/commands/features.py LONGEST_NAME",
+    "server/commands/rename.py LONGEST_NAME",
+    "server/reload/supervisor.py STACK_LIMIT",
+    "server/protocols/paced_reading.py LARGEST",
+    "server/reload/warm_process.py KEPT_CODES",
+    "app/pages/lost_data.py LONGEST_PAUSE",
+    "app/database/reads.py LARGEST",
+    "app/records/rows.py LARGEST_LINE",
+    "app/records/lists.py COUNT_LIMIT",
+    "app/imports/job.py LONGEST_ERROR",
 }
 # Parts of what the table has as a whole: each cuts what is shown of a value, or is counted in a larger limit.
-PARTS = re.compile(r"app/reading/\w+\.py \w+|app/access/browsers\.py LONGEST")
+PARTS = re.compile(r"app/imports/reading/[\w/]+\.py \w+|app/access/browser_names\.py LONGEST")
 LIKE_A_LIMIT = re.compile(
     r"^((?:MOST|LONGEST|LARGEST|WAITING|KEPT)(?:_[A-Z]+)*|[A-Z_]+_(?:LIMIT|PER_PERSON|PER_TAB)) = \d",
     re.MULTILINE,

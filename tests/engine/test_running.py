@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from server.name import SLUG
+from server.app_name import SLUG
 from tests.engine.conftest import PATIENCE, PROJECT, ROOT
 from tests.engine.reloading import until
 

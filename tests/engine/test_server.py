@@ -24,7 +24,7 @@ from types import ModuleType
 
 import pytest
 
-from server.name import NAME
+from server.app_name import NAME
 from tests.engine.conftest import PATIENCE, ROOT
 
 fcntl = pytest.importorskip("fcntl", reason="these tests speak of POSIX: signals, links, execv")

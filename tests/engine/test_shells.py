@@ -11,7 +11,14 @@ import pytest
 
 from tests.engine.conftest import ROOT
 
-PAGES = ("README.md", "AGENTS.md", "SECURITY.md", "docs/running.md", "docs/security.md", "example/README.md")
+PAGES = (
+    "README.md",
+    "AGENTS.md",
+    "SECURITY.md",
+    "docs/running.md",
+    "docs/security.md",
+    "server/commands/example/README.md",
+)
 # What is typed: an indented line, or words between backticks; and the feature that templates and commands name.
 TYPED = re.compile(r"^    (\w[^\n`]*)$|`([^`\n]+)`", re.MULTILINE)
 SAID = re.compile(r"python3? server\.py new \w+ \w+:[\w: ?]*\w")

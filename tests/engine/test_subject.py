@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from server.name import NAME, SLUG
+from server.app_name import NAME, SLUG
 from tests.engine.conftest import ROOT
 from tests.engine.project import Project
 from tests.engine.subject import HAS_EXAMPLE, is_pristine, make
@@ -25,7 +25,7 @@ FEATURES = (
         "server_name",
         "titled",
         "museum",
-        "specimen",
+        "server/commands/specimen",
         "x",
         SLUG.partition("-")[0],
     ),
@@ -106,7 +106,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def contents(root: Path) -> dict[str, bytes]:
     """What a project consists of, by its names."""
-    rooms = ("app", "server", "templates", "specimen", "static", "tests", "docs")
+    rooms = ("app", "server", "templates", "server/commands/specimen", "static", "tests", "docs")
     paths = [*root.glob("*.*"), *(path for room in rooms for path in (root / room).rglob("*"))]
     return {
         str(path.relative_to(root)): path.read_bytes()
@@ -139,7 +139,7 @@ def test_what_was_made_and_edited_is_out_of_the_subject(project: Project, tmp_pa
 
 def test_a_module_of_yours_that_the_app_needs_is_in_the_subject(project: Project, tmp_path: Path) -> None:
     (project.root / "app/words.py").write_text("WORD = 1\n", encoding="utf-8")
-    path = project.root / "app/rows.py"
+    path = project.root / "app/records/rows.py"
     path.write_text(path.read_text(encoding="utf-8") + "\nfrom app import words\n", encoding="utf-8")
     assert (make(project.root, tmp_path / "subject") / "app/words.py").exists()
 

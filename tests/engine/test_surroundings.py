@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from server.name import PREFIX
+from server.app_name import PREFIX
 from tests.engine.conftest import PATIENCE, PROJECT, Server
 from tests.engine.reloading import until
 

@@ -12,10 +12,10 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
-from server import connections
-from server.connections import Connections
-from server.protocol import HttpProtocol
-from server.websocket import WebSocketProtocol
+from server.protocols import connection_table
+from server.protocols.connection_table import Connections
+from server.protocols.http1 import HttpProtocol
+from server.protocols.websocket import WebSocketProtocol
 
 
 class Client:
@@ -96,7 +96,7 @@ async def connected(app: ASGIApp, kind: type[Any] = HttpProtocol, buffer: int = 
     config = uvicorn.Config(app, lifespan="off", log_config=None, ws_max_size=65536, timeout_keep_alive=30)
     config.load()
     state = ServerState()
-    table = connections.connections_of(state)
+    table = connection_table.connections_of(state)
     loop = asyncio.get_running_loop()
     with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as far:
         if buffer:
@@ -144,5 +144,5 @@ async def turns() -> None:
 def in_loop(run: Coroutine[Any, Any, None]) -> None:
     """Run it with a clock that stands still but for `pass_seconds`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connections, "TICK_SECONDS", 3600)
+        patch.setattr(connection_table, "TICK_SECONDS", 3600)
         asyncio.run(run)

@@ -18,11 +18,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from server import live, views
-from server.guard import ADMITTED
-from server.live import Hub
-from server.views import State
-from server.wire import Frame
+from server.guard.middleware import ADMITTED
+from server.live import endpoint, views
+from server.live.endpoint import Hub
+from server.live.messages import Frame
+from server.live.views import State
 from tests.engine.conftest import PATIENCE
 
 
@@ -163,7 +163,7 @@ def app() -> App:
 @pytest.fixture
 def hub(app: App, monkeypatch: pytest.MonkeyPatch) -> Hub:
     """A hub that does not dawdle."""
-    monkeypatch.setattr(live, "LOOK_SECONDS", 0.002)
+    monkeypatch.setattr(endpoint, "LOOK_SECONDS", 0.002)
     monkeypatch.setattr(views, "FRAME_SECONDS", 0.001)
     return Hub(app, lambda: app.commits, cookies=lambda scope: ("session",))
 
@@ -240,8 +240,8 @@ def serving(app: ASGIApp) -> Iterator[int]:
     """An app on Uvicorn with our protocols, in a thread; the port."""
     config = uvicorn.Config(
         app,
-        http="server.protocol:HttpProtocol",
-        ws="server.websocket:WebSocketProtocol",
+        http="server.protocols.http1:HttpProtocol",
+        ws="server.protocols.websocket:WebSocketProtocol",
         lifespan="off",
         log_level="critical",
     )

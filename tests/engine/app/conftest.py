@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from app.database.preparation import prepare
 from app.migrations import migrations
-from app.preparing import prepare
 
 
 @pytest.fixture(scope="session")

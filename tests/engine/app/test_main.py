@@ -21,9 +21,9 @@ import pytest
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
-from server.bodies import FORM_LIMIT, MESSAGE_LIMIT
-from server.name import NAME, PREFIX, SLUG
-from server.token import read
+from server.app_name import NAME, PREFIX, SLUG
+from server.guard.request_bodies import FORM_LIMIT, MESSAGE_LIMIT
+from server.sharing.sign_in_token import read
 from tests.engine.conftest import PATIENCE, PROJECT, ROOT, STRICT
 from tests.engine.server.test_run import Running, until
 from tests.engine.watching import Follower, version_of
@@ -162,7 +162,7 @@ async def echo(msg: str, send):
 
 
 # Ours in theirs, and theirs in ours.
-from templates import tags as ours
+from templates.parts import tags as ours
 
 
 @rt
@@ -509,10 +509,10 @@ def test_what_is_looked_after_comes_back_after_any_failure_and_health_tells_of_i
         """
         import asyncio
         from app import main
-        from server import background
+        from server import background_work as background
 
         background.FIRST_PAUSE = 0.01
-        main.LOOK_AFTER_SECONDS = main.lost.LOOK_SECONDS = main.indexing.LOOK_SECONDS = 0.01
+        main.LOOK_AFTER_SECONDS = main.lost_data.LOOK_SECONDS = main.indexing.LOOK_SECONDS = 0.01
         calls = {}
 
         def failing(name):
@@ -522,11 +522,11 @@ def test_what_is_looked_after_comes_back_after_any_failure_and_health_tells_of_i
                     raise ZeroDivisionError(name)
             return take_up
 
-        main.imports.recover = failing("imports")
+        main.import_routes.recover = failing("imports")
         main.presence.presence.clear = failing("tabs")
         main.sessions.look_after = failing("sessions")
         main.sessions.file.look = failing("access.db")
-        main.lost.lost.look = failing("app.db")
+        main.lost_data.lost.look = failing("app.db")
         main.indexing.indexing.catch_up = failing("rows of others")
 
         async def go():

@@ -11,10 +11,10 @@ import pytest
 from sqlite_utils import Database, Migrations
 from sqlite_utils.utils import sqlite3
 
+from app.database.preparation import prepare
+from app.database.sqlite_connections import Connection, UnusableDatabase
 from app.migrations import migrations
-from app.preparing import prepare
 from app.settings import settings
-from app.sqlite import Connection, UnusableDatabase
 
 NAMES = [migration.name for migration in migrations.pending(Database(memory=True))]
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from server.name import PREFIX
+from server.app_name import PREFIX
 from tests.engine.conftest import ROOT
 
 SHOW = "from app.settings import settings; print(settings.port, settings.reload, settings.data)"

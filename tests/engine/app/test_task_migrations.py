@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3
 
-from app.collation import sort_key
-from app.folding import folded
+from app.database.sqlite_connections import Connection
 from app.migrations import migrations
-from app.sqlite import Connection
+from app.records.search_words import folded
+from app.records.sort_keys import sort_key
 from tests.engine.app.test_migrations import NAMES, new_file
 
 

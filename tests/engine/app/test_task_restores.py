@@ -7,10 +7,17 @@ import pytest
 from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3
 
-from app.backups import BackupError, restore
-from app.counting import counters
+from app.backup.backups import BackupError, restore
+from app.backup.recount import counters
 from app.migrations import migrations
-from tests.engine.app.test_staging import data, file, left_out, read, schema, write
+from tests.engine.app.backup.test_staging_process import (
+    data,
+    file,
+    left_out,
+    read,
+    schema,
+    write,
+)
 
 __all__ = ["data", "file"]  # fixtures
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3
 
-from app import indexing
-from app.kinds import kinds
+from app.database.sqlite_connections import Connection
 from app.migrations import migrations
-from app.sqlite import Connection
+from app.records import indexing
+from app.records.kinds import kinds
 from app.tasks import KIND
 from tests.engine.app.test_task_migrations import is_right
 

@@ -6,12 +6,12 @@ from typing import Any
 import httpx
 import pytest
 
-from app.reading.choices import NONE
-from app.reading.formats import opened
-from app.reading.rows import messages
+from app.imports.reading.files.formats import opened
+from app.imports.reading.process import messages
+from app.imports.reading.values.choices import NONE
 from app.tasks import KIND
 from templates.tasks import Task
-from tests.engine.app.reading.test_rows import problems, read
+from tests.engine.app.imports.reading.test_process import problems, read
 from tests.engine.conftest import ROOT, Server
 from tests.importing import bring
 

@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from server.token import read
+from server.sharing.sign_in_token import read
 from tests.engine.bench import data, report, systems
 from tests.engine.bench.attacking import ATTACKS, Attack
 from tests.engine.conftest import Server

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from server.name import PREFIX
+from server.app_name import PREFIX
 from tests.engine.bench import data, systems
 from tests.engine.bench.systems import Running, System
 

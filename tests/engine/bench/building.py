@@ -7,10 +7,10 @@ from statistics import median
 
 from fasthtml.common import to_xml
 
-from app.db import db
+from app.database.db import db
 from app.tasks import tasks_of
 from templates import tasks as show
-from templates.tags import Safe
+from templates.parts.tags import Safe
 from templates.tasks import TaskList, TaskQuery, task_list, task_row
 from tests.engine.bench import data, dom, report, timing
 from tests.engine.bench.peers import fasthtml_tags

@@ -21,8 +21,8 @@ TITLES = (
 
 def make(directory: Path) -> Path:
     """Make the file in `directory`; its path. The first page has every kind of row: late, today, done, with notes."""
+    from app.database.preparation import prepare
     from app.migrations import migrations
-    from app.preparing import prepare
 
     path = prepare(directory, migrations)
     today = date.today()

@@ -29,7 +29,7 @@ def measure(directory: Path, plan: serving.Plan) -> str:
         "medians, least–most; ratios are those within a round\n"
         "Least: the cheapest round, in which the machine disturbed it least\n"
         "Checks: Host, Origin, who is signed in. Guard: these, the limits of bodies, 500 bytes of security headers.\n"
-        "Deadlines: how long and how much may come, in Uvicorn's protocol (server/protocol.py)"
+        "Deadlines: how long and how much may come, in Uvicorn's protocol (server/protocols/http1.py)"
     )
     return "\n".join([described, "", _table(results)])
 

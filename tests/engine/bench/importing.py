@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from statistics import median
 
-from server.name import PREFIX
+from server.app_name import PREFIX
 from tests.engine.bench import data, report, timing
 from tests.engine.bench.systems import PEERS, ROOT
 

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from server.name import PREFIX
+from server.app_name import PREFIX
 from tests.engine.bench import data
 from tests.engine.bench.systems import PEERS, ROOT, Running, System, end
 

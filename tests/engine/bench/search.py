@@ -20,14 +20,14 @@ from unittest.mock import patch
 from sqlite_utils.utils import sqlite3
 from starlette.types import Message, Receive, Scope, Send
 
-from app import indexing
-from app.db import db
-from app.kinds import kinds
-from app.lists import PAGE_ROWS
+from app.database.db import db
+from app.database.preparation import prepare
+from app.database.reads import Moments
+from app.database.sqlite_connections import Connection
 from app.migrations import migrations
-from app.preparing import prepare
-from app.reads import Moments
-from app.sqlite import Connection
+from app.records import indexing
+from app.records.kinds import kinds
+from app.records.lists import PAGE_ROWS
 from app.tasks import KIND, summary_of, tasks_of
 from templates import tasks as show
 from templates.tasks import TaskQuery

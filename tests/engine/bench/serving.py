@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from server.name import PREFIX
+from server.app_name import PREFIX
 from tests.engine.bench import data, dom, report, systems
 from tests.engine.bench.systems import LIMIT, Answer, Running
 

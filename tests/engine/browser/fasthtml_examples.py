@@ -14,11 +14,11 @@ from fasthtml.common import *
 from fasthtml.pico import *
 from fasthtml.svg import *
 
-from app.db import db
-from app.pages import answer, head
+from app.database.db import db
+from app.pages.responses import answer, head
 from server.fragments import fragment
-from templates import tags
-from templates.live import live
+from templates.parts import tags
+from templates.parts.live import live
 
 rt = APIRouter()
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from server.name import NAME
+from server.app_name import NAME
 from tests.engine.conftest import Server
 
 # An override, one that ends the frame first, one that begins frames, and plain Hebrew and Arabic.

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from server.name import NAME
+from server.app_name import NAME
 from tests.engine.project import Project
 from tests.engine.reloading import Checkout
 from tests.engine.subject import HAS_EXAMPLE

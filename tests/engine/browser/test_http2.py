@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine.server.test_http2 import files, port
+from tests.engine.server.protocols.test_http2 import files, port
 
 __all__ = ["files", "port"]
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from server.authority import Authority
-from server.doctor import BROWSERS
-from server.tls import certificate
+from server.commands.doctor import BROWSERS
+from server.sharing.certificate import certificate
+from server.sharing.certificate_authority import Authority
 
 BEGIN = datetime.now(UTC) - timedelta(days=1)
 

@@ -7,9 +7,9 @@ from contextlib import closing
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from server.links import link_of, make
-from server.name import PREFIX
-from server.token import read
+from server.app_name import PREFIX
+from server.sharing.one_time_links import link_of, make
+from server.sharing.sign_in_token import read
 from tests.engine.browser.test_pages import AXE, _violations
 from tests.engine.chromium import PATIENCE, new_title
 from tests.engine.server.test_run import Running

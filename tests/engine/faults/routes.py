@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from server.name import PREFIX
+from server.app_name import PREFIX
 from tests.engine.conftest import PROJECT
 
 CODE = """

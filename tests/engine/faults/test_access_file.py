@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from server import links
-from server.name import PREFIX, SLUG
-from server.token import read
+from server.app_name import PREFIX, SLUG
+from server.sharing import one_time_links
+from server.sharing.sign_in_token import read
 from tests.engine.accounts import ASK, NAMELESS, only_root, run_as
 from tests.engine.faults.test_full_disk import SmallDisk, fill, small_disk
 from tests.engine.server.test_run import Running, until
@@ -185,7 +185,7 @@ def test_on_a_full_disk_a_sign_in_is_refused_in_words_and_passes_when_there_is_r
     token = (small.disk / "token").read_text(encoding="utf-8")
     with small.client() as person, small.client() as late:
         assert person.post("/sign-in", data={"token": token}).status_code == 303
-        code = links.make(small.disk)
+        code = one_time_links.make(small.disk)
         fill(small.disk)
         for form in ({"token": token}, {"code": code}):
             answer = late.post("/sign-in", data=form)

@@ -11,8 +11,13 @@ import httpx
 import psutil
 import pytest
 
-from server import token
-from server.deadlines import BODY_SECONDS, LIMITS, UNREAD_SECONDS, Phase
+from server.protocols.deadlines import (
+    BODY_SECONDS,
+    LIMITS,
+    UNREAD_SECONDS,
+    Phase,
+)
+from server.sharing import sign_in_token
 from tests.engine.conftest import PATIENCE, PLAIN, Server
 from tests.engine.faults.wire import connect
 from tests.engine.watching import Follower
@@ -76,7 +81,7 @@ def is_ended(connection: socket.socket) -> bool:
 def signed_in(server: Server) -> Iterator[httpx.Client]:
     """A client of somebody who has the token."""
     with httpx.Client(base_url=server.url, **PLAIN) as client:
-        answer = client.post("/sign-in", data={"token": token.read(server.data)})
+        answer = client.post("/sign-in", data={"token": sign_in_token.read(server.data)})
         assert answer.status_code == 303, answer.text
         yield client
 

@@ -1,7 +1,7 @@
 """A disk that is really full: a small file system of the server's own. What cannot be kept is refused with a sentence,
 what is there can be read, and when there is room again everything goes on by itself.
 
-A file that may not grow, and one that another program holds, are in tests/engine/app/test_db.py.
+A file that may not grow, and one that another program holds, are in tests/engine/app/database/test_db.py.
 """
 
 import contextlib
@@ -131,16 +131,16 @@ COMMANDS = """
 import contextlib, os, sys
 from pathlib import Path
 from sqlite_utils import Migrations
-import app.sqlite
-from app.backups import backup, restore
-from app.preparing import prepare
-from app.sqlite import UnusableDatabase, connect, open_unchanged
+import app.database.sqlite_connections
+from app.backup.backups import backup, restore
+from app.database.preparation import prepare
+from app.database.sqlite_connections import UnusableDatabase, connect, open_unchanged
 from app.migrations import migrations
-from app.removals import taken_out
-from server.changes import EditError, Kept
+from app.backup.remove_feature_data import taken_out
+from server.commands.project_edits import EditError, Kept
 
 # Where there is no room for the index of its log, SQLite waits as long as for another program.
-app.sqlite.BUSY_SECONDS = 0.1
+app.database.sqlite_connections.BUSY_SECONDS = 0.1
 disk, rounds = Path(sys.argv[1]), int(sys.argv[2])
 data, other = disk / "data", disk / "other"
 for directory, title in ((data, "Before"), (other, "After")):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from server.name import PREFIX
+from server.app_name import PREFIX
 from tests.engine.conftest import PROJECT
 from tests.engine.faults import fuzzing
 from tests.engine.faults.forking import Forking
@@ -30,7 +30,7 @@ from tests.engine.project import Project
 OVER_HTTP = {way.kind: way for way in (Heads, Forms, JsonBodies, Live)}
 # A proxy speaks for others: who is signed out, and who is signed in.
 MODES = ("private", "shared")
-KIND = "from app.main import kinds; from app.kinds import to_json; print(to_json(kinds['tasks']))"
+KIND = "from app.main import kinds; from app.records.kinds import to_json; print(to_json(kinds['tasks']))"
 
 
 @pytest.fixture(scope="module")
@@ -78,17 +78,17 @@ def test_files_for_import(watched: Watched, length: str, tmp_path: Path) -> None
         encoding="utf-8",
         check=True,
     )
-    with Forking("app.reading.rows", cwd=PROJECT) as reader:
+    with Forking("app.imports.reading.process", cwd=PROJECT) as reader:
         run(Imports(watched, reader, described.stdout.strip(), PROJECT / "tests/engine/exports", tmp_path), length)
 
 
 @pytest.mark.parametrize("watched", MODES[:1], indirect=True)
 def test_files_for_restore(watched: Watched, length: str, tmp_path: Path) -> None:
-    with Forking("server.cli", "app.backups", cwd=PROJECT) as commands:
+    with Forking("server.commands.cli", "app.backup.backups", cwd=PROJECT) as commands:
         run(Restore(watched, commands, tmp_path), length)
 
 
 def test_names_of_features(length: str, tmp_path: Path) -> None:
     project = Project(tmp_path / "project")
-    with Forking("server.cli", "server.features", cwd=project.root) as commands:
+    with Forking("server.commands.cli", "server.commands.features", cwd=project.root) as commands:
         run(New(project, commands, tmp_path), length)

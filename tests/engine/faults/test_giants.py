@@ -20,13 +20,13 @@ import pytest
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
-from server.bodies import FORM_LIMIT
-from server.deadlines import HEAD_FIELDS
-from server.guard import COOKIES
+from server.guard.middleware import COOKIES
+from server.guard.request_bodies import FORM_LIMIT
+from server.protocols.deadlines import HEAD_FIELDS
 from tests.engine import reloading
 from tests.engine.conftest import Server
 from tests.engine.faults.wire import ask, connected
-from tests.engine.server.test_guard import memory_of, pieces
+from tests.engine.server.guard.test_middleware import memory_of, pieces
 from tests.importing import settled, until
 
 pytestmark = pytest.mark.skipif(

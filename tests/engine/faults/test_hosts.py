@@ -1,6 +1,7 @@
 """Names that a page of another site could give to this machine (DNS rebinding), as bytes on the wire.
 
-How the guard judges each name is held in tests/engine/server/test_guard.py; here it is what comes through the parser.
+How the guard judges each name is held in tests/engine/server/guard/test_middleware.py; here it is what comes through
+the parser.
 """
 
 import pytest

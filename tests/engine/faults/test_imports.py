@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.engine.app.reading.test_rows import ODD, wide
+from tests.engine.app.imports.reading.test_process import ODD, wide
 from tests.engine.conftest import Server
 from tests.engine.faults.test_full_disk import SmallDisk, fill, small
 from tests.importing import settled, until, upload

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from sqlite_utils.utils import sqlite3
 
+from app.database.preparation import prepare
+from app.database.sqlite_connections import connect
 from app.migrations import migrations
-from app.preparing import prepare
-from app.sqlite import connect
 from tests.engine.conftest import PROJECT
 
 ROWS = 3000
@@ -25,7 +25,7 @@ MIGRATE = """
 import sys
 from pathlib import Path
 from sqlite_utils import Migrations
-from app.preparing import prepare
+from app.database.preparation import prepare
 from app.migrations import migrations
 
 more = Migrations(migrations.name)

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from templates.forms import LINE_LENGTH
-from templates.values import SHOWN_TEXT
+from templates.parts.forms import LINE_LENGTH
+from templates.parts.values import SHOWN_TEXT
 from tests.engine.conftest import DELETIONS, Server
 
 LARGE = 20_000_000

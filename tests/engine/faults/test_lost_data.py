@@ -19,8 +19,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from server.name import PREFIX
-from server.token import read
+from server.app_name import PREFIX
+from server.sharing.sign_in_token import read
 from tests.engine.conftest import PATIENCE, PLAIN, PROJECT, SERVED, Server
 from tests.engine.watching import Follower
 

@@ -1,6 +1,6 @@
 """Changes that a page of another site tries to make: by every route and method, as bytes and from a real browser.
 
-How the guard judges each header alone is held in tests/engine/server/test_guard.py.
+How the guard judges each header alone is held in tests/engine/server/guard/test_middleware.py.
 """
 
 import contextlib

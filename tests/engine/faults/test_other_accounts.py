@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from server.token import read
+from server.sharing.sign_in_token import read
 from tests.engine.accounts import ASK, NAMELESS, NOBODY, only_root, run_as, started_as
 from tests.engine.conftest import PATIENCE
 from tests.engine.server.test_run import Running, until
@@ -170,7 +170,7 @@ def path() -> Iterator[Path]:
 
 def test_at_the_file_of_a_socket_it_is_the_same(path: Path, tmp_path: Path) -> None:
     """Uvicorn lets every account connect to it. Without the connection itself, nobody knows whose it is."""
-    for protocol, owner in ((("--http", "server.protocol:HttpProtocol"), 200), ((), 401)):
+    for protocol, owner in ((("--http", "server.protocols.http1:HttpProtocol"), 200), ((), 401)):
         running = Running("-c", SERVED_AT, path, *protocol, data=tmp_path / "data")
         try:
             until(path.exists)

@@ -1,6 +1,6 @@
 """Clients that say nothing, speak one byte a second or never listen: the others do not notice, and it costs little.
 
-How one slow head ends is held in tests/engine/server/test_protocol.py.
+How one slow head ends is held in tests/engine/server/protocols/test_http1.py.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from server.deadlines import HEAD_SECONDS, UNREAD_SECONDS
+from server.protocols.deadlines import HEAD_SECONDS, UNREAD_SECONDS
 from tests.engine.conftest import Server
 from tests.engine.faults.wire import connect
 from tests.engine.reloading import until

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from server.token import read
+from server.sharing.sign_in_token import read
 from tests.engine.conftest import DELETIONS, PATIENCE, PROJECT, Server
 from tests.engine.faults.wire import connect
 

@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 import pytest
 
-from server.name import NAME, PREFIX, SLUG
+from server.app_name import NAME, PREFIX, SLUG
 from tests.engine.conftest import PATIENCE, ROOT
 from tests.engine.project import NO_UV, tool
 

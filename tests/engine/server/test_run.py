@@ -17,9 +17,9 @@ import httpx
 import psutil
 import pytest
 
-from app.sqlite import SAFE_FOR_SEVERAL
+from app.database.sqlite_connections import SAFE_FOR_SEVERAL
+from server.app_name import NAME, PREFIX
 from server.fragments import CHECK_EVERY
-from server.name import NAME, PREFIX
 from server.run import OPEN_FILES
 from tests.engine.conftest import PATIENCE, PLAIN, PROJECT, Server
 from tests.engine.reloading import Checkout
@@ -325,7 +325,7 @@ def test_where_uvloop_is_missing_asyncio_serves_and_it_is_said(start: Start) -> 
     missing = (
         "import importlib.util as u; f = u.find_spec; u.find_spec = lambda n, *a: None if n == 'uvloop' else f(n, *a); "
     )
-    running = start("-c", hidden + missing + "from server.cli import main; main()")
+    running = start("-c", hidden + missing + "from server.commands.cli import main; main()")
     with running.client() as client:
         assert client.get("/healthz").status_code == 200
     assert running.end(signal.SIGTERM) == 0

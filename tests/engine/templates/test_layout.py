@@ -5,7 +5,7 @@ import pytest
 
 from templates import layout
 from templates.layout import NAME, head, page
-from templates.tags import P
+from templates.parts.tags import P
 
 
 def test_a_page_is_a_whole_document_in_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:

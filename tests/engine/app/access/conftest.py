@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from server.name import PREFIX
-from server.token import read
+from server.app_name import PREFIX
+from server.sharing.sign_in_token import read
 from tests.engine.server.test_run import Running
 
 

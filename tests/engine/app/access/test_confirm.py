@@ -8,8 +8,8 @@ import pytest
 
 from app.access import confirm
 from app.access.confirm import ConfirmFirst, check_export, check_upload
-from app.access.limits import RateLimit
-from server.token import read
+from app.access.request_limits import RateLimit
+from server.sharing.sign_in_token import read
 from tests.engine.conftest import Server
 from tests.engine.server.test_run import Running
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from server.token import read, renew
+from server.sharing.sign_in_token import read, renew
 from tests.engine.conftest import PROJECT
 from tests.engine.server.test_run import Running
 from tests.engine.watching import Follower

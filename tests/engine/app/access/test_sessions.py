@@ -12,9 +12,9 @@ from sqlite_utils.utils import sqlite3
 from starlette.types import Scope
 
 from app.access import sessions as module
-from app.access.events import Kind, recent
-from app.access.file import UnusableFile
-from app.access.limits import RateLimit
+from app.access.access_file import UnusableFile
+from app.access.request_limits import RateLimit
+from app.access.session_events import Kind, recent
 from app.access.sessions import (
     CONFIRMED,
     IDLE,
@@ -26,12 +26,12 @@ from app.access.sessions import (
     cookie_of,
     is_on_this_machine,
 )
+from server.app_name import SLUG
 from server.fragments import SIGNED_IN
-from server.guard import ADMITTED, Refused
-from server.name import SLUG
-from server.peer import CONNECTION, accounts_of_owner
+from server.guard.middleware import ADMITTED, Refused
+from server.guard.peer_account import CONNECTION, accounts_of_owner
 from server.settings import Settings
-from server.token import read, renew
+from server.sharing.sign_in_token import read, renew
 from tests.engine.accounts import NAMELESS
 
 OWNER = max(accounts_of_owner())

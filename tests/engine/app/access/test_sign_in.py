@@ -20,11 +20,11 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from app.presence import WRITE_SECONDS
-from server import links
-from server.bodies import FORM_LIMIT
-from server.name import PREFIX, SLUG
-from server.token import read
+from app.pages.presence import WRITE_SECONDS
+from server.app_name import PREFIX, SLUG
+from server.guard.request_bodies import FORM_LIMIT
+from server.sharing import one_time_links
+from server.sharing.sign_in_token import read
 from tests.engine.conftest import PROJECT, STRICT
 from tests.engine.server.test_run import Running, until
 from tests.engine.watching import Follower
@@ -273,7 +273,7 @@ def test_no_secret_is_in_the_log(tmp_path: Path) -> None:
             client.get("/sign-in", params={"token": token}, headers={"Host": "evil.example"})
             sign_in(client, token)
             client.get("/tasks", params={"token": token})
-            code = links.make(running.data)
+            code = one_time_links.make(running.data)
             client.get("/sign-in", params={"code": code})
             client.post("/sign-in", data={"code": code})
             cookies = dict(client.cookies)
@@ -288,7 +288,7 @@ def test_no_secret_is_in_the_log(tmp_path: Path) -> None:
 PLAIN = """
 import asyncio, httpx, os
 from app.main import app, start, stop, settings
-from server.token import read
+from server.sharing.sign_in_token import read
 
 async def as_owner(scope, receive, send):
     await app({**scope, "server.connection": {"account": os.geteuid()}}, receive, send)
@@ -339,7 +339,7 @@ def test_who_has_signed_out_is_shown_nothing_more(running: Running) -> None:
 
 
 def test_a_link_for_once_signs_in_once_and_asking_for_it_uses_nothing_up(running: Running) -> None:
-    code = links.make(running.data)
+    code = one_time_links.make(running.data)
     with running.client() as first, running.client() as second:
         for method in ("GET", "HEAD", "GET"):
             page = first.request(method, "/sign-in", params={"code": code})
@@ -358,7 +358,7 @@ def test_a_link_for_once_signs_in_once_and_asking_for_it_uses_nothing_up(running
 
 
 def test_a_link_for_once_is_no_token_and_the_token_is_no_link(running: Running, client: httpx.Client) -> None:
-    assert sign_in(client, links.make(running.data)).status_code in (401, 429)
+    assert sign_in(client, one_time_links.make(running.data)).status_code in (401, 429)
     assert client.post("/sign-in", data={"code": token_of(running)}).status_code in (401, 429)
     assert client.get("/tasks").status_code == 401
 
@@ -368,7 +368,7 @@ def test_of_many_who_use_one_link_at_once_one_comes_in(running: Running) -> None
 
     async def use_all() -> None:
         async with httpx.AsyncClient(base_url=running.url, timeout=30) as client:
-            code = links.make(running.data)
+            code = one_time_links.make(running.data)
             answers = await asyncio.gather(*(client.post("/sign-in", data={"code": code}) for _ in range(6)))
             assert [each.status_code for each in answers].count(303) == 1
 

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from app.access import wrong_tokens as module
-from app.access.events import Kind
+from app.access.session_events import Kind
 from app.access.wrong_tokens import SLOWEST, WAITING, WrongTokens, delay
 
 OTHER, THIRD = ("192.0.2.7", 40000), ("192.0.2.8", 40001)

@@ -12,11 +12,11 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app import rows
-from app.db import db
+from app.database.db import db
+from app.records import rows
 from app.tasks import tasks_of
-from server.name import PREFIX
-from templates.lists import partial
+from server.app_name import PREFIX
+from templates.parts.lists import partial
 from templates.tasks import TaskQuery, task_list
 
 db.open(Path(os.environ[f"{PREFIX}DATA"]) / "app.db")

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 
-from app import pages
-from templates.tags import Script
+from app.pages import responses
+from templates.parts.tags import Script
 
-_own = pages.head
+_own = responses.head
 
 
 def head() -> tuple[Any, ...]:
@@ -22,8 +22,8 @@ def head() -> tuple[Any, ...]:
     return *_own(), Script(src="/live-reload.js", defer=True)
 
 
-pages.head = head
-pages.assets.packs = False
+responses.head = head
+responses.assets.packs = False
 
 from app.main import app  # noqa: E402 - with the other head
 

@@ -6,9 +6,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app import rows
-from app.db import db
-from templates.lists import partial
+from app.database.db import db
+from app.records import rows
+from templates.parts.lists import partial
 from tests.engine.bench.peers.broadcast_app import list_tasks, listed
 
 server = socketio.AsyncServer(async_mode="asgi")

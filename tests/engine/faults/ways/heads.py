@@ -2,7 +2,7 @@
 
 import random
 
-from server.name import SLUG
+from server.app_name import SLUG
 from tests.engine.faults import grammar
 from tests.engine.faults.fuzzing import Input
 from tests.engine.faults.ways.http import METHODS, PAUSE, HttpWay, chunked

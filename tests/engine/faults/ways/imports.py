@@ -135,7 +135,12 @@ class Imports:
         ends = []
         for options in (("--check",), ()):
             ended = self.reader.run(
-                *("app.reading.rows", str(self.path), f"--name={name.decode(errors='replace')}", f"--kind={self.kind}"),
+                *(
+                    "app.imports.reading.process",
+                    str(self.path),
+                    f"--name={name.decode(errors='replace')}",
+                    f"--kind={self.kind}",
+                ),
                 *options,
             )
             lines = ended.said.rstrip("\n").split("\n")

@@ -229,7 +229,7 @@ class New:
 
     def judge(self, given: Input) -> str:
         """Give the command these arguments."""
-        ended = self.commands.run("server.cli", "new", *given)
+        ended = self.commands.run("server.commands.cli", "new", *given)
         if "Traceback" in ended.said or ended.code not in (0, 1, 2):
             last = ended.said.strip().splitlines()[-1:] or ["nothing said"]
             return f"new ends with code {ended.code}: {last[0].partition(':')[0]}"

@@ -167,7 +167,9 @@ class Restore:
     def judge(self, given: Input) -> str:
         """Restore it; the server has to work as before or with the rows of the file, and with no code out of it."""
         self._write(given)
-        ended = self.commands.run("server.cli", "restore", str(self.file), "--data", str(self.watched.server.data))
+        ended = self.commands.run(
+            "server.commands.cli", "restore", str(self.file), "--data", str(self.watched.server.data)
+        )
         wrong = self._wrong(ended) or self._serves()
         if ended.code == 0 or wrong:
             self._bring_back(wrong)
@@ -237,7 +239,9 @@ class Restore:
     def _bring_back(self, wrong: str) -> None:
         """The good data again; on a new server where something went wrong with the old one."""
         self.watched.added = 0
-        ended = self.commands.run("server.cli", "restore", str(self.good), "--data", str(self.watched.server.data))
+        ended = self.commands.run(
+            "server.commands.cli", "restore", str(self.good), "--data", str(self.watched.server.data)
+        )
         if wrong or ended.code:
             self.watched.renew()
             return
