@@ -364,6 +364,10 @@ def doctor(data: Path, host: str, port: int, workers: int) -> None:
 @click.argument("pytest_options", nargs=-1, type=click.UNPROCESSED)
 def test(engine: bool, pytest_options: tuple[str, ...]) -> None:
     """Run the tests of your features, ruff and mypy; with --engine those of the engine. What follows goes to pytest."""
+    if not (ROOT / "tests").exists():
+        where = "Run them in your own checkout: python3 server.py test (with Nix first `nix develop`)."
+        say(f"server.py: {ROOT} is a copy of the project without its tests. {where}", error=True)
+        sys.exit(2)
     # They start some two hundred processes, each of which would compile all of this anew.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     sys.exit(

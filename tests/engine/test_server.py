@@ -152,6 +152,7 @@ def checkout(tmp_path: Path, plain_python: str) -> Checkout:
     """A bare checkout, started without uv."""
     directory = tmp_path / "bare checkout"
     (directory / "server").mkdir(parents=True)
+    (directory / "tests").mkdir()
     for name in ("server.py", "pyproject.toml", "uv.lock", "README.md"):
         shutil.copy(ROOT / name, directory)
     (directory / "server" / "__init__.py").touch()
@@ -252,6 +253,13 @@ def test_running_leaves_the_tools_of_the_tests_out_and_testing_brings_them(made:
     change(made.directory / "uv.lock")
     assert made.start("run").lines == ["Bringing .venv up to date with uv.lock."]
     assert made.start("test").said == ""  # the tools of the tests were brought up to date with the rest
+
+
+def test_a_copy_without_tests_asks_for_none_of_their_tools(made: Checkout) -> None:
+    (made.directory / "tests").rmdir()
+    test = made.start("test")
+    assert_inside(test, made)
+    assert (test.said, test.saw["tests"]) == ("", False)
 
 
 @pytest.mark.slow

@@ -244,6 +244,22 @@ def test_what_edits_the_project_says_in_one_line_that_the_store_is_not_the_place
     assert "Nothing was changed. Run it in your own checkout: python3 server.py" in line
 
 
+def test_the_tests_are_not_in_the_store_and_nothing_is_installed_for_them(nix: Nix) -> None:
+    code, said, errors = nix.end(nix.command("run", "--", "test"))
+    (line,) = [line for line in errors.splitlines() if line.startswith("server.py:")]
+    assert (code, said, "Traceback" in errors, "making .venv" in errors) == (2, "", False, False)
+    assert "is a copy of the project without its tests. Run them in your own checkout" in line
+
+
+def test_the_package_says_which_program_it_is_run_by(nix: Nix, system: str) -> None:
+    assert nix.ask("eval", "--raw", of=f"packages.{system}.default.meta.mainProgram") == SLUG
+    assert "apps = " not in (nix.project / "flake.nix").read_text(encoding="utf-8")
+
+
+def test_direnv_opens_the_shell_of_the_flake() -> None:
+    assert (ROOT / ".envrc").read_text(encoding="utf-8") == "use flake\n"
+
+
 def test_the_shell_has_a_browser_for_the_tests_on_linux(nix: Nix) -> None:
     names = 'map (package: builtins.head (builtins.match "[^-]*-([a-z-]+).*" (baseNameOf (toString package))))'
     for system, has in (("x86_64-linux", True), ("aarch64-linux", True), ("aarch64-darwin", False)):

@@ -344,3 +344,11 @@ def test_data_that_cannot_be_looked_at_are_not_taken_for_none(tmp_path: Path, ar
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "mine” cannot be looked at: Too many levels of symbolic links." in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
+
+
+def test_a_copy_to_run_only_says_where_the_tests_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(server.cli, "ROOT", tmp_path)
+    refused = command("test")
+    (line,) = refused.stderr.splitlines()
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert line.startswith(f"server.py: {tmp_path} is a copy of the project without its tests. Run them in your own")

@@ -55,6 +55,18 @@ def test_many_are_called_as_in_english(project: Project, name: str, plural: str)
     assert project.status() == ""
 
 
+def test_with_a_flake_new_says_that_git_is_to_know_of_the_files(project: Project) -> None:
+    said = features.new(project.root, "recipe", RECIPE)
+    assert said.splitlines()[-1] == "Nix sees new files only once git knows them: git add -A"
+    drop(project, "recipe")
+    (project.root / "flake.nix").unlink()
+    project.commit()
+    assert "git add" not in features.new(project.root, "recipe", RECIPE)
+    drop(project, "recipe")
+    project.git("reset", "-q", "--hard", "HEAD~1")
+    assert project.status() == ""
+
+
 def test_features_stand_beside_each_other_and_go_in_any_order(project: Project) -> None:
     features.new(project.root, "recipe", RECIPE)
     project.git("add", "-A")
