@@ -328,6 +328,7 @@ def late_server(tmp_path: Path) -> Iterator[Server]:
     assert server.stop() == 0
 
 
+@pytest.mark.slow  # It waits for ten seconds; that the day turns on open pages is quick in tests/engine/server.
 def test_an_open_page_turns_overdue_at_the_persons_midnight(chromium: Any, late_server: Server) -> None:
     context = chromium.new_context(base_url=late_server.url, timezone_id=ZONE.key)
     page = context.new_page()
