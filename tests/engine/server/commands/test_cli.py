@@ -16,6 +16,7 @@ from unittest import mock
 import pytest
 from click.testing import CliRunner
 
+import server.commands.cli
 import server.run
 import server.sharing.sign_in_token
 from server.app_name import NAME, PREFIX
@@ -347,7 +348,7 @@ def test_data_that_cannot_be_looked_at_are_not_taken_for_none(tmp_path: Path, ar
 
 
 def test_a_copy_to_run_only_says_where_the_tests_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(server.cli, "ROOT", tmp_path)
+    monkeypatch.setattr(server.commands.cli, "ROOT", tmp_path)
     refused = command("test")
     (line,) = refused.stderr.splitlines()
     assert (refused.returncode, refused.stdout) == (2, "")
