@@ -10,7 +10,7 @@ from sqlite_utils import Migrations
 from sqlite_utils.db import Database
 
 from app.database.sqlite_connections import NOW
-from app.records import indexing
+from app.records import indexing, row_blocks
 
 # Files of data know their migrations by this name: it stays whatever the app is called.
 migrations = Migrations("kindling")
@@ -365,3 +365,15 @@ def know_rows_that_are_there(db: Database) -> None:
 def choose_how_a_file_is_read(db: Database) -> None:
     """What a person has said of how the file of an import is to be read: a JSON object."""
     db.execute("ALTER TABLE imports ADD COLUMN choices TEXT NOT NULL DEFAULT '{}'")
+
+
+@migrations()
+def note_changed_blocks(db: Database) -> None:
+    """Which blocks of rows of which feature have changed, so that what is counted of the others stays."""
+    row_blocks.create(db)
+
+
+@migrations()
+def note_changed_blocks_of_tasks(db: Database) -> None:
+    """A deep page of the tasks is found without going through those before it."""
+    row_blocks.keep(db, "tasks")

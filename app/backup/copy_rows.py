@@ -78,7 +78,7 @@ def made_anew(connection: Connection) -> list[str]:
     """The tables that hold what is made of the rows of others, or what is of one statement, in small letters."""
     sql = "SELECT tbl_name FROM sqlite_schema WHERE type = 'trigger' AND name = 'replaced_' || tbl_name || '_insert'"
     replaced = [f"replaced_{table}" for (table,) in connection.execute(sql)]
-    return [*replaced, *(f"{table}_sort".lower() for table in indexed_tables(connection)), "unindexed"]
+    return [*replaced, *(f"{table}_sort".lower() for table in indexed_tables(connection)), "unindexed", "row_blocks"]
 
 
 def _plain_tables(connection: Connection) -> list[str]:

@@ -75,7 +75,7 @@ def _take_out(connection: Connection, kept: Kept) -> list[int]:
     """Drop the tables, and whatever else speaks of them; the imports that had brought rows."""
     for name in kept.tables:
         connection.execute(f"DROP TABLE IF EXISTS {name}")
-    for table in ("row_versions", "unindexed"):
+    for table in ("row_blocks", "row_versions", "unindexed"):
         connection.execute(f"DELETE FROM {table} WHERE table_name = ?", [kept.table])
     imports = [row[0] for row in connection.execute("SELECT id FROM imports WHERE kind = ?", [kept.table])]
     for id in imports:

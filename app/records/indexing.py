@@ -26,6 +26,7 @@ from app.database.sqlite_connections import (
     Connection,
     open_value,
 )
+from app.records import row_blocks
 from app.records.kinds import Kind, kinds
 from app.records.search_words import folded
 from app.records.sort_keys import LAST, sort_key
@@ -81,6 +82,8 @@ def note_all(connection: Connection) -> None:
         connection.execute(f"DELETE FROM {table}_sort")
         connection.execute(f"INSERT INTO {table}_sort SELECT id, x'{LAST.hex()}' FROM {table}")
         connection.execute(f"INSERT INTO unindexed SELECT '{table}', id FROM {table}")
+    for table in row_blocks.kept_tables(connection):
+        row_blocks.renew_all(connection, table)
 
 
 def indexed_tables(connection: Connection) -> list[str]:
@@ -182,6 +185,7 @@ def _index(connection: Connection, kind: Kind, ids: Sequence[int]) -> None:
     if gone:
         connection.executemany(f"DELETE FROM {table}_sort WHERE id = ?", gone)
         connection.executemany(f"DELETE FROM {table}_fts WHERE rowid = ?", gone)
+    row_blocks.renew(connection, table, ids)
     # Last: what FTS5 has in memory would be written for each statement after it.
     words = [(id, "".join(map(folded, each))) for id, each in texts.items()]
     connection.executemany(f"INSERT OR REPLACE INTO {table}_fts (rowid, words) VALUES (?, ?)", words)

@@ -32,12 +32,16 @@ EVERY = Statement("")
 
 
 class Listed(NamedTuple):
-    """The rows of a table that a search over the columns `searched` finds, and that fulfil `condition`, if any."""
+    """The rows of a table that a search over the columns `searched` finds, and that fulfil `condition`, if any.
+
+    `span` has the least and the greatest number that is looked at.
+    """
 
     table: str
     searched: tuple[str, ...]
     wanted: Search
     condition: Statement = EVERY
+    span: tuple[int, int] = (-(2**63), 2**63 - 1)
 
     def found(self, order: str, limit: int, offset: int = 0) -> Statement:
         """Their numbers, in the order NEWEST or OLDEST; all of them with the limit -1."""
@@ -51,19 +55,24 @@ class Listed(NamedTuple):
             f"""
             SELECT id FROM (
                 SELECT * FROM (
-                    SELECT f.rowid AS id FROM {self.table}_fts AS f WHERE {self.table}_fts MATCH ? AND {indexed.sql}
+                    SELECT f.rowid AS id FROM {self.table}_fts AS f
+                    WHERE {self.table}_fts MATCH ? AND f.rowid BETWEEN ? AND ? AND {indexed.sql}
                     ORDER BY f.rowid{direction} LIMIT ?
                 ) UNION ALL SELECT * FROM (
-                    SELECT u.id FROM unindexed AS u WHERE u.table_name = '{self.table}' AND {noted.sql}
-                    ORDER BY u.id{direction} LIMIT ?
+                    SELECT u.id FROM unindexed AS u WHERE u.table_name = '{self.table}' AND u.id BETWEEN ? AND ?
+                    AND {noted.sql} ORDER BY u.id{direction} LIMIT ?
                 )
             ) ORDER BY {order} LIMIT ? OFFSET ?""",
-            (self.wanted.match, *indexed.parameters, reach, *noted.parameters, reach, limit, offset),
+            (
+                *(self.wanted.match, *self.span, *indexed.parameters, reach),
+                *(*self.span, *noted.parameters, reach, limit, offset),
+            ),
         )
 
     def picked(self, order: str, limit: int, offset: int = 0) -> Statement:
         """The same, where few rows fulfil the condition: each of them is asked."""
-        asked = _all(self.condition, self._is_found(f"{self.table}.id"))
+        here = Statement(f"{self.table}.id BETWEEN ? AND ?", self.span)
+        asked = _all(here, self.condition, self._is_found(f"{self.table}.id"))
         sql = f"SELECT id FROM {self.table} WHERE {asked.sql} ORDER BY {order} LIMIT ? OFFSET ?"
         return Statement(sql, (*asked.parameters, limit, offset))
 

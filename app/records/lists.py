@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from app.database.db import db
 from app.database.sqlite_connections import SIZE, TEXT, Row
-from app.records import search_query
+from app.records import deep_pages, search_query
 from app.records.kinds import Kind
 from app.records.list_queries import (
     EVERY,
@@ -97,14 +97,18 @@ async def rows_of(
     offset, limit = (query.page - 1) * PAGE_ROWS, PAGE_ROWS * query.pages + 1
     found = ""
     rows: Sequence[Iterable[Any]]
+    listed = Listed(kind.table, kind.searched, search_query.parse(query.q), condition)
+    is_deep = query.page > DEEP_PAGE
+    ids: list[int] | None = None
     if query.q:
-        listed = Listed(kind.table, kind.searched, search_query.parse(query.q), condition)
         ids, found = await _found(listed, order, limit, offset)
+    elif is_deep and order in (NEWEST, OLDEST):
+        ids = await deep_pages.ids_of(listed, order, limit, offset)
+    if ids is not None:
         sql = f"SELECT id, {columns} FROM {kind.table} WHERE id IN (SELECT value FROM json_each(?))"
         by_id = {id: row for id, *row in await db.read(sql, [json.dumps(ids)])}
         rows = [by_id[id] for id in ids if id in by_id]
     else:
-        is_deep = query.page > DEEP_PAGE
         rows = await _listed(columns, kind.table, condition, order, limit, offset, is_deep=is_deep)
     return records_of(record, rows[: limit - 1]), len(rows) == limit, found
 
@@ -128,12 +132,14 @@ async def _found(listed: Listed, order: str, limit: int, offset: int) -> tuple[l
     first = await _ids(find(by_id, COUNT_LIMIT + 1))
     words, are_all = count_in_words(len(first), "found"), len(first) <= COUNT_LIMIT
     if order == by_id:
-        is_in_first = are_all or offset + limit <= len(first)
-        return first[offset : offset + limit] if is_in_first else await _ids(find(order, limit, offset)), words
+        if are_all or offset + limit <= len(first):
+            return first[offset : offset + limit], words
+        ids = await deep_pages.ids_of(listed, order, limit, offset)
+        return ids if ids is not None else await _ids(find(order, limit, offset)), words
     if are_all:
         return await _ids(listed.sorted_of(first, order, limit, offset)), words
-    ids = await _ids(listed.followed(order, FOLLOWED_ROWS, limit, offset))
-    return ids if len(ids) == limit else await _ids(listed.all_sorted(find(NEWEST, -1), order, limit, offset)), words
+    page = await _ids(listed.followed(order, FOLLOWED_ROWS, limit, offset))
+    return page if len(page) == limit else await _ids(listed.all_sorted(find(NEWEST, -1), order, limit, offset)), words
 
 
 async def _is_picky(listed: Listed) -> bool:

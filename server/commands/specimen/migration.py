@@ -4,7 +4,7 @@ from sqlite_utils.db import Database
 
 from app.database.sqlite_connections import NOW
 from app.migrations import keep_versions, migrations
-from app.records import indexing
+from app.records import indexing, row_blocks
 
 
 @migrations()
@@ -71,3 +71,4 @@ def create_museum_pieces(db: Database) -> None:
     for order in orders:
         db.execute(f"CREATE INDEX museum_pieces_by_{order.split()[0]} ON museum_pieces ({order})")
     keep_versions(db, "museum_pieces")
+    row_blocks.keep(db, "museum_pieces")

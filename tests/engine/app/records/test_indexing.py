@@ -70,6 +70,14 @@ def test_words_and_key_of_a_row_are_made_where_they_are_noted(connection: Connec
     assert kept(connection, 1) == (folded("Äpfel") + folded("Straße"), sort_key("Äpfel"))
 
 
+def test_what_is_counted_of_rows_is_counted_anew_once_their_words_are_made(connection: Connection) -> None:
+    add(connection, "Birne")
+    sql = "SELECT version FROM row_blocks WHERE table_name = 'tasks'"
+    before = connection.execute(sql).fetchall()
+    indexing.complete(connection)
+    assert connection.execute(sql).fetchall() != before
+
+
 def test_a_new_row_stands_at_the_end_until_then_and_a_changed_one_where_it_was(connection: Connection) -> None:
     add(connection, "Birne")
     indexing.complete(connection)

@@ -15,19 +15,23 @@ from app.database.db import db
 from app.database.preparation import prepare
 from app.database.sqlite_connections import Connection
 from app.migrations import migrations
-from app.records import indexing, lists
+from app.records import deep_pages, indexing, lists
 from app.records.kinds import kinds
 from app.records.list_queries import backwards
+from app.records.row_blocks import BLOCK_ROWS
 from app.records.search_words import folded, sought
 from app.records.sort_keys import sort_key
 from app.tasks import KIND, tasks_of
 from templates.tasks import SORTS, STATUSES, TaskQuery
 
 WORDS = ("milk", "Milch", "Zoë", "äpfel", "apple", "東京都", "b", "🌱", "buttermilk", "Zug", "!!")
-TYPED = (*WORDS, "mil", "z", "京", "ap", "milkbutter", "nothing")
+TYPED = (*WORDS, "mil", "z", "京", "ap", "milkbutter", "nothing", "tt", "zoe")
 TITLES = st.lists(st.sampled_from(WORDS), min_size=1, max_size=3).map(" ".join)
 DAYS = st.sampled_from([None, "2026-05-01", "2026-05-02"])
 ROWS = st.lists(st.tuples(TITLES, st.sampled_from(["", "milk", "🌱 zug"]), DAYS, st.integers(0, 1)), max_size=30)
+CHANGES = st.tuples(st.integers(0, 29), TITLES | st.none(), st.booleans())
+# The rows are in several blocks.
+APART = BLOCK_ROWS * 2 // 5
 ORDERS = {
     "newest": lambda row: -row["id"],
     "oldest": lambda row: row["id"],
@@ -54,15 +58,22 @@ def fill(file: Connection, rows: list[tuple[Any, ...]], indexed: int) -> None:
     file.execute("DELETE FROM tasks")
     for at, (title, notes, due, done) in enumerate(rows):
         older = (title, notes) if at < indexed else ("apple milk", "zug")
-        file.execute("INSERT INTO tasks (id, title, notes, due, done) VALUES (?, ?, ?, ?, ?)", [at, *older, due, done])
-    file.execute("INSERT INTO tasks (id, title) VALUES (-1, 'apple milk')")
+        sql = "INSERT INTO tasks (id, title, notes, due, done) VALUES (?, ?, ?, ?, ?)"
+        file.execute(sql, [at * APART, *older, due, done])
     indexing.complete(file)
-    file.execute("DELETE FROM tasks WHERE id = -1")
     for at, (title, notes, *_) in enumerate(rows[indexed:], indexed):
-        file.execute("UPDATE tasks SET title = ?, notes = ? WHERE id = ?", [title, notes, at])
-        # The order by name is made, so that it can be told.
-        file.execute("UPDATE tasks_sort SET sort_key = ? WHERE id = ?", [sort_key(title), at])
+        change(file, at, title, notes)
     file.execute("COMMIT")
+
+
+def change(file: Connection, at: int, title: str | None, notes: str = "") -> None:
+    """Give a row other texts, or delete it; its words are not kept yet."""
+    if title is None:
+        file.execute("DELETE FROM tasks WHERE id = ?", [at * APART])
+        return
+    file.execute("UPDATE tasks SET title = ?, notes = ? WHERE id = ?", [title, notes, at * APART])
+    # The order by name is made, so that it can be told.
+    file.execute("UPDATE tasks_sort SET sort_key = ? WHERE id = ?", [sort_key(title), at * APART])
 
 
 def expected(file: Connection, query: TaskQuery) -> list[int]:
@@ -104,7 +115,8 @@ QUERIES = st.builds(
 @given(
     rows=ROWS,
     indexed=st.integers(0, 40),
-    queries=st.lists(QUERIES, min_size=5, max_size=5),
+    asked=st.lists(st.tuples(QUERIES, CHANGES), min_size=5, max_size=5),
+    few_blocks=st.sampled_from([0, 2, 32]),
     bounds=st.fixed_dictionaries(
         {
             "PAGE_ROWS": st.integers(1, 4),
@@ -119,12 +131,16 @@ def test_pages_and_counts_are_those_of_all_rows_picked_out_and_sorted(
     file: Connection,
     rows: list[tuple[Any, ...]],
     indexed: int,
-    queries: list[TaskQuery],
+    asked: list[tuple[TaskQuery, tuple[int, str | None, bool]]],
+    few_blocks: int,
     bounds: dict[str, int],
 ) -> None:
     fill(file, rows, indexed)
-    with patch.multiple(lists, **bounds):
-        for query in queries:
+    with patch.multiple(lists, **bounds), patch.object(deep_pages, "FEW_BLOCKS", few_blocks):
+        for query, (at, title, is_indexed) in asked:
+            change(file, at, title)
+            if is_indexed:
+                indexing.complete(file)
             shown = asyncio.run(tasks_of(query))
             ids = expected(file, query)
             begin, end = (query.page - 1) * lists.PAGE_ROWS, (query.page - 1 + query.pages) * lists.PAGE_ROWS

@@ -48,7 +48,7 @@ def test_every_feature_is_clean_python(tmp_path: Path, each: Feature) -> None:
     (tmp_path / "migration.py").write_text(
         "from sqlite_utils.db import Database\n\n"
         "from app.database.sqlite_connections import NOW\n"
-        "from app.migrations import keep_versions, migrations\nfrom app.records import indexing\n"
+        "from app.migrations import keep_versions, migrations\nfrom app.records import indexing, row_blocks\n"
         + migration(ROOT, each),
         encoding="utf-8",
     )
