@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 # What a checkout has, and a copy of it that only runs does not need.
-WHOLE = ("server/commands/specimen", "pyproject.toml", "uv.lock")
+WHOLE = ("tests", "pyproject.toml", "uv.lock")
 
 
 class EditError(Exception):

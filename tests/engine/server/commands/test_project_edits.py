@@ -101,7 +101,5 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_a_copy_that_only_runs_is_not_edited(tmp_path: Path) -> None:
-    with pytest.raises(
-        EditError, match=r"is a copy of it without server/commands/specimen\. Nothing was changed.*nix develop"
-    ):
+    with pytest.raises(EditError, match=r"is a copy of it without tests\. Nothing was changed.*nix develop"):
         check_whole(tmp_path)
