@@ -110,7 +110,11 @@ class Database:
         assert self._reads is not None, "the database is not open"
         if self.loss is not None and self.is_overwritten():
             raise LostData(self.loss.words)
-        return await self._reads.read(sql, parameters, is_long)
+        try:
+            return await self._reads.read(sql, parameters, is_long)
+        except sqlite3.Error as error:
+            self._refuse_loss(error)
+            raise
 
     async def write(self, change: Callable[[Connection], Result]) -> Result:
         """Run `change` in a transaction on the writer's thread; its result, once the commit is on disk.
@@ -118,7 +122,11 @@ class Database:
         An exception in `change` undoes what it did, and is raised here; writes joined with it are not affected.
         """
         assert self._writes is not None, "the database is not open"
-        return await self._writes.write(change)
+        try:
+            return await self._writes.write(change)
+        except sqlite3.Error as error:
+            self._refuse_loss(error)
+            raise
 
     def look(self) -> Loss | None:
         """How the file was lost, looked at now; None while it is where it was."""
@@ -146,8 +154,12 @@ class Database:
         header = self._log_index[:LOG_INDEX_HEADER]
         if header != self._header:
             # The header is looked at first: a commit that comes in between is noticed at the next call.
-            self._version = reader.execute("PRAGMA data_version").fetchone()[0]
-            self._header = header
+            try:
+                self._version = reader.execute("PRAGMA data_version").fetchone()[0]
+                self._header = header
+            except sqlite3.Error:
+                if self.look() is None:
+                    raise
         return self._version if self.loss is None else (self._version, self.loss.words, str(self.saved or ""))
 
     def long_reading(self) -> Connection:
@@ -214,10 +226,11 @@ class Database:
             raise
         return connection
 
-    def _refuse_loss(self) -> None:
+    def _refuse_loss(self, error: sqlite3.Error | None = None) -> None:
+        """Raises LostData where the file is lost, which is what an error of SQLite may come from."""
         if self.look() is not None:
             assert self.loss is not None
-            raise LostData(self.loss.words)
+            raise LostData(self.loss.words) from error
 
     def _watcher(self) -> Connection:
         """The connection that asks for the token."""

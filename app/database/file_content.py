@@ -121,9 +121,14 @@ class Content:
         return False if self._index() == state else None
 
     def _has_last_frame(self, state: _Index) -> bool:
-        """Whether the log has the last frame that its index names."""
+        """Whether the log has the begin and the last frame that its index names.
+
+        What is cut short and written to again before a look has the last frame, behind a hole.
+        """
         if not state.frames:
             return True
+        if os.pread(self._log, _LOG_HEADER, 0)[16:24] != state.salts:
+            return False
         header = os.pread(self._log, _FRAME.size, state.place(state.frames))
         if len(header) < _FRAME.size or _FRAME.unpack(header)[2] != state.salts:
             return False

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from app.database.file_content import Content
+from app.database.overwritten_mark import marked_by
 
 # The file, its log of what was written last, and the index of that.
 ENDINGS = ("", "-wal", "-shm")
@@ -101,9 +102,10 @@ class Identity:
             fault = self._content.fault()
         except OSError:  # Of a disk that was pulled out, which its name tells.
             return None
-        if not fault:
+        # Another process may have seen it, and moved the log away, before this one has looked.
+        if not fault and not marked_by(self.path):
             return None
-        name = self.path if fault == "file" else f"{self.path}-wal"
+        name = f"{self.path}-wal" if fault == "log" else self.path
         return Loss(
             Kind.OVERWRITTEN,
             f"{name} was written over or cut short while the app runs, by something else than SQLite.",

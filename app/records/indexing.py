@@ -19,7 +19,7 @@ from functools import partial
 from sqlite_utils.db import Database
 from sqlite_utils.utils import sqlite3
 
-from app.database.db import db
+from app.database.db import LostData, db
 from app.database.sqlite_connections import (
     SIZE,
     TEXT,
@@ -114,7 +114,8 @@ class Indexing:
         try:
             await self._index_all()
         except sqlite3.OperationalError as error:
-            logger.warning("Rows of other programs could not be indexed, and will be tried again: %s.", error)
+            if not isinstance(error, LostData):  # That has been said.
+                logger.warning("Rows of other programs could not be indexed, and will be tried again: %s.", error)
             await asyncio.sleep(RETRY_SECONDS)
             return
         self._seen = token
