@@ -132,6 +132,21 @@ def test_the_loop_does_not_stand_still(db: Database) -> None:
     assert asyncio.run(stalls(db.read(COUNT, [2 * LONG]))) < 0.5
 
 
+def test_the_reads_of_an_answer_leave_the_loop_soon(db: Database) -> None:
+    """However long the read is: counted in processor time of the loop's thread, not by a clock."""
+
+    async def held() -> float:
+        begin = time.thread_time()
+        reading = asyncio.ensure_future(db.read(COUNT, [ENDLESS]))
+        await asyncio.sleep(0)
+        spent = time.thread_time() - begin
+        reading.cancel()
+        await asyncio.wait([reading])
+        return spent
+
+    assert asyncio.run(asyncio.wait_for(held(), 20)) < 0.5
+
+
 def test_a_read_that_takes_too_long_ends_with_a_sentence(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reads, "READ_SECONDS", 0.2)
     with pytest.raises(UnansweredRead, match=TOO_SLOW):
