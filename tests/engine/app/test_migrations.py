@@ -126,7 +126,7 @@ def test_a_migration_that_has_committed_a_part_and_fails_leaves_the_copy(
     assert rows(directory / "app.db") == []
     (copy,) = (directory / "backups").iterdir()
     assert rows(copy) == [("kept",)]
-    assert f"What was there before is in {copy}." in caplog.text
+    assert f"The data from before it are in {copy}." in caplog.text
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is ended in the middle")

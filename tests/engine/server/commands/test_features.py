@@ -232,7 +232,8 @@ def test_the_tests_of_a_new_feature_pass_at_once_and_its_data_goes_with_it(tmp_p
     project = Project(tmp_path / "project")
     assert project.run("new", "person", *EVERY_TYPE).returncode == 0
     project.test("-n0", "tests/app/test_people.py", "tests/templates/test_people.py")
-    of_engine = (f"tests/engine/{name}.py" for name in ("test_project", "app/test_migrations", "app/test_imports"))
+    names = ("test_project", "app/test_migrations", "app/imports/test_import_routes")
+    of_engine = (f"tests/engine/{name}.py" for name in names)
     project.test("--engine", "-n0", *of_engine)
     assert project.run("drop", "person").returncode == 0
     assert project.status() == ""
