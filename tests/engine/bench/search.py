@@ -121,12 +121,11 @@ def measure(directory: Path, rows: int, rounds: int) -> str:
 
 def made(directory: Path, rows: int) -> Path:
     """The file, with the app's own schema, triggers and index; its path. It is made where there is none."""
-    path = directory / "app.db"
-    if path.exists():
+    is_there = (directory / "app.db").exists()
+    path = prepare(directory, migrations)
+    if is_there:
         return path
     report.say(f"making {rows:,} rows")
-    directory.mkdir(parents=True, exist_ok=True)
-    prepare(directory, migrations)
     with closing(sqlite3.connect(path)) as connection, patch.dict(kinds, {KIND.table: KIND}, clear=True):
         connection.execute("PRAGMA synchronous = OFF")
         connection.executemany("INSERT INTO tasks (title, notes, due, done) VALUES (?, ?, ?, ?)", _rows(rows))
