@@ -251,7 +251,7 @@ async def tasks_of(query: TaskQuery) -> TaskList:
     condition = EVERY
     if query.status != "all":
         # Few are sorted by their titles, many picked out of the order by title (“+” leaves the index of `done` aside).
-        is_many = query.sort == "title" and counts[query.status] * 20 > counts["all"]
+        is_many = query.sort == "title" and not query.q and counts[query.status] * 20 > counts["all"]
         condition = Statement("+done = ?" if is_many else "done = ?", (int(query.status == "done"),))
     shown, more, words = await lists.rows_of(
         query, KIND, TaskRow, ORDERS[query.sort], condition, {"has_notes": f"{SIZE}(notes) > 0"}

@@ -86,10 +86,11 @@ class Listed(NamedTuple):
     def followed(self, order: str, way: int, limit: int, offset: int) -> Statement:
         """A page, in any order, as far as it stands among the first `way` rows that fulfil the condition."""
         asked = self._is_found("s.id")
+        # A join that is called CROSS keeps SQLite from picking the rows out first, and sorting them all.
+        source = source_of(self.table, order, bool(self.condition.sql)).replace(" JOIN ", " CROSS JOIN ")
         sql = f"""
             SELECT s.id FROM (
-                SELECT id FROM {source_of(self.table, order, bool(self.condition.sql))} {where(self.condition)}
-                ORDER BY {order} LIMIT ?
+                SELECT id FROM {source} {where(self.condition)} ORDER BY {order} LIMIT ?
             ) AS s WHERE {asked.sql} LIMIT ? OFFSET ?"""
         return Statement(sql, (*self.condition.parameters, way, *asked.parameters, limit, offset))
 
