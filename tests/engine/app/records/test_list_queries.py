@@ -123,6 +123,7 @@ QUERIES = st.builds(
             "COUNT_LIMIT": st.integers(0, 9),
             "ASKED_ROWS": st.sampled_from([0, 9, 99]),
             "FOLLOWED_ROWS": st.sampled_from([0, 9, 99]),
+            "FOLLOWED_PART": st.sampled_from([0.3, 9.0]),
             "DEEP_PAGE": st.integers(0, 4),
         }
     ),
@@ -133,7 +134,7 @@ def test_pages_and_counts_are_those_of_all_rows_picked_out_and_sorted(
     indexed: int,
     asked: list[tuple[TaskQuery, tuple[int, str | None, bool]]],
     few_blocks: int,
-    bounds: dict[str, int],
+    bounds: dict[str, float],
 ) -> None:
     fill(file, rows, indexed)
     with patch.multiple(lists, **bounds), patch.object(deep_pages, "FEW_BLOCKS", few_blocks):
