@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from app import museum_pieces
+from app.records.list_queries import BY_NAME
 from tests.conftest import Server
 from tests.importing import bring
 
@@ -315,6 +316,24 @@ def test_deleting_and_restoring_gives_the_same_row(client: httpx.Client, server:
     assert client.post(f"{path}/restore").status_code == 303
     assert all_rows(server) == before
     assert client.post(f"{path}/restore").status_code == 404
+
+
+@pytest.mark.parametrize("sort", museum_pieces.ORDERS)
+def test_no_order_needs_all_rows_sorted_for_a_page(server: Server, sort: str) -> None:
+    order = museum_pieces.ORDERS[sort]
+    table = "museum_pieces_sort" if order == BY_NAME else "museum_pieces"
+    plan = server.sql(f"EXPLAIN QUERY PLAN SELECT id FROM {table} ORDER BY {order} LIMIT 20")
+    assert "TEMP B-TREE" not in str([tuple(step) for step in plan])
+
+
+def test_a_search_is_ordered_as_the_list_is(client: httpx.Client, server: Server) -> None:
+    for title in ("Buttermilk", "bread", "Milk", "milk"):
+        add(server, short_name=title)
+    server.until_indexed()
+    for sort in museum_pieces.ORDERS:
+        listed = titles(client.get(f"/museum_pieces?sort={sort}"))
+        found = titles(client.get(f"/museum_pieces?q=milk&sort={sort}"))
+        assert found == [title for title in listed if title != "bread"], sort
 
 
 def test_lists_are_searched_ordered_and_paged(client: httpx.Client, server: Server) -> None:
