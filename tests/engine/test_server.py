@@ -151,12 +151,13 @@ def plain_python(tmp_path_factory: pytest.TempPathFactory) -> str:
 def checkout(tmp_path: Path, plain_python: str) -> Checkout:
     """A bare checkout, started without uv."""
     directory = tmp_path / "bare checkout"
-    (directory / "server").mkdir(parents=True)
+    (directory / "server" / "commands").mkdir(parents=True)
     (directory / "tests").mkdir()
     for name in ("server.py", "pyproject.toml", "uv.lock", "README.md"):
         shutil.copy(ROOT / name, directory)
-    (directory / "server" / "__init__.py").touch()
-    (directory / "server" / "cli.py").write_text(STUB, encoding="utf-8")
+    for room in ("server", "server/commands"):
+        (directory / room / "__init__.py").touch()
+    (directory / "server" / "commands" / "cli.py").write_text(STUB, encoding="utf-8")
     shutil.copy(ROOT / PINNED, directory / PINNED)
     unwanted = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "UV_PYTHON", "UV_OFFLINE", "UV_PROJECT_ENVIRONMENT")
     environment = {name: value for name, value in os.environ.items() if name not in unwanted}

@@ -81,7 +81,7 @@ def test_what_a_killed_server_has_left_is_not_counted(tmp_path: Path) -> None:
 
 def read(sql: str) -> list[database.Row]:
     """What the file says."""
-    with closing(database.open_reading(db.path)) as connection:
+    with closing(database.open_reading(db.path, waits=True)) as connection:
         return connection.execute(sql).fetchall()
 
 
