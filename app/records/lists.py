@@ -157,7 +157,10 @@ async def _is_picky(listed: Listed) -> bool:
 
 
 async def _ids(statement: Statement) -> list[int]:
-    return [id for (id,) in await db.read(*statement, is_long=True)]
+    # As one value: for each row the thread would wait for the interpreter.
+    sql = f"SELECT json_group_array(id) FROM ({statement.sql})"
+    [(ids,)] = await db.read(sql, statement.parameters, is_long=True)
+    return list(json.loads(ids))
 
 
 async def _listed(
