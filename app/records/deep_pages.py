@@ -58,7 +58,7 @@ async def _counts(listed: Listed) -> dict[int, Count] | None:
     parts = [_block(listed, block) for block in changed] if len(changed) <= FEW_BLOCKS else [listed]
     counted = {block: rows for part in parts for block, rows in await _counted(part)}
     counts = {
-        block: Count(version, counted.get(block, 0)) if block in changed else kept[block]
+        block: Count(version=version, rows=counted.get(block, 0)) if block in changed else kept[block]
         for block, version in versions.items()
     }
     _kept[listed] = counts
