@@ -28,9 +28,9 @@ from app.backup.foreign_file import (
 )
 from app.database.sqlite_connections import Connection, tables_of, transaction
 from app.imports.import_record import odd_columns
-from app.imports.reading.process_limits import limit_this_process
 from app.migrations import migrations
 from app.records.indexing import note_all
+from server.process_limits import limit_this_process
 
 NEW = "new.db"
 COPY = "foreign.db"

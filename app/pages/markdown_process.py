@@ -7,8 +7,8 @@ import signal
 import sys
 from types import FrameType
 
-from app.imports.reading.process_limits import limit_this_process
 from app.pages.markdown_texts import DRAWN, LENGTH_BYTES, TOO_MUCH
+from server.process_limits import limit_this_process
 from templates.parts.markdown import TooLarge, to_html
 
 # Of the processor, for one text: 200,000 letters of prose take a third of it.

@@ -21,8 +21,8 @@ try:
 except ImportError:
     import sqlite3
 
-from app.imports.reading.process_limits import LONGEST_TEXT
 from app.records.kinds import Kind
+from server.process_limits import LONGEST_TEXT
 
 HASH_BYTES = 12
 # In place of the hash of an empty text.

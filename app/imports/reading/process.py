@@ -39,7 +39,6 @@ from app.imports.reading.files.column_names import LONGEST_NAME, MOST_COLUMNS
 from app.imports.reading.files.formats import Export, UnreadableFile, opened
 from app.imports.reading.files.headers import SAMPLE_ROWS, fields_by_values
 from app.imports.reading.known_rows import Known, UnreadableData
-from app.imports.reading.process_limits import LONGEST_TEXT, limit_this_process
 from app.imports.reading.values.choices import Choices, choices_of
 from app.imports.reading.values.columns import (
     Places,
@@ -54,6 +53,7 @@ from app.imports.reading.values.day_order import Evidence, Facts
 from app.imports.reading.values.time_zones import zone_named
 from app.imports.reading.values.values import is_empty, shortened, text_of
 from app.records.kinds import TIMES, Kind, from_json
+from server.process_limits import LONGEST_TEXT, limit_this_process
 
 BATCH_ROWS = 1000
 # A thousand rows may be long ones, and the server holds a whole message.

@@ -8,12 +8,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.imports.reading.process_limits import MEMORY_BYTES, NICENESS, PROCESSOR_SECONDS
 from app.records.kinds import to_json
+from server.process_limits import MEMORY_BYTES, NICENESS, PROCESSOR_SECONDS
 from tests.engine.app.imports.reading.kind import KIND
 from tests.engine.conftest import PATIENCE, ROOT
 
-LIMITED = "from app.imports.reading.process_limits import limit_this_process; limit_this_process(); "
+LIMITED = "from server.process_limits import limit_this_process; limit_this_process(); "
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of these limits")
 
 
@@ -36,7 +36,7 @@ def test_a_lower_limit_of_the_system_stays() -> None:
         "print(resource.getrlimit(resource.RLIMIT_CPU))"
     )
     found = subprocess.run(
-        [sys.executable, "-c", f"from app.imports.reading.process_limits import limit_this_process; {code}"],
+        [sys.executable, "-c", f"from server.process_limits import limit_this_process; {code}"],
         cwd=ROOT, capture_output=True, encoding="utf-8", check=True,
     )  # fmt: skip
     assert found.stdout == "(100, 100)\n"

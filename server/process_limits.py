@@ -1,4 +1,4 @@
-"""What the process that reads a file may take of the machine: no list needs more."""
+"""Limits of a process that works for the server (it reads a file, or draws texts): memory, processor time, priority."""
 
 import contextlib
 import os
