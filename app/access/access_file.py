@@ -23,9 +23,9 @@ from typing import Any, TypeVar
 from sqlite_utils.utils import sqlite3
 
 from app.database.db import db
-from app.database.file_identity import ENDINGS, number_of
+from app.database.integrity.file_identity import ENDINGS, number_of
+from app.database.integrity.wal_index import LOG_INDEX_HEADER, map_log_index
 from app.database.sqlite_connections import Connection, Row, begin
-from app.database.wal_index import LOG_INDEX_HEADER, map_log_index
 from server import background_work
 
 Result = TypeVar("Result")

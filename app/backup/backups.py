@@ -33,9 +33,9 @@ from app.database.copies import (
     size_of,
     sweep,
 )
+from app.database.integrity.open_files import Held, copy_held, held
+from app.database.integrity.overwritten_mark import marked_by
 from app.database.kept_copies import listed, swept, thin
-from app.database.open_files import Held, copy_held, held
-from app.database.overwritten_mark import marked_by
 from app.database.preparation import FILE_NAME, make_private
 from app.database.run_migrations import unknown_migrations
 from app.database.sqlite_connections import (

@@ -6,8 +6,8 @@ from pathlib import Path
 from sqlite_utils.utils import sqlite3
 
 from app.database.copies import BACKUPS, restore_command
-from app.database.open_files import held
-from app.database.overwritten_mark import marked_by
+from app.database.integrity.open_files import held
+from app.database.integrity.overwritten_mark import marked_by
 from app.database.preparation import FILE_NAME
 from app.database.run_migrations import unknown_migrations
 from app.database.sqlite_connections import SAFE_FOR_SEVERAL, open_unchanged, tables_of

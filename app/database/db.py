@@ -19,7 +19,8 @@ except ImportError:  # Windows has none.
 from sqlite_utils.utils import sqlite3
 
 from app.database.copies import check_room, copy_opened
-from app.database.file_identity import Identity, Kind, Loss
+from app.database.integrity.file_identity import Identity, Kind, Loss
+from app.database.integrity.wal_index import LOG_INDEX_HEADER, map_log_index
 from app.database.reads import Reads
 from app.database.sqlite_connections import (
     BUSY_SECONDS,
@@ -29,7 +30,6 @@ from app.database.sqlite_connections import (
     open_reading,
     read_once,
 )
-from app.database.wal_index import LOG_INDEX_HEADER, map_log_index
 from app.database.write_queue import Writes
 
 Result = TypeVar("Result")

@@ -15,7 +15,7 @@ from sqlite_utils import Migrations
 from sqlite_utils.utils import sqlite3
 
 from app.database.copies import BACKUPS, restore_command
-from server.reload.loaded_files import top_of
+from server.reload.edits.loaded_files import top_of
 from server.reload.start_errors import Offer
 
 RESTORE, KEEP = "restore", "keep"

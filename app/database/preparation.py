@@ -21,10 +21,10 @@ from app.database.copies import (
     restore_command,
     sweep,
 )
-from app.database.file_identity import number_of
+from app.database.integrity.file_identity import number_of
+from app.database.integrity.open_files import held
+from app.database.integrity.overwritten_mark import is_marked, marked_by, unmark
 from app.database.kept_copies import newest, thin
-from app.database.open_files import held
-from app.database.overwritten_mark import is_marked, marked_by, unmark
 from app.database.run_migrations import NewerFile, migrate, unknown_migrations
 from app.database.sqlite_connections import (
     SAFE_FOR_SEVERAL,

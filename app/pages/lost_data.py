@@ -18,7 +18,6 @@ from fasthtml.core import APIRouter
 from sqlite_utils.utils import sqlite3
 from starlette.requests import Request
 
-from app.database import overwritten_mark
 from app.database.copies import (
     new_saved,
     newest_saved,
@@ -26,7 +25,8 @@ from app.database.copies import (
     restore_command,
 )
 from app.database.db import db
-from app.database.file_identity import Kind, Loss
+from app.database.integrity import overwritten_mark
+from app.database.integrity.file_identity import Kind, Loss
 from app.database.kept_copies import newest
 from app.pages.responses import answer, notice
 from server.fragments import fragment

@@ -22,7 +22,7 @@ from starlette.types import Scope
 from app.database.copies import restore_command
 from app.database.db import LostData, db
 from app.database.disk_space import used_up
-from app.database.file_identity import Kind
+from app.database.integrity.file_identity import Kind
 from app.database.reads import UnansweredRead
 from app.pages import fasthtml_tags
 from app.records.kinds import kinds

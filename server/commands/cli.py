@@ -193,7 +193,7 @@ def _is_developed(options: dict[str, Any]) -> bool:
 
     Where there is no git, as in a ZIP that was unpacked, it is where the files can be edited and nobody else comes in.
     """
-    from server.reload.loaded_files import top_of  # Only here.
+    from server.reload.edits.loaded_files import top_of  # Only here.
 
     if (top_of(ROOT) / ".git").exists():
         return True

@@ -25,7 +25,7 @@ from starlette.types import Receive, Scope, Send
 from server import private_files
 from server.assets import FOR_EVER
 from server.inline.source_constants import is_constant
-from server.reload.loaded_files import is_own
+from server.reload.edits.loaded_files import is_own
 
 PREFIX = "/inline"
 FILES = 2000

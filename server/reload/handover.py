@@ -30,9 +30,9 @@ from server.live.messages import Frame
 from server.protocols.accept import AcceptingServer
 from server.protocols.http1 import HttpProtocol
 from server.protocols.websocket import Said, WebSocketProtocol
-from server.reload import read_ahead
 from server.reload.descriptor_passing import pass_on, take
-from server.reload.loaded_files import ROOT, Used
+from server.reload.edits import read_ahead
+from server.reload.edits.loaded_files import ROOT, Used
 from server.reload.start_errors import CannotStart, Undecided
 from server.reload.warm_process import (
     LEARN,

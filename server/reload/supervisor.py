@@ -28,7 +28,9 @@ from typing import Any
 
 import uvicorn
 
-from server.reload import compiled, edit_effects
+from server.reload.edits import compiled, edit_effects
+from server.reload.edits.file_watch import Edits
+from server.reload.edits.loaded_files import STATIC, News
 from server.reload.failure_page import (
     AGAIN,
     Failure,
@@ -40,7 +42,6 @@ from server.reload.failure_page import (
     offered,
     shown,
 )
-from server.reload.file_watch import Edits
 from server.reload.handover import (
     BEGIN,
     CHOSEN,
@@ -59,7 +60,6 @@ from server.reload.handover import (
     USED,
     work,
 )
-from server.reload.loaded_files import STATIC, News
 from server.reload.server_state import Running
 from server.reload.start_errors import Offer
 from server.reload.warm_process import LEARN, Warm, name_of

@@ -26,9 +26,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
-from server.reload import compiled
 from server.reload.descriptor_passing import pass_on, take
-from server.reload.loaded_files import ROOT, is_own
+from server.reload.edits import compiled
+from server.reload.edits.loaded_files import ROOT, is_own
 from server.standard_streams import say
 
 DEFINING = ("server", "templates")

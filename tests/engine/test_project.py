@@ -244,9 +244,10 @@ UNITS = {
 # Constants that are called like limits, and bound nothing that a client, a file or a person can make larger.
 NO_LIMITS = {
     "server/background_work.py LONGEST_PAUSE",
-    "server/reload/read_ahead.py MOST_MODULES",
-    "server/reload/file_watch.py MOST_LINKS",
-    "server/reload/loaded_files.py MOST_FILES",
+    "server/process_limits.py LONGEST_TEXT",
+    "server/reload/edits/read_ahead.py MOST_MODULES",
+    "server/reload/edits/file_watch.py MOST_LINKS",
+    "server/reload/edits/loaded_files.py MOST_FILES",
     "server/commands/features.py LONGEST_NAME",
     "server/commands/rename.py LONGEST_NAME",
     "server/reload/supervisor.py STACK_LIMIT",

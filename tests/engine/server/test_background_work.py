@@ -21,7 +21,7 @@ from server.live.render_queue import _taken as taken
 from server.live.revoked_sockets import OpenSockets
 from server.protocols.connection_table import Connections, bounds
 from server.reload import worker_pipe
-from server.reload.file_watch import Edits
+from server.reload.edits.file_watch import Edits
 from server.settings import Settings
 from server.sharing import certificate_renewal
 from server.workers import stalled_loop

@@ -50,7 +50,7 @@ def test_an_edit_within_the_same_second_is_not_taken_for_what_was_compiled(tmp_p
         assert said == [f"{number - 1}\n".encode(), f"{number}\n".encode()]
 
 
-@pytest.mark.parametrize("missing", ["no/such/directory", "."])
+@pytest.mark.parametrize("missing", ["no/such2/directory", "."])
 def test_where_one_cannot_be_written_all_is_as_before(tmp_path: Path, missing: str) -> None:
     (tmp_path / "kept").write_text("kept", encoding="utf-8")
     (tmp_path / "old").write_text("old", encoding="utf-8")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from server.reload import compiled
+from server.reload.edits import compiled
 
 CLEAN = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.database.file_identity import Identity, Kind, number_of
+from app.database.integrity.file_identity import Identity, Kind, number_of
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def marked_by(path: Path) -> int:
     try:
         with _mark(path).open("r+", encoding="utf-8") as opened:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # The directory itself may be a file by now.
         return 0
     except BlockingIOError:
         said = _mark(path).read_text(encoding="utf-8")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from server.reload import edit_effects
+from server.reload.edits import edit_effects
 
 
 def test_a_style_is_swapped_alone_anything_else_loads_the_page(tmp_path: Path) -> None:
@@ -15,10 +15,10 @@ def test_a_style_is_swapped_alone_anything_else_loads_the_page(tmp_path: Path) -
 
 
 def test_what_runs_already_needs_a_new_start() -> None:
-    root = Path(edit_effects.__file__).parents[2]
+    root = Path(edit_effects.__file__).parents[3]
     assert edit_effects.that_need_a_new_start([root / "templates" / "none.py"], [], root) == []
     (pinned,) = edit_effects.that_need_a_new_start([root / "uv.lock"], [], root)
     assert pinned.startswith("uv.lock changed: stop the server")
     (running,) = edit_effects.that_need_a_new_start([Path(edit_effects.__file__)], [], root)
-    assert running.startswith("server/reload/edit_effects.py changed: the app has it")
+    assert running.startswith("server/reload/edits/edit_effects.py changed: the app has it")
     assert edit_effects.that_need_a_new_start([root / "helper.py"], [root / "helper.py"], root) == []

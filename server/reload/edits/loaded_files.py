@@ -13,7 +13,7 @@ import sysconfig
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 # Files that have an effect of their own: a style is swapped, what is pinned needs a new start.
 STATIC, PINNED = "static", ("pyproject.toml", "uv.lock")
 ROOMS = ("app", "server", "templates")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from app.database import open_files as module
-from app.database.open_files import copy_held, held
+from app.database.integrity import open_files as module
+from app.database.integrity.open_files import copy_held, held
 
 HOLDING = """
 import sqlite3, sys

@@ -4,12 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from app.database.overwritten_mark import is_marked, marked_by, unmark
+from app.database.integrity.overwritten_mark import is_marked, marked_by, unmark
 from tests.engine.conftest import PROJECT
 
 MARK = """
 import pathlib, sys
-from app.database import overwritten_mark
+from app.database.integrity import overwritten_mark
 overwritten_mark.mark(pathlib.Path(sys.argv[1]))
 print(1)
 input()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from server.reload.read_ahead import Ahead
+from server.reload.edits.read_ahead import Ahead
 
 _rooms = (f"room_{number}" for number in itertools.count())
 
@@ -48,7 +48,7 @@ def is_ahead(room: Path, name: str) -> bool:
     """Whether a module was imported from what was read ahead."""
     spec = sys.modules[f"{room.name}{name}"].__spec__
     assert spec is not None
-    return type(spec.loader).__module__ == "server.reload.read_ahead"
+    return type(spec.loader).__module__ == "server.reload.edits.read_ahead"
 
 
 def test_modules_are_as_python_makes_them(room: Path, ahead: Ahead) -> None:

@@ -3,7 +3,7 @@
 SQLite goes on with the files that it has opened, whatever becomes of their names: deleted, moved, or another file
 or disk in their place. All that is written from then on is gone with the process. So the names are looked at before and
 after each commit (three questions to the system), and twice a second; so is what is in them
-(`app/database/file_content.py`).
+(`app/database/integrity/file_content.py`).
 """
 
 import errno
@@ -13,8 +13,8 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from app.database.file_content import Content
-from app.database.overwritten_mark import marked_by
+from app.database.integrity.file_content import Content
+from app.database.integrity.overwritten_mark import marked_by
 
 # The file, its log of what was written last, and the index of that.
 ENDINGS = ("", "-wal", "-shm")
@@ -100,10 +100,11 @@ class Identity:
     def _overwritten(self) -> Loss | None:
         try:
             fault = self._content.fault()
-        except OSError:  # Of a disk that was pulled out, which its name tells.
+            # Another process may have seen it, and moved the log away, before this one has looked.
+            is_marked = bool(fault) or marked_by(self.path) != 0
+        except OSError:  # Of a disk that was pulled out, or a directory out of reach: their names tell.
             return None
-        # Another process may have seen it, and moved the log away, before this one has looked.
-        if not fault and not marked_by(self.path):
+        if not is_marked:
             return None
         name = f"{self.path}-wal" if fault == "log" else self.path
         return Loss(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from server.reload.loaded_files import (
+from server.reload.edits.loaded_files import (
     Used,
     digest,
     is_own,
@@ -239,9 +239,9 @@ def test_what_is_noted_and_what_is_not(tmp_path: Path) -> None:
     """In a process of its own, as what is told of opened files is so for all its life."""
     code = f"""
 import os, sys
-sys.path.insert(0, {str(Path(__file__).resolve().parents[4])!r})
+sys.path.insert(0, {str(Path(__file__).resolve().parents[5])!r})
 from pathlib import Path
-from server.reload.loaded_files import Used
+from server.reload.edits.loaded_files import Used
 root = Path({str(tmp_path)!r})
 names = ("read.txt", "data/app.txt", ".git/config", "x/.hidden/file", "static/app.css", "pyproject.toml")
 for name in (*names, "written.txt"):

@@ -1,7 +1,8 @@
 """What counts as an edit: the files of the project that matter, watched, and looked at whether they differ.
 
 Caches, editors' own files, the data and the tests do not count, nor does a save that changes nothing. On Linux the
-system tells of each file as it is closed (server/reload/inotify.py); elsewhere watchfiles looks every few milliseconds.
+system tells of each file as it is closed (server/reload/edits/inotify.py); elsewhere watchfiles looks every few
+milliseconds.
 """
 
 import contextlib
@@ -18,8 +19,8 @@ from pathlib import Path
 import watchfiles
 
 from server import background_work
-from server.reload.inotify import LEFT_OUT, Inotify
-from server.reload.loaded_files import (
+from server.reload.edits.inotify import LEFT_OUT, Inotify
+from server.reload.edits.loaded_files import (
     PINNED,
     ROOMS,
     STATIC,

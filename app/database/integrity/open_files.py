@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from app.database.file_identity import number_of
+from app.database.integrity.file_identity import number_of
 
 PROCESSES = Path("/proc")
 DELETED = " (deleted)"

@@ -5,7 +5,7 @@ from queue import Empty, SimpleQueue
 
 import pytest
 
-from server.reload.file_watch import IS_TOLD, Edits, Filter
+from server.reload.edits.file_watch import IS_TOLD, Edits, Filter
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,8 @@ def test_what_is_written_between_start_and_watch_is_told(tmp_path: Path) -> None
 def test_where_the_system_tells_nothing_it_is_found_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.reload.file_watch.IS_TOLD", False)
-    monkeypatch.setattr("server.reload.file_watch.AGAIN", 50)
+    monkeypatch.setattr("server.reload.edits.file_watch.IS_TOLD", False)
+    monkeypatch.setattr("server.reload.edits.file_watch.AGAIN", 50)
     test_what_is_written_between_start_and_watch_is_told(tmp_path)
 
 
@@ -91,8 +91,8 @@ def test_where_the_system_tells_no_more_it_is_found_all_the_same(
     def exhausted(*_: object) -> None:
         raise OSError(28, "no more")
 
-    monkeypatch.setattr("server.reload.file_watch.Inotify", exhausted)
-    monkeypatch.setattr("server.reload.file_watch.AGAIN", 50)
+    monkeypatch.setattr("server.reload.edits.file_watch.Inotify", exhausted)
+    monkeypatch.setattr("server.reload.edits.file_watch.AGAIN", 50)
     test_what_is_written_between_start_and_watch_is_told(tmp_path)
     assert "no more. So they are looked at three times a second" in caplog.text
 

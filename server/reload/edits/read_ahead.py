@@ -13,7 +13,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import NamedTuple
 
-from server.reload.loaded_files import ROOT
+from server.reload.edits.loaded_files import ROOT
 
 # Of a larger app only so many are held ready.
 MOST_MODULES = 1000

@@ -8,7 +8,7 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("inotify is Linux'", allow_module_level=True)
 
-from server.reload.inotify import Inotify
+from server.reload.edits.inotify import Inotify
 
 
 def told(inotify: Inotify) -> set[Path]:

@@ -1,7 +1,7 @@
 """Linux' own word of a file that was written, the moment it is closed: nobody has to look again and again.
 
 Directories are watched, each with all that are in it; what is reported is the path of a file, or of a directory that
-came or went with whatever is in it. Elsewhere than on Linux, server/reload/file_watch.py watches by other means.
+came or went with whatever is in it. Elsewhere than on Linux, server/reload/edits/file_watch.py watches by other means.
 """
 
 import contextlib

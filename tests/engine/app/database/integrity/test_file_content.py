@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.database.file_identity import Identity, Kind
+from app.database.integrity.file_identity import Identity, Kind
 
 
 def make(path: Path, rows: int) -> sqlite3.Connection:
