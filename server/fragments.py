@@ -45,7 +45,7 @@ VARY = b"HX-Request, HX-History-Restore-Request, Cookie"
 
 
 @dataclass
-class _View:
+class _Rendering:
     """What a route has said, while it renders, about the view that is being made."""
 
     zone: tzinfo | None = None
@@ -70,7 +70,7 @@ class _Entry(NamedTuple):
     head: bytes | None
 
 
-_view: ContextVar[_View | None] = ContextVar("view", default=None)
+_rendering: ContextVar[_Rendering | None] = ContextVar("view", default=None)
 
 
 def fragment(handler: Handler) -> Handler:
@@ -80,7 +80,7 @@ def fragment(handler: Handler) -> Handler:
     """
 
     def promise() -> None:
-        view = _view.get()
+        view = _rendering.get()
         if view is not None:
             view.is_fragment = True
 
@@ -110,7 +110,7 @@ def is_fragment(handler: object) -> bool:
 
 def wants_json() -> bool:
     """Whether the answer is for a program that asks for JSON; it is kept for those that ask for the same."""
-    view = _view.get()
+    view = _rendering.get()
     if view is None:
         return False
     view.json = view.accepts_json
@@ -119,7 +119,7 @@ def wants_json() -> bool:
 
 def today() -> date:
     """The day in the person's time zone; a view that asks for it is made anew when the day turns."""
-    view = _view.get()
+    view = _rendering.get()
     if view is None:
         return _day(None)
     view.day = view.day or _day(view.zone)
@@ -128,13 +128,13 @@ def today() -> date:
 
 def zone() -> tzinfo | None:
     """The person's time zone, None for the machine's own; it is part of the person, so any view may ask for it."""
-    view = _view.get()
+    view = _rendering.get()
     return view.zone if view else None
 
 
 def signed_in() -> bool:
     """Whether the person has signed in, and so can sign out; it is part of the person, so any view may ask for it."""
-    view = _view.get()
+    view = _rendering.get()
     return view is not None and view.signed_in
 
 
@@ -219,7 +219,7 @@ class FragmentCache:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        _view.set(_view_of(scope, self._person(scope)))
+        _rendering.set(_rendering_of(scope, self._person(scope)))
         await self.app(scope, receive, send)
 
     def _person(self, scope: Scope) -> Person:
@@ -239,8 +239,8 @@ class FragmentCache:
         if_none_match: bytes | None,
     ) -> None:
         """Let the app answer; keep the answer if the route is a fragment and all went well."""
-        view = _view_of(scope, person)
-        _view.set(view)
+        view = _rendering_of(scope, person)
+        _rendering.set(view)
         start: Message | None = None
         chunks: list[bytes] = []
 
@@ -278,7 +278,7 @@ class FragmentCache:
         self._hits += 1
         if self._hits % CHECK_EVERY:
             return
-        _view.set(_view_of(scope, person))
+        _rendering.set(_rendering_of(scope, person))
         chunks: list[bytes] = []
 
         async def collect(message: Message) -> None:
@@ -295,7 +295,7 @@ class FragmentCache:
             )
 
 
-def _entry(token: Hashable, view: _View, start: Message, body: bytes) -> _Entry | None:
+def _entry(token: Hashable, view: _Rendering, start: Message, body: bytes) -> _Entry | None:
     """What is kept of an answer; None for one that sets a cookie, which is no function of its URL."""
     headers = [(name, value) for name, value in start["headers"] if name not in (b"vary", b"etag", b"cache-control")]
     if any(name == b"set-cookie" for name, _ in headers):
@@ -334,9 +334,9 @@ def _parsed(header: bytes) -> Mapping[str, str]:
     return cookie_parser(header.decode("latin-1"))
 
 
-def _view_of(scope: Scope, person: Person) -> _View:
+def _rendering_of(scope: Scope, person: Person) -> _Rendering:
     accepts_json = _accepts_json(headers_by_name(scope))
-    return _View(zone=_zone_named(person[1]), signed_in=bool(person[2]), accepts_json=accepts_json)
+    return _Rendering(zone=_zone_named(person[1]), signed_in=bool(person[2]), accepts_json=accepts_json)
 
 
 def _accepts_json(headers: Mapping[bytes, bytes]) -> bool:

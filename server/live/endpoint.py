@@ -29,7 +29,7 @@ from server import background_work
 from server.live.messages import Frame, Refused, parse
 from server.live.render_queue import Renderings
 from server.live.tabs import Tab, outlet_of
-from server.live.view_requests import Person
+from server.live.view_requests import Viewer
 from server.live.views import View
 
 logger = logging.getLogger("uvicorn.error")
@@ -84,7 +84,7 @@ class Hub:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "websocket.accept"})
-        tab = Tab(outlet_of(scope, send), Person.of(scope, self.cookies(scope)), scope)
+        tab = Tab(outlet_of(scope, send), Viewer.of(scope, self.cookies(scope)), scope)
         self._add(tab)
         if self._notice is not None and self._is_told(scope):
             tab.outlet.write_frame(self._notice)
@@ -172,7 +172,7 @@ class Hub:
                 del self._views_of[tab.person.admitted]
             self._renderings.forget(view)
 
-    def _make_room(self, person: Person) -> None:
+    def _make_room(self, person: Viewer) -> None:
         """Raises Refused where there are too many views already, of this person or in all."""
         own = self._views_of[person.admitted]
         is_full = len(self._views) >= VIEWS or own >= VIEWS_PER_PERSON

@@ -14,7 +14,7 @@ from starlette.types import Message, Scope, Send
 
 from server import background_work
 from server.live.messages import Frame
-from server.live.view_requests import Person
+from server.live.view_requests import Viewer
 from server.live.views import View
 
 logger = logging.getLogger("uvicorn.error")
@@ -42,7 +42,7 @@ class Tab:
     # There are thousands, and each is looked at for each frame.
     __slots__ = ("outlet", "patience", "pending", "person", "scope", "shows", "since")
 
-    def __init__(self, outlet: Outlet, person: Person, scope: Scope) -> None:
+    def __init__(self, outlet: Outlet, person: Viewer, scope: Scope) -> None:
         self.outlet = outlet
         # The request that opened the connection.
         self.scope = scope

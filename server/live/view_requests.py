@@ -22,7 +22,7 @@ class Unanswered(Exception):
     """A view that the app did not render as HTML; the text says why."""
 
 
-class Person(NamedTuple):
+class Viewer(NamedTuple):
     """Who sees it, as far as the app is told: views of the same person and address are one."""
 
     host: bytes
@@ -35,7 +35,7 @@ class Person(NamedTuple):
     admitted: Hashable = None
 
     @classmethod
-    def of(cls, scope: Scope, cookies: Collection[str]) -> "Person":
+    def of(cls, scope: Scope, cookies: Collection[str]) -> "Viewer":
         """Whoever has opened this connection; `cookies` are the names of those that the app reads."""
         scheme = "https" if scope["scheme"] in ("wss", "https") else "http"
         is_owner = bool(scope.get(CONNECTION, {}).get(OWNER))
@@ -73,7 +73,7 @@ class Answer:
                 raise Unanswered(f"{self.url} is larger than a live fragment may be, {RENDER_LIMIT} bytes.")
 
 
-async def ask(app: ASGIApp, url: str, person: Person, *, failed_before: bool) -> Answer:
+async def ask(app: ASGIApp, url: str, person: Viewer, *, failed_before: bool) -> Answer:
     """What the app answers this person. Raises Unanswered where that is no HTML, or takes too long.
 
     An exception is logged with its trace, unless the view `failed_before` already.
@@ -107,7 +107,7 @@ def _only(names: Collection[str], header: bytes) -> bytes:
     return "; ".join(f"{name}={found[name]}" for name in sorted(found)).encode("latin-1")
 
 
-def _request(url: str, person: Person) -> Scope:
+def _request(url: str, person: Viewer) -> Scope:
     """The request for a view. Nothing may be in it that is not part of the person."""
     path, _, query = url.partition("?")
     headers = [(b"host", person.host), (b"hx-request", b"true")]

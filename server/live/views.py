@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from server.live.messages import Frame, partial
-from server.live.view_requests import Answer, Person
+from server.live.view_requests import Answer, Viewer
 
 if TYPE_CHECKING:
     from server.live.tabs import Tab
@@ -62,7 +62,7 @@ STEPS = {
 class View:
     """An address, shown in elements of one id, as one person sees it; the same for all tabs that show it."""
 
-    def __init__(self, id: str, url: str, person: Person) -> None:
+    def __init__(self, id: str, url: str, person: Viewer) -> None:
         self.id = id
         self.url = url
         self.person = person

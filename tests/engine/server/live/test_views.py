@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from server.live import views
 from server.live.endpoint import Hub
-from server.live.view_requests import Answer, Person
+from server.live.view_requests import Answer, Viewer
 from server.live.views import (
     BYTES_PER_SECOND,
     FRAME_SECONDS,
@@ -24,7 +24,7 @@ from tests.engine.watching import App, Page, in_loop, settled, until, watching
 
 
 def view() -> View:
-    return View("a", "/a", Person(b"localhost", b"", "http", None))
+    return View("a", "/a", Viewer(b"localhost", b"", "http", None))
 
 
 def rendered(view: View, text: str, status: int = 200) -> bool:
