@@ -165,7 +165,7 @@ def is_in_use() -> bool:
 
 
 def made_ready() -> Path:
-    """The file, in the way that somebody has chosen where it was written by a newer version of the app."""
+    """Prepare the database. If it is newer than the code, do what the person chose on the page about it."""
     choice = chosen() if settings.reload else ""
     try:
         return prepare(
@@ -231,7 +231,7 @@ async def start() -> None:
 
 
 def look_after() -> list[asyncio.Task[None]]:
-    """Take up what is left behind, again and again: imports and tabs of processes that are gone, ended sessions, rows
+    """Start the periodic background work: imports and tabs of processes that are gone, ended sessions, rows
     of other programs.
 
     None of it is waited for at a start, as another process may be writing for a long time.
@@ -247,7 +247,7 @@ def look_after() -> list[asyncio.Task[None]]:
 
 
 def patient(take_up: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
-    """What does the same, and takes a full disk or a locked file for something that passes."""
+    """`take_up`, with a full disk or a locked file logged as a warning, to be tried again."""
 
     async def attempt() -> None:
         if db.loss is not None:

@@ -1,4 +1,4 @@
-"""Background work: whatever goes on beside the requests is started here, so that none of it ends without a word.
+"""Background work: tasks and threads that run beside the requests; the failure of one is always logged.
 
 What fails is in the log with its traceback, counted, and begun again after a pause that grows up to LONGEST_PAUSE. The
 health of the process tells which of it fails (`troubles`) and how often each has failed (`failures`).
@@ -57,7 +57,7 @@ def every(seconds: float, name: str, work: Callable[[], Awaitable[object]]) -> a
 
 
 def once(name: str, work: Coroutine[Any, Any, object]) -> asyncio.Task[None]:
-    """A task for what cannot be begun again; what it raises is logged and counted."""
+    """A task that is run once; an exception is logged and counted, and the task is not restarted."""
     task = _task(_noted(name, work))
     # One that is cancelled before its first step has not begun the work.
     task.add_done_callback(lambda _: work.close())
@@ -91,7 +91,7 @@ def thread(name: str, work: Callable[[], object]) -> threading.Thread:
 
 
 def hear(loop: asyncio.AbstractEventLoop) -> None:
-    """Count what no one has caught on this loop, too; it is logged as before."""
+    """Also count exceptions that nothing on this loop has caught; they are logged as before."""
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         loop.default_exception_handler(context)

@@ -1,4 +1,4 @@
-"""Room on the disk of the data: some of it stays free, so that uploads and imports leave room for all else."""
+"""Free disk space: uploads and imports are refused before they use up the last of it."""
 
 import errno
 import os

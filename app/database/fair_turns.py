@@ -1,4 +1,4 @@
-"""Whose turn it is, where several people wait for what few can have at once: each person in turn, whoever asks more.
+"""Fair scheduling of a limited number of places: people take turns, however much one of them asks.
 
 Nothing waits or runs here: whoever has the places asks what comes next, and says when it has ended.
 """
@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import Generic, NamedTuple, TypeVar
 
 Thing = TypeVar("Thing")
-# For whom the present request is answered: what guard.ADMITTED has of it; None for what the app itself does.
+# The person of the current request (the value of guard.ADMITTED); None for work of the app itself.
 present_person: ContextVar[Hashable] = ContextVar("present_person", default=None)
 
 

@@ -26,7 +26,7 @@ NAME = re.compile(r"(\d{8}T\d{6}Z)(|-saved|-before(?:-[A-Za-z_]\w*)+)(?:-\d+)?\.
 
 
 class Copy(NamedTuple):
-    """A copy that the app has named: when it was made or found to be what a new one would be, and why."""
+    """A copy named by the app: its path, its time (of making, or of the last identical copy), and its reason."""
 
     path: Path
     made: datetime

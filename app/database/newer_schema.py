@@ -1,4 +1,4 @@
-"""A file that has migrations which this code does not know, as where a branch with fewer of them was checked out.
+"""A database that is newer than the code, for example after checking out an older branch.
 
 It is never touched without being asked. What can be done: take the copy from before those migrations, go on with the
 data as they are where this code still finds all that it needs in them, or have data of one's own for each branch.

@@ -120,7 +120,7 @@ class Source(NamedTuple):
 
 
 class Export(Response):
-    """An answer that is made for one client, from its first piece on, and is gone when that client is.
+    """A streamed download, made for one client; it ends when the client disconnects.
 
     No part of it can be asked for (`Range`): what is made for the next request may be of another moment.
     """

@@ -1,4 +1,4 @@
-"""Rows of the table of imports, which other programs may have written: those that make no sense are told apart."""
+"""Validates rows of the table `imports`, which other programs may have written."""
 
 import json
 from collections.abc import Callable, Mapping

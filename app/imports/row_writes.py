@@ -1,4 +1,4 @@
-"""What an import does to the rows of its kind: each batch is one change, and each can be taken back.
+"""Writes the rows of an import in batches, one transaction each, and undoes them.
 
 A row that is in the data already is left out, or gets what the file says, or is added all the same, as the person has
 chosen. What a row was before is kept with the import, so that taking it back also puts that back. A row that was

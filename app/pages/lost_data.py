@@ -1,4 +1,4 @@
-"""What is done when the file of the data is not where it was, while the app has it open: deleted, moved, replaced.
+"""Handles the loss of the database file while the app has it open: deleted, moved or replaced.
 
 All that was acknowledged is in the open files, for as long as a process has them. So nothing more is written, every
 page says so and offers a copy, and one process makes sure that the next start finds everything: a file that still has a
@@ -139,7 +139,7 @@ lost = Lost()
 
 
 def _settled(loss: Loss) -> bool:
-    """Whether a file that still has a name has all in it, so that nothing depends on its log."""
+    """Checkpoint the log; whether the file is now complete without it."""
     try:
         is_whole = db.put_log_into_file()
     except sqlite3.Error as error:

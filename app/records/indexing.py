@@ -1,4 +1,4 @@
-"""What is kept beside the rows of a feature for its list: the words for the search, the keys of the order by name.
+"""The search index and the sort keys of each feature's table.
 
 Only Python makes them (`app/records/search_words.py`, `app/records/sort_keys.py`), and any program may write rows, so
 this has two halves. Triggers, which every SQLite can run, note which rows have other words than are kept for them:

@@ -1,4 +1,4 @@
-"""Who may talk to the app, and what every answer carries: the outermost layer, for HTTP and WebSocket alike.
+"""The outermost ASGI layer: refuses requests that are not the app's to answer, and adds headers to every answer.
 
 Host must be a name of this machine, a change must come from the app's own pages or from no browser at all, another
 site may only link to a page, no proxy speaks that was not named, whoever must be signed in is, and what is sent is

@@ -1,4 +1,4 @@
-"""Who asks, as far as headers tell: a page of the app itself, another site, a proxy that nobody spoke of.
+"""Where a request comes from, by its headers: a page of this app, another site, or a proxy that was not configured.
 
 Another site may lead a person to a page here, with a link, and nothing else: no image, frame, script or download of
 it. Browsers say so in Sec-Fetch-… (https://www.w3.org/TR/fetch-metadata/); those that do not are judged by Origin and

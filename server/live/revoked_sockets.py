@@ -1,4 +1,4 @@
-"""Open WebSockets of those who may not come in any more are closed: the live pages', and those of any route.
+"""Closes open WebSockets of any route when their session has ended.
 
 Who opens one is let in by the guard, once; a session has half of the places at most. What happens later, a sign-out
 here or in another process, is looked for as long as sockets are open, every LOOK_SECONDS; a process that ends a session

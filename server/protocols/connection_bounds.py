@@ -1,4 +1,4 @@
-"""What a connection of either protocol does to be bounded: it is in the table, is read in pieces, and has to be read.
+"""The limits that HTTP/1.1 and HTTP/2 connections share: a table of them, reading in pieces, the end of idle ones.
 
 `server/protocols/http1.py` and `server/protocols/http2.py` stand on it, before the class of Uvicorn that they change.
 """

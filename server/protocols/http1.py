@@ -1,6 +1,6 @@
 """Uvicorn's HTTP/1.1 protocol, with an end to everything that a client may keep it waiting for, and one host a request.
 
-Uvicorn itself waits for ever for what does not come, keeps whatever comes, and answers who does not read. How long and
+Uvicorn itself has no timeouts and no size limits, and keeps sending to a client that does not read. How long and
 how much is in server/protocols/deadlines.py; every second server/protocols/connection_table.py has each connection look
 where it stands.
 """
@@ -39,7 +39,7 @@ TOO_LARGE = "The head of this request is larger than 64 KiB, or has more than 1,
 TOO_WRAPPED = "The chunks of this body carry more than 64 KiB that is not body: extensions, or fields at its end."
 NOT_HTTP = "Invalid HTTP request received."
 WITH_BODY = "The request for a WebSocket has no body."
-# Whoever is refused without a request to answer is told nothing, and this is what the log says.
+# The log line for a connection that is closed without an answer.
 RESTING = "the rest of an answered request was more than 64 MiB"
 
 

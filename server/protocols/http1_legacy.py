@@ -1,4 +1,4 @@
-"""What HTTP/1.1 left behind: answers of HTTP/1.0, which knows no chunks, and upgrades that nobody agrees to.
+"""HTTP/1.0 answers, which have no chunked encoding, and `Upgrade` requests that are declined.
 
 A request may ask to go on in another protocol (`Upgrade: h2c`, say). Nobody has to agree (RFC 9110, section 7.8), and
 it is then a request like any other, with its body. The parser does not know that: it takes what follows the head for

@@ -1,4 +1,4 @@
-"""A connection that is passed on to another process of the same server, between two requests."""
+"""Handing an open HTTP/1.1 connection to another process of the same server, between two requests."""
 
 import asyncio
 import socket

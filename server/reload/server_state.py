@@ -1,4 +1,4 @@
-"""What a server that follows the code says of itself, for the commands that edit it: they return when it has followed.
+"""The state of a server that follows the code, in a file: commands that edit it wait until the server has reloaded.
 
 A file for each of them in server/__pycache__, which is nobody's to keep: JSON, locked as long as the server runs. What
 nobody has locked was left by one that was killed, and goes.

@@ -1,4 +1,4 @@
-"""Which data the processes of one server serve: the first says it, for those that take its place.
+"""The identity of the database that a server serves: its later processes refuse to serve another file.
 
 A process that begins while these data are gone, or others stand in their place, would serve those without a word. What
 data are is known to the app alone: it says in `app.state.served` which they are, and asks at its start for `before`.

@@ -1,4 +1,4 @@
-"""Whether the names of the data still lead to the files that are open.
+"""Checks whether the paths of the database still refer to the files that the app has open.
 
 SQLite goes on with the files that it has opened, whatever becomes of their names: deleted, moved, or another file
 or disk in their place. All that is written from then on is gone with the process. So the names are looked at before and
@@ -95,7 +95,7 @@ class Identity:
                 return Loss(Kind.OUT_OF_REACH, f"{name} cannot be reached: {error.strerror}.")
             if (found.st_dev, found.st_ino) != (device, number):
                 return self._missing(name, "Another file has taken its place.")
-        return None  # It has come back meanwhile.
+        return None  # It is back in its place by now.
 
     def _overwritten(self) -> Loss | None:
         try:

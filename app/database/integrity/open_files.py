@@ -1,4 +1,4 @@
-"""The files that a running server has open although their names lead elsewhere, as Linux shows them in /proc.
+"""Finds database files that a running server still has open after they were deleted or replaced (Linux, /proc).
 
 What such a process has open can be read by the same account for as long as it lives, whatever became of the names.
 """

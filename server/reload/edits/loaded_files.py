@@ -1,4 +1,4 @@
-"""What of the project a process uses: the modules that it has, and the files that it opens, wherever they are.
+"""The project's files that a process depends on: imported modules and opened files.
 
 Python tells of each file as it is opened (sys.addaudithook), for as long as the process lives; in development alone.
 What is installed does not count, nor data, caches, hidden directories, and what the process has written itself: that
@@ -21,7 +21,7 @@ CACHE = "__pycache__"
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 # Of more files than this only the first are followed.
 MOST_FILES = 20_000
-# Their names would stand for the door, which is no module of the app.
+# These names mean server.py, which is not a module of the app.
 DOORS = ("__main__", "__mp_main__")
 INSTALLED = ("site-packages", "dist-packages", "node_modules")
 _PLACES = tuple(

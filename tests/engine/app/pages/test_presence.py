@@ -88,7 +88,7 @@ def read(sql: str) -> list[database.Row]:
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The file alone, which does not wait long for other programs."""
-    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("app.database.write_queue.BUSY_SECONDS", 0.05)
     path = prepare(tmp_path, migrations)
     db.open(path)
     yield path
