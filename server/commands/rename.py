@@ -62,7 +62,7 @@ OF_OTHERS = "this one leads to those before you"
 NOT_YOURS = "SECURITY.md says how to report a security problem, to those before you: put your own way there."
 ROOMS = ("app", "server", "templates", "tests")
 TEXTS = ("README.md", "AGENTS.md", "CHANGELOG.md", "SECURITY.md", "flake.nix")
-TEXTS_IN_ROOMS = ("docs/running.md", "docs/security.md", "server/commands/example/README.md")
+TEXTS_IN_ROOMS = ("docs/commands.md", "docs/running.md", "docs/security.md", "server/commands/example/README.md")
 
 
 class Name(NamedTuple):

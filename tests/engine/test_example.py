@@ -83,7 +83,13 @@ def test_nothing_speaks_of_tasks_any_more(mine: Project) -> None:
     ).stdout.splitlines()
     said = [line for line in found if not OTHER_TASKS.search(line)]
     assert said == []
-    for name in ("server/commands/example", "tests/engine/bench", "tests/engine/exports", "docs/screenshot.png"):
+    for name in (
+        "server/commands/example",
+        "tests/engine/bench",
+        "tests/engine/exports",
+        "docs/figures.md",
+        "docs/screenshot.png",
+    ):
         assert not (mine.root / name).exists()
 
 

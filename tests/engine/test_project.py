@@ -208,9 +208,9 @@ def lines_with(pattern: re.Pattern[str], paths: Iterator[Path]) -> list[str]:
     ]
 
 
-def test_the_readme_names_every_option_as_it_is() -> None:
+def test_the_documentation_names_every_option_as_it_is() -> None:
     row = rf"^\| (`--.+?) \| `({PREFIX}\w+)` \| (.+?) \|"
-    rows = re.findall(row, (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    rows = re.findall(row, (ROOT / "docs" / "commands.md").read_text(encoding="utf-8"), re.MULTILINE)
     told = {names: (variable, default.strip("`")) for names, variable, default in rows}
     asked = [parameter for parameter in cli.run.params if isinstance(parameter, click.Option)]
     assert told == {
@@ -226,7 +226,21 @@ def shown(option: click.Option) -> str:
     return ("on" if option.default else "off") if option.is_flag else str(option.default)
 
 
-@pytest.mark.parametrize("name", ["README.md", "AGENTS.md"])
+def test_the_documentation_names_every_command() -> None:
+    text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)", text, re.MULTILINE)) == set(cli.commands.commands)
+
+
+@pytest.mark.skipif(not (ROOT / "docs/figures.md").exists(), reason="the figures are those of the example")
+def test_every_figure_names_a_measurement_that_is_there() -> None:
+    text = (ROOT / "docs" / "figures.md").read_text(encoding="utf-8")
+    measured = re.findall(r"^    uv run .*tests\.engine\.bench (\w+)", text, re.MULTILINE)
+    assert len(measured) > 2
+    for path in [*(f"tests/engine/bench/{name}.py" for name in measured), *re.findall(r"tests/[\w/]+(?:\.py)?", text)]:
+        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("name", ["README.md", "AGENTS.md", "docs/commands.md"])
 def test_every_command_and_file_that_is_named_is_there(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     commands = re.findall(r"server\.py (\w+)", text)

@@ -15,6 +15,8 @@ PAGES = (
     "README.md",
     "AGENTS.md",
     "SECURITY.md",
+    "docs/commands.md",
+    "docs/figures.md",
     "docs/running.md",
     "docs/security.md",
     "server/commands/example/README.md",

@@ -47,7 +47,8 @@ def test_no_file_says_the_old_name_and_back_again_all_is_as_before(project: Proj
     assert (project.root / "README.md").read_text(encoding="utf-8").startswith("# Möhre & Co.\n")
     assert tomllib.loads((project.root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"] == "mohre-co"
     assert ">M</text>" in (project.root / "static/icon.svg").read_text(encoding="utf-8")
-    assert "MOHRE_CO" + "_PORT" in (project.root / "README.md").read_text(encoding="utf-8")
+    for text in ("README.md", "docs/commands.md"):
+        assert "MOHRE_CO" + "_PORT" in (project.root / text).read_text(encoding="utf-8")
     assert project.run("--version").stdout.startswith("Möhre & Co., version")
     project.commit()
     assert "already. Nothing was changed." in project.run("rename", "Möhre & Co.").stdout
