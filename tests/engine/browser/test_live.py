@@ -346,6 +346,7 @@ def test_a_server_that_stood_still_is_followed_on(page: Page, server: Server) ->
     server.add(3)
     page.goto("/tasks")
     follows(page)
+    server.until_indexed()  # Stopped in the middle of a write, it would hold the file.
     server.process.send_signal(signal.SIGSTOP)
     try:
         server.sql("UPDATE tasks SET title = 'Meanwhile' WHERE title = 'Task 1'")

@@ -21,6 +21,7 @@ def test_a_tick_is_kept(plain: Page, server: Server) -> None:
 def test_search_filter_order_and_pages(plain: Page, server: Server) -> None:
     server.add(45)
     server.sql("UPDATE tasks SET done = 1 WHERE title = 'Task 7'")
+    server.until_indexed()
     plain.goto("/tasks")
     plain.get_by_role("link", name="Done 1").click()
     expect(plain.locator(".record .title")).to_have_text(["Task 7"])
