@@ -34,8 +34,8 @@ settings.load_profile("quick")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are cores, up to four: for a third of their time tests wait for other processes."""
-    return min(4, (os.cpu_count() or 1) + 1)
+    """Two processes more than there are cores, up to six: for half of their time tests wait for other processes."""
+    return min(6, (os.cpu_count() or 1) + 2)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

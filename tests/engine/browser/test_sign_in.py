@@ -128,6 +128,7 @@ def test_a_page_whose_session_was_ended_elsewhere_shows_the_way_in(person: Page,
     expect(person.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_page_that_slept_meanwhile_shows_it_too(person: Page, running: Running) -> None:
     """Its socket is not closed but refused, which a page is not told."""
     person.context.set_offline(True)
@@ -138,6 +139,7 @@ def test_a_page_that_slept_meanwhile_shows_it_too(person: Page, running: Running
     expect(person.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_who_signs_in_again_in_one_page_goes_on_in_the_others(person: Page, running: Running) -> None:
     other = person.context.new_page()
     other.goto("/tasks")

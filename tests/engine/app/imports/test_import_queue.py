@@ -81,7 +81,7 @@ def upload_all(server: Server, count: int, content: bytes) -> list[str]:
 
 
 @pytest.mark.parametrize("count", [8, pytest.param(30, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("served", ["server", "workers"])
+@pytest.mark.parametrize("served", ["server", pytest.param("workers", marks=pytest.mark.slow)])
 def test_many_uploads_at_once_are_read_one_after_another(
     request: pytest.FixtureRequest, served: str, count: int
 ) -> None:
@@ -212,7 +212,12 @@ def test_what_a_process_left_whose_number_another_has_now_is_taken_up(client: ht
     ("state", "end", "words"),
     [
         ("checking", "failed", f"The server stopped {MOST_ATTEMPTS} times while it read this file"),
-        ("undoing", "done", f"The server stopped {MOST_ATTEMPTS} times while it took this import back. Try again."),
+        pytest.param(
+            "undoing",
+            "done",
+            f"The server stopped {MOST_ATTEMPTS} times while it took this import back. Try again.",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_what_ends_the_server_again_and_again_is_given_up(

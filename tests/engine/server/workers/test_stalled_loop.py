@@ -128,7 +128,9 @@ def ask(running: Checkout, path: str) -> str:
     raise AssertionError("always cut off")
 
 
-@pytest.mark.parametrize("how", [pytest.param("loop", marks=pytest.mark.slow), "sleep", "regex"])
+@pytest.mark.parametrize(
+    "how", [pytest.param("loop", marks=pytest.mark.slow), pytest.param("sleep", marks=pytest.mark.slow), "regex"]
+)
 def test_in_development_a_page_says_where_it_hangs_until_it_is_mended(running: Checkout, how: str) -> None:
     running.publish()
     main = running.path("app/main.py")
