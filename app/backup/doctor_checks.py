@@ -1,4 +1,4 @@
-"""What the app has to say to `python3 server.py doctor`: its SQLite, and its file. It changes nothing."""
+"""Checks of `python3 server.py doctor` that need the app: its SQLite and its data file. They change nothing."""
 
 from contextlib import closing
 from pathlib import Path

@@ -160,7 +160,7 @@ def newest_saved(directory: Path, since: float = 0) -> Path | None:
 
 
 def restore_command(directory: Path, copy: Path | str) -> str:
-    """What a person types to bring a copy back into the data of this directory, whatever their paths are made of."""
+    """The command that restores a copy into the data of this directory, with both paths quoted for a shell."""
     return f"python3 server.py restore --data {shlex.quote(str(directory))} {shlex.quote(str(copy))}"
 
 

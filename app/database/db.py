@@ -131,7 +131,7 @@ class Database:
     def look(self) -> Loss | None:
         """How the file was lost, looked at now; None while it is where it was."""
         if self.is_overwritten():
-            return self.loss  # Whatever is in the file by now, what is open here does not go with it.
+            return self.loss  # The open connections do not fit the file as it is now.
         if self._identity is not None and (self.loss is not None or not self._identity.is_whole()):
             self.loss = self._identity.loss()
         return self.loss

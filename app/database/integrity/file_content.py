@@ -36,7 +36,7 @@ PAUSE_SECONDS = 0.002
 
 
 class _Index(NamedTuple):
-    """What the log's index says at one moment."""
+    """The header of the log's index at one moment."""
 
     page_size: int
     frames: int

@@ -1,6 +1,8 @@
 """A WebSocket ends that begins what it does not finish, floods, or does not read."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -150,14 +152,21 @@ def test_as_many_frames_a_second_as_may_be_are_answered() -> None:
     in_loop(run())
 
 
+@asynccontextmanager
+async def stalled() -> AsyncIterator[tuple[Echo, Client, Any]]:
+    """A client that has asked 20 times for a long answer and reads none of it, when it is not listened to any more."""
+    app = Echo(answer="y" * 50_000)
+    async with connected(app, buffer=4096) as client:
+        socket = await open_socket(client)
+        for _ in range(20):
+            await client.send(frame(Opcode.TEXT, b"more"))
+        await until(lambda: socket.flow.read_paused)
+        yield app, client, socket
+
+
 def test_who_asks_and_does_not_read_is_not_listened_to_and_ends_after_thirty_seconds() -> None:
     async def run() -> None:
-        app = Echo(answer="y" * 50_000)
-        async with connected(app, buffer=4096) as client:
-            socket = await open_socket(client)
-            for _ in range(20):
-                await client.send(frame(Opcode.TEXT, b"more"))
-            await until(lambda: socket.flow.read_paused)
+        async with stalled() as (app, client, socket):
             assert socket.transport.get_write_buffer_size() < 200_000
             await client.pass_seconds(30)
             assert not socket.transport.is_closing()
@@ -170,12 +179,7 @@ def test_who_asks_and_does_not_read_is_not_listened_to_and_ends_after_thirty_sec
 
 def test_who_reads_again_is_listened_to_again() -> None:
     async def run() -> None:
-        app = Echo(answer="y" * 50_000)
-        async with connected(app, buffer=4096) as client:
-            socket = await open_socket(client)
-            for _ in range(20):
-                await client.send(frame(Opcode.TEXT, b"more"))
-            await until(lambda: socket.flow.read_paused)
+        async with stalled() as (app, client, socket):
             await client.read(50_000 * 20)
             await until(lambda: len(app.heard) == 20)
             await client.pass_seconds(40)
